@@ -5,13 +5,13 @@ import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
+import { restrictFolder } from "./restrict_folder.ts";
 import type { SharedRecords } from "./shared_records.ts";
 
 /** What is added to the name of a record that is set aside. */
 export const SET_ASIDE = ".broken";
 
 const OWNER_ONLY = 0o600;
-const FOLDER_MODE = 0o700;
 // A record begins with the checksum of the bytes that remain when this field is taken out.
 const CHECKSUM = /^\{"checksum":"(sha256:[0-9a-f]{64})",/;
 const CHECKSUM_BYTES = `{"checksum":"sha256:${"0".repeat(64)}",`.length;
@@ -171,12 +171,6 @@ export class RecordWriter {
     if (this.#shared === undefined) await run();
     else await this.#shared.change(path, run);
   }
-}
-
-// A file system without permissions refuses this, and so does a folder of another user.
-async function restrictFolder(path: string): Promise<void> {
-  const { mode } = await Deno.stat(path);
-  if (mode !== null && (mode & 0o777) !== FOLDER_MODE) await Deno.chmod(path, FOLDER_MODE).catch(() => {});
 }
 
 /** Renames a record that cannot be read to `<file>.broken`. @returns the new name */

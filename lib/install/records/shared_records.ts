@@ -5,6 +5,7 @@ import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { RegistryError } from "../../oci/error.ts";
 import { INGEST } from "../../store/layout.ts";
+import { restrictFolder } from "./restrict_folder.ts";
 
 /** A record in a vault. */
 export interface VaultEntry {
@@ -15,6 +16,11 @@ export interface VaultEntry {
 
 /** The records in a vault, by their path below the folder of all records. */
 export type VaultIndex = ReadonlyMap<string, VaultEntry>;
+
+/** A record in the copy. */
+interface LocalRecord {
+  readonly digest: Digest;
+}
 
 /** Where machines keep the records that they share. */
 export interface RecordVault {
@@ -69,7 +75,7 @@ export class SharedRecords {
    * @param waits whether that installation is waited for, because others may have changed the records since
    */
   async refresh({ waits = false } = {}): Promise<void> {
-    if (performance.now() - this.#readAt < FRESH_MILLISECONDS) return;
+    if (!waits && performance.now() - this.#readAt < FRESH_MILLISECONDS) return;
     const index = await this.#vault.readIndex();
     // A folder is made only where there is something to keep in it.
     if (index === undefined && this.#base === undefined && await listFolder(this.folder) === undefined) return;
@@ -123,8 +129,10 @@ export class SharedRecords {
   async change(path: string, run: () => Promise<void>): Promise<void> {
     // What is written is else taken for outdated.
     using _writing = await holdLock(this.#writeLock);
+    const name = path.slice(this.#root.length + 1);
+    const before = await this.#read(name);
     await run();
-    await this.#publish([path.slice(this.#root.length + 1)]);
+    await this.#publish([name], before);
   }
 
   // What was removed while the lock was held, and what was renamed.
@@ -135,18 +143,18 @@ export class SharedRecords {
     await this.#publish([...new Set([...this.#base.keys(), ...await listFiles(this.#root)])]);
   }
 
-  async #publish(names: readonly string[]): Promise<void> {
+  /** @param before the content of the changed record in a copy of which it is not known whether it is current */
+  async #publish(names: readonly string[], before?: LocalRecord): Promise<void> {
     try {
       if (this.#lock !== undefined && (this.#base === undefined || !this.#lock.isHeld)) {
         throw changedElsewhere("the lock of the records was lost");
       }
-      const base = this.#base ?? new Map((await this.#vault.readIndex())?.entries);
+      const base = this.#base ?? new Map(names.flatMap((name) => before === undefined ? [] : [[name, before]]));
       const changes = new Map<string, VaultEntry | undefined>();
       for (const name of names) {
-        const bytes = await ifPresent(Deno.readFile(`${this.#root}/${name}`));
-        const digest = bytes && computeDigest(bytes);
-        if (digest === base.get(name)?.digest) continue;
-        changes.set(name, bytes && digest && { digest, object: await this.#vault.write(bytes) });
+        const found = await this.#read(name);
+        if (this.#base !== undefined && found?.digest === base.get(name)?.digest) continue;
+        changes.set(name, found && { digest: found.digest, object: await this.#vault.write(found.bytes) });
       }
       if (changes.size > 0) await this.#replace(changes, base);
     } catch (error) {
@@ -157,15 +165,22 @@ export class SharedRecords {
     }
   }
 
-  async #replace(changes: ReadonlyMap<string, VaultEntry | undefined>, base: Map<string, VaultEntry>): Promise<void> {
+  async #replace(
+    changes: ReadonlyMap<string, VaultEntry | undefined>,
+    base: ReadonlyMap<string, LocalRecord & Partial<VaultEntry>>,
+  ): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const current = await this.#vault.readIndex();
       const next = new Map(current?.entries);
+      const replaced = new Set<string | undefined>();
       for (const [name, entry] of changes) {
         const found = next.get(name);
         // A write whose response was lost is found as written.
-        const isOwn = entry !== undefined && found?.object === entry.object;
-        if (!isOwn && found?.digest !== base.get(name)?.digest) {
+        const isWritten = found?.object === entry?.object;
+        for (const before of [found, base.get(name)]) {
+          if (before?.object !== entry?.object) replaced.add(before?.object);
+        }
+        if (!isWritten && found?.digest !== base.get(name)?.digest) {
           throw changedElsewhere(`another machine has changed ${name} in the meantime`);
         }
         if (entry === undefined) next.delete(name);
@@ -173,12 +188,10 @@ export class SharedRecords {
       }
       if (!await this.#vault.writeIndex(next, current?.etag)) continue;
       for (const [name, entry] of changes) {
-        const before = base.get(name);
-        if (entry === undefined) base.delete(name);
-        else base.set(name, entry);
-        if (before !== undefined && before.object !== entry?.object) await this.#vault.remove(before.object);
+        if (entry === undefined) this.#base?.delete(name);
+        else this.#base?.set(name, entry);
       }
-      if (this.#base !== undefined) this.#base = base;
+      for (const object of replaced) if (object !== undefined) await this.#vault.remove(object);
       // Others may have changed other records: the next refresh finds out.
       this.#etag = undefined;
       this.#readAt = -Infinity;
@@ -207,15 +220,20 @@ export class SharedRecords {
     for (const [name, { digest, object }] of entries) {
       held.delete(name);
       const path = `${this.#root}/${name}`;
-      const own = await ifPresent(Deno.readFile(path));
-      if (own !== undefined && computeDigest(own) === digest) continue;
+      if ((await this.#read(name))?.digest === digest) continue;
       const bytes = await this.#vault.read(object);
       if (bytes === undefined) return false;
       const temporary = `${this.folder}/${INGEST}/${crypto.randomUUID()}.tmp`;
       await writeFileDurably(path, bytes, { temporary, ownership: { mode: 0o600 } });
     }
     for (const name of held) await this.#removeFile(`${this.#root}/${name}`);
+    if (entries.size > 0) await restrictFolder(this.#root);
     return true;
+  }
+
+  async #read(name: string): Promise<LocalRecord & { bytes: Uint8Array<ArrayBuffer> } | undefined> {
+    const bytes = await ifPresent(Deno.readFile(`${this.#root}/${name}`));
+    return bytes && { bytes, digest: computeDigest(bytes) };
   }
 
   async #removeFile(path: string): Promise<void> {

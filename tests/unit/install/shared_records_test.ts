@@ -77,8 +77,8 @@ Deno.test("[103] SharedRecords gives what one machine has written to the others,
   const d = site.machine("d");
   await d.records.refresh();
   assertEquals([await d.read("web/current.json"), await d.read("shop/current.json")], [undefined, "3"]);
-  // The index, and the content of one record: what was replaced is removed.
-  assertEquals([...site.s3.objects.keys()].length, 2);
+  // The index, the lock, and the content of one record: what was replaced is removed.
+  assertEquals([...site.s3.objects.keys()].length, 3);
 });
 
 Deno.test("[103] SharedRecords removes from the copy what another machine has removed", async () => {
@@ -111,6 +111,51 @@ Deno.test("[103] SharedRecords refuses to overwrite what another machine has cha
   assertEquals(await c.read("web/current.json"), "2");
   await a.records.refresh();
   assertEquals(await a.read("web/current.json"), "2");
+});
+
+Deno.test("[103] SharedRecords refuses a change of a copy that may be outdated", async () => {
+  await using site = await Site.create();
+  const a = site.machine("a");
+  await a.write("web/pending.json", "1");
+  await site.machine("b").records.refresh();
+  await a.write("web/pending.json", "2");
+  // A process that starts while another one of its machine installs has no right to make the copy current.
+  const b = site.machine("b");
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const write = () => b.write("web/pending.json", "3");
+    await assertRejects(write, Error, "another machine has changed web/pending.json");
+  }
+  await b.records.refresh();
+  assertEquals(await b.read("web/pending.json"), "2");
+  await b.write("web/pending.json", "3");
+});
+
+Deno.test("[103] SharedRecords removes a record although the response to that is lost", async () => {
+  await using site = await Site.create();
+  const a = site.machine("a");
+  await using _lock = await a.records.lock();
+  await a.write("web/current.json", "1");
+  site.s3.intercept = async (request) => {
+    if (request.method !== "PUT" || !request.url.endsWith("index.json")) return undefined;
+    site.s3.intercept = () => undefined;
+    await site.s3.fetch(request);
+    throw new TypeError("connection reset");
+  };
+  await a.write("web/current.json", undefined);
+  const b = site.machine("b");
+  await b.records.refresh();
+  assertEquals(await b.read("web/current.json"), undefined);
+  assertEquals([...site.s3.objects.keys()].filter((key) => key.includes("/files/")), []);
+});
+
+Deno.test("[103] SharedRecords keeps records larger than other responses may be, for their owner alone", async () => {
+  await using site = await Site.create();
+  const text = "x".repeat(9 * 1024 * 1024);
+  await site.machine("a").write("web/current.json", text);
+  const b = site.machine("b");
+  await b.records.refresh();
+  assertEquals(await b.read("web/current.json") === text, true);
+  assertEquals((await Deno.stat(`${b.records.folder}/kubepkg`)).mode! & 0o777, 0o700);
 });
 
 Deno.test("[103] SharedRecords.lock() is exclusive between machines", async () => {
