@@ -3,24 +3,21 @@ import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
-import { tagManifest } from "../content/tag_manifest.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { MEDIA_TYPE } from "../oci/manifest.ts";
+import type { Reference } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import type { FiledImage } from "./image_file.ts";
-import { readGraph } from "./image_graph.ts";
+import { type LoadedImage, storeImage, type StoreImageOptions } from "./store_image.ts";
 import { describeForeignEntry, OtherArchiveError } from "./other_archive.ts";
 
 /** Options of `loadImages`. */
-export interface LoadOptions {
-  /** Name of the file in errors. */
-  readonly what: string;
+export interface LoadOptions extends StoreImageOptions {
   /** The name of the image, for an archive with one image. Its tag may be left out if the archive has one. */
   readonly name?: Reference | undefined;
   /**
@@ -32,15 +29,6 @@ export interface LoadOptions {
   readonly onProgress?: (progress: ReadProgress) => void;
   /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
   readonly onUnnamed?: (images: readonly string[]) => void;
-  readonly warn?: (message: string) => void;
-}
-
-/** An image that was loaded. */
-export interface LoadedImage {
-  readonly reference: string;
-  readonly digest: Digest;
-  /** Size of all its content, in bytes. */
-  readonly size: number;
 }
 
 interface FoundBlob {
@@ -247,39 +235,6 @@ class ArchiveContent {
   #refuseName(count: number): Error {
     return new Error(`Cannot load ${this.#options.what}: it has ${count} images, so that --name cannot name them`);
   }
-}
-
-async function storeImage(image: FiledImage, store: ContentStore, { what, warn }: LoadOptions): Promise<LoadedImage> {
-  const { reference, digest } = image;
-  const [name, repository] = [formatReference(reference), repositoryOf(reference)];
-  const missing = new Set<Digest>();
-  const { manifests } = await readGraph({ reference, name, digest }, {
-    what,
-    readManifest: (_, it) => readSmallBlob(store, "", { digest: it, limit: MAX_MANIFEST_BYTES }),
-    statBlob: (it) => store.statBlob("", it),
-  }, missing);
-  if (missing.size > 0) {
-    throw new IncompleteError(
-      `Cannot load ${name}: ${what} does not have all its content; missing: ${[...missing].slice(0, 3).join(", ")}`,
-      [...missing],
-    );
-  }
-  const sizes = new Map<Digest, number>();
-  for (const { descriptor, bytes } of manifests) {
-    await store.writeManifest(repository, descriptor, bytes);
-    sizes.set(descriptor.digest, descriptor.size);
-    for (const blob of contentOf(bytes, descriptor)) sizes.set(blob.digest, blob.size);
-  }
-  const tag = reference.tag;
-  if (tag !== undefined && !await tagManifest({ store, repository, tag }, manifests.at(-1)!.bytes)) {
-    warn?.(`${name} stays as it is: it has signatures that ${what} lacks, and the other way round`);
-  }
-  return { reference: name, digest, size: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
-}
-
-function contentOf(bytes: Uint8Array, { mediaType }: Descriptor): readonly Descriptor[] {
-  const manifest = parseManifest(bytes, mediaType);
-  return manifest.kind === "index" ? [] : successorsOf(manifest);
 }
 
 function withTag({ host, path, tag, digest }: Reference, other: string | undefined): Reference {

@@ -77,6 +77,9 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       name,
       warn,
       addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => store.addBlob(body, expected),
+      keepBlob: "keepBlob" in store
+        ? (repository: string, digest: Digest) => store.keepBlob(repository, digest)
+        : undefined,
       onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(
