@@ -7,7 +7,7 @@ import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import type { DeltaStore, PieceStore } from "../store/blob_store.ts";
+import type { DeltaStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
 
@@ -22,7 +22,7 @@ export interface RebuildJob {
   readonly onBytes: (count: number) => void;
 }
 
-type RebuildStore = PieceStore & DeltaStore;
+type RebuildStore = PieceStore & DeltaStore & Partial<SharedStore>;
 
 /** Whether a layer was rebuilt, was in the store already, or the store has no delta for it. */
 export type RebuildOutcome = "rebuilt" | "held" | "missing";
@@ -80,7 +80,9 @@ export async function rebuildFromDelta(store: ImportStore, job: RebuildJob): Pro
   const { delta: { digest, delta, size: deltaSize }, size, repository, onBytes } = job;
   if (!canRebuild(store)) return "missing";
   const isDeltaHeld = await store.statBlob("", delta) === deltaSize;
-  if (await store.statBlob("", digest) === size) {
+  // A layer that nothing refers to may be removed from a shared store at any time, unless it is kept.
+  const isHeld = await store.statBlob("", digest) === size && (await store.keepBlob?.(repository, digest) ?? true);
+  if (isHeld) {
     if (isDeltaHeld) await discardDelta(store, job);
     onBytes(size);
     return "held";
@@ -105,9 +107,9 @@ class RunningRebuilds {
 
   /** Rebuilds a layer, or waits until it is rebuilt, and reports the same progress. */
   async join(store: RebuildStore, job: RebuildJob): Promise<void> {
-    const { delta: { digest, delta }, onBytes } = job;
-    // Another delta of the layer may be right where this one is wrong.
-    const key = `${digest} ${delta}`;
+    const { delta, size, onBytes } = job;
+    // Another delta of the layer may be right where this one is wrong, and what another package declares of the same one.
+    const key = JSON.stringify([delta, size]);
     const progress = this.#progress.get(key) ?? { bytes: 0, listeners: new Set() };
     this.#progress.set(key, progress);
     progress.listeners.add(onBytes);
@@ -158,7 +160,8 @@ async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
   } catch (error) {
     const wrong = await explain(error, store);
     if (wrong === undefined) throw error;
-    await discardDelta(store, job);
+    // Another package may declare it as it is.
+    if (!(error instanceof UndeclaredError)) await discardDelta(store, job);
     throw wrongDelta(digest, wrong, error);
   }
 }
@@ -188,8 +191,10 @@ function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
     bases.length === delta.bases.length &&
     bases.every(({ digest, size }, i) => digest === delta.bases[i]!.digest && size === delta.bases[i]!.size) &&
     sizeOfBases(header) === delta.plainSize && `${model.id}/${model.version}` === delta.model;
-  if (!isDeclared) throw new CorruptError("its header is not what the package declares");
+  if (!isDeclared) throw new UndeclaredError("its header is not what the package declares");
 }
+
+class UndeclaredError extends CorruptError {}
 
 // The bytes of an interrupted rebuild save nothing: they would be made again to be compared.
 async function openEmpty(store: RebuildStore, digest: Digest): Promise<Ingest> {

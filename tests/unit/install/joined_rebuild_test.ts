@@ -53,3 +53,17 @@ for (const [what, fails, expected] of CASES) {
     assertEquals(await store.statBlob("", delta.delta), undefined);
   });
 }
+
+Deno.test("[99] a rebuild is neither joined nor spoiled by a package that declares the same delta wrongly", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  await writeImage(store, `${DELTA_REPO}:1`, old);
+  const descriptor = { mediaType: "application/octet-stream", digest: computeDigest(bytes), size: bytes.length };
+  await store.writeBlob("", descriptor, new Blob([bytes.slice()]).stream());
+  const run = (changed: Partial<RebuildJob["delta"]>) => {
+    const job: RebuildJob = { delta: { ...delta, ...changed }, size, repository: DELTA_REPO, onBytes() {} };
+    return rebuildFromDelta(store, job).catch(({ message }) => message);
+  };
+  const [wrong, right] = await Promise.all([run({ plainSize: delta.plainSize + 1 }), run({})]);
+  assertEquals([/its header is not what the package declares/.test(wrong), right], [true, "rebuilt"]);
+});
