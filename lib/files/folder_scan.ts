@@ -2,7 +2,7 @@ import { ifPresentSync } from "./if_present.ts";
 
 /** Options of `listFoldersSync`. */
 export interface FolderOptions {
-  /** Whether symbolic links are errors. By default they are left out. */
+  /** Whether symbolic links, and a file in the place of the folder, are errors. By default they are left out. */
   readonly refusesLinks?: boolean;
 }
 
@@ -13,9 +13,20 @@ export interface FolderOptions {
  */
 export function listFoldersSync(path: string, { refusesLinks = false }: FolderOptions = {}): string[] {
   const names: string[] = [];
-  for (const { name, isDirectory, isSymlink } of ifPresentSync(() => [...Deno.readDirSync(path)]) ?? []) {
+  for (const { name, isDirectory, isSymlink } of readEntries(path, refusesLinks)) {
     if (isSymlink && refusesLinks) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
     if (isDirectory) names.push(name);
   }
   return names.sort();
+}
+
+function readEntries(path: string, refusesLinks: boolean): Deno.DirEntry[] {
+  return ifPresentSync(() => {
+    try {
+      return [...Deno.readDirSync(path)];
+    } catch (error) {
+      if (!refusesLinks || !(error instanceof Deno.errors.NotADirectory)) throw error;
+      throw new Error(`Cannot scan ${path}: it, or a folder of its path, is a file`, { cause: error });
+    }
+  }) ?? [];
 }

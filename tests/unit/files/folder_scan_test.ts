@@ -8,7 +8,11 @@ Deno.test("listFoldersSync() lists folders, sorted, and takes only a missing fol
   await folder.write("file", "");
   assertEquals(listFoldersSync(folder.path), ["B", "a", "b"]);
   assertEquals(listFoldersSync(`${folder.path}/missing`), []);
-  assertEquals(listFoldersSync(`${folder.path}/file`), []);
+  for (const path of ["file", "file/below"]) {
+    assertEquals(listFoldersSync(`${folder.path}/${path}`), []);
+    const list = () => listFoldersSync(`${folder.path}/${path}`, { refusesLinks: true });
+    assertThrows(list, Error, "is a file");
+  }
   await Deno.symlink("loop", `${folder.path}/loop`);
   assertThrows(() => listFoldersSync(`${folder.path}/loop`), Error);
   assertEquals(listFoldersSync(folder.path), ["B", "a", "b"]);

@@ -217,6 +217,19 @@ Deno.test("[65] collectGarbage() refuses a folder in which a repository is a sym
   assert(await it.pulls(imageA));
 });
 
+Deno.test("[65] collectGarbage() refuses a folder in which a file is in the place of the manifests of a repository", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, stray);
+  await it.file(imageA);
+  const folder = `${it.root}/docker/registry/v2/repositories/${REPO}/_manifests/revisions`;
+  await Deno.rename(folder, `${it.root}/elsewhere`);
+  await Deno.writeTextFile(folder, "");
+  await assertRejects(() => it.collect(), Error, "is a file");
+  await Deno.remove(folder);
+  await Deno.rename(`${it.root}/elsewhere`, folder);
+  assert(await it.pulls(imageA));
+});
+
 Deno.test("[27] collectGarbage() removes stale temporary files, and keeps new, locked and partial files", async () => {
   await using it = await openStore();
   const partial = `${UNKNOWN_DIGEST.replace(":", "-")}.partial`;
