@@ -34,6 +34,7 @@ import { repositoryNames } from "../store/repository_names.ts";
 import { BucketSpool, type BucketSpoolOptions } from "./bucket_spool.ts";
 import { claimBlob, downloadKey } from "./claim_blob.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
+import { ExpiringMap } from "./expiring_map.ts";
 import { listRepositories, walkRepositories } from "./list_repositories.ts";
 import { findBucketRot, removeBucketRot } from "./find_bucket_rot.ts";
 import { digestOfLink } from "./mark_bucket.ts";
@@ -63,7 +64,8 @@ export interface ObjectStoreOptions {
 
 // How long the URL of a blob is good for. A download that has begun is not cut.
 const URL_SECONDS = 300;
-// Bound of the memory for sizes of blobs.
+// How long a blob counts as stored after it was seen, in milliseconds. Others may remove it. A hashed one counts for good.
+const SIZE_MILLISECONDS = 600_000;
 const MAX_SIZES = 100_000;
 // Repositories of a registry that are asked whether they have a blob. If none of them has, it is downloaded again.
 const MAX_ASKED_REPOSITORIES = 100;
@@ -77,7 +79,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly #condemned: CondemnedBlobs;
   readonly #tags: ObjectTags;
   readonly #load = (name: string, digest: Digest) => this.#manifests.load(name, digest);
-  readonly #sizes = new Map<Digest, number>();
+  readonly #sizes: ExpiringMap<number>;
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
   readonly #spool: BucketSpool;
@@ -89,7 +91,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly addBlob: BucketSpool["addBlob"] = (...given) => this.#spool.addBlob(...given);
 
   constructor(options: ObjectStoreOptions) {
-    const { client, files, spool, warn = () => {} } = options;
+    const { client, files, spool, isHashing = false, warn = () => {} } = options;
+    this.#sizes = new ExpiringMap({ ttl: isHashing ? Infinity : SIZE_MILLISECONDS, maxSize: MAX_SIZES });
     this.#options = options;
     this.#client = client;
     const upload: BucketSpoolOptions["upload"] = (...moved) => this.#moveToBucket(...moved);
@@ -124,7 +127,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     return this.#sizes.get(digest) ?? await this.#stats.run(digest, async () => {
       if (this.#options.isHashing && await findBucketRot(this.#client, digest) !== undefined) return undefined;
       const size = await this.#client.size(blobPath(digest));
-      if (size !== undefined) this.#remember(digest, size);
+      if (size !== undefined) this.#sizes.set(digest, size);
       return size;
     });
   }
@@ -148,7 +151,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
       return undefined;
     }
     const { size } = object;
-    this.#remember(digest, size);
+    this.#sizes.set(digest, size);
     const { start, length } = part ?? { start: 0, length: size };
     const { budget } = this.#options.files;
     return { size, start, length, body: readObject(this.#client, { key, start, length, budget }, object) };
@@ -173,6 +176,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
 
   /** Returns a URL, good for five minutes, that reads a blob which a repository has; `undefined` if it has not. */
   async locateBlob(repo: string, digest: Digest): Promise<string | undefined> {
+    // A client that is sent to a blob which another process has removed cannot come back.
+    this.#sizes.delete(digest);
     const isHeld = await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
     return isHeld ? await this.#client.presign(blobPath(digest), URL_SECONDS) : undefined;
   }
@@ -286,15 +291,6 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
       onChunk: (chunk) => verifier.update(chunk),
       verify: () => verifier.finish(),
     }, this.#buffers);
-    this.#remember(digest, size);
-  }
-
-  #remember(digest: Digest, size: number): void {
-    this.#sizes.delete(digest);
     this.#sizes.set(digest, size);
-    for (const oldest of this.#sizes.keys()) {
-      if (this.#sizes.size <= MAX_SIZES) break;
-      this.#sizes.delete(oldest);
-    }
   }
 }

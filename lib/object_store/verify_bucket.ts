@@ -50,16 +50,22 @@ export async function verifyBucket(
 
 /**
  * Writes a damaged link of a bucket again. A tag that does not say what it referred to, and has no history, is removed: it
- * is fetched again when a client requests it.
+ * is fetched again when a client requests it. A link that another process has written in the meantime stays.
  *
  * @returns what was done
  */
 export async function repairBucketLink(client: S3Client, { path, digest }: BrokenLink): Promise<"rebuilt" | "removed"> {
+  const found = await client.read(path);
+  if (found === undefined) return "removed";
+  // Another process may have written the link since it was verified.
+  const text = new TextDecoder().decode(found.bytes).trim();
+  const expected = digestOfLink({ key: path });
+  if (expected === undefined ? isDigest(text) : text === expected) return "rebuilt";
   if (digest === undefined) {
     await client.remove(path);
     return "removed";
   }
-  await client.write(path, new TextEncoder().encode(digest));
+  await client.write(path, new TextEncoder().encode(digest), { etag: found.etag });
   return "rebuilt";
 }
 

@@ -61,11 +61,14 @@ export async function verifyLinks(root: string): Promise<BrokenLink[]> {
 
 /**
  * Rebuilds a damaged link from its path or, for a tag, from the history of the tag. A tag without a history is removed:
- * it is fetched again when a client requests it.
+ * it is fetched again when a client requests it. A link that a server has written in the meantime stays.
  *
  * @returns what was done
  */
 export async function repairLink(root: string, { path, digest }: BrokenLink): Promise<"rebuilt" | "removed"> {
+  const text = readRegular(`${root}/${path}`);
+  if (text === undefined) return "removed";
+  if (path.endsWith("/current/link") ? isDigest(text) : text === digest) return "rebuilt";
   if (digest === undefined) {
     await removeIfPresent(`${root}/${path}`);
     return "removed";

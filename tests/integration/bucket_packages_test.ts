@@ -1,3 +1,4 @@
+import { takeCollectionLease } from "../../lib/object_store/collect_bucket.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { MANIFEST_MEDIA_TYPES } from "../../lib/oci/manifest.ts";
 import { blobPath, tagLinkPath } from "../../lib/store/layout.ts";
@@ -221,6 +222,14 @@ peerTest("[103] verify finds what is broken in a bucket, and repairs it from a b
   const report = JSON.parse(found.stdout);
   assertEquals(report.broken.map((it: { digest: string }) => it.digest), [layer]);
   assertEquals(report.links.map((it: { image: string }) => it.image), [`${NAME}:1`]);
+  {
+    await using _lease = await takeCollectionLease(client);
+    const early = await run("b", "verify", "--repair", "--from=release1.tgz", "--offline");
+    assertEquals(early.code, 4, early.stderr);
+    assertStringIncludes(early.stdout, `${layer}: its content does not match its digest; needed by`);
+    assertStringIncludes(early.stdout, "it cannot be removed while a garbage collection is in progress");
+    await client.write(tagLinkPath(NAME, "1"), new TextEncoder().encode("sha256:12"));
+  }
   const repaired = await run("b", "verify", "--repair", "--from=release1.tgz", "--offline");
   assertEquals(repaired.code, 0, repaired.stdout + repaired.stderr);
   assertStringIncludes(repaired.stdout, "read from the bundle");

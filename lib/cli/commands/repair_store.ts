@@ -28,6 +28,8 @@ export interface StoreRepairsOptions {
   readonly removal: string;
 }
 
+const STILL_THERE = "it cannot be removed while a garbage collection is in progress; run the same command again";
+
 /** Repairs a store: corrupt blobs are moved aside and fetched again, and links are rebuilt. */
 export class StoreRepairs {
   readonly #invocation: Invocation;
@@ -89,7 +91,11 @@ export class StoreRepairs {
 
   async #fetch({ digest, uses }: BrokenBlob): Promise<Omit<Repair, "what">> {
     const { store, removal } = this.#options;
-    if (await store.checkBlob(digest) === "intact") return { isRepaired: true, outcome: "read from the bundle" };
+    let state = await store.checkBlob(digest);
+    // What was removed just now is missing at the next look.
+    if (state === "corrupt") state = await store.checkBlob(digest);
+    if (state === "corrupt") return { isRepaired: false, outcome: STILL_THERE };
+    if (state === "intact") return { isRepaired: true, outcome: "read from the bundle" };
     if (uses.length === 0) return { isRepaired: true, outcome: removal };
     const { source } = await this.#open();
     let reason = "no upstream has it";

@@ -80,6 +80,18 @@ Deno.test("[91] repairLink() removes a torn tag without a history", async () => 
   assertEquals(await new DiskStore(folder.path).resolve(REPO, "1"), undefined);
 });
 
+Deno.test("[91] repairLink() leaves a tag alone that a server has set since it was verified", async () => {
+  await using folder = await openStore();
+  await Deno.writeTextFile(`${folder.path}/${TAG}`, "");
+  const [link] = await verifyLinks(folder.path);
+  const store = new DiskStore(folder.path);
+  const next = makeManifest(config, []);
+  await store.writeManifest(REPO, next.descriptor, next.bytes);
+  await store.tag(REPO, "1", next.descriptor.digest);
+  assertEquals(await repairLink(folder.path, link!), "rebuilt");
+  assertEquals((await store.resolve(REPO, "1"))?.digest, next.descriptor.digest);
+});
+
 Deno.test("[91] verifyLinks() names the tag and the repository whose manifest is missing, but no missing layer", async () => {
   await using folder = await openStore();
   await Deno.remove(`${folder.path}/${blobPath(layer.descriptor.digest)}`);
