@@ -1,6 +1,7 @@
 /**
  * Describes what an executable consists of, as a CycloneDX 1.6 document: crpe, the runtime, and every package of
- * deno.compile.lock with the integrity hash that is pinned there. The same input gives the same bytes.
+ * deno.lock, but those of tests and of the build, with the integrity hash that is pinned there. The same input gives the
+ * same bytes.
  *
  *   deno run -A scripts/make_sbom.ts --deno=2.9.6 --time=2026-01-31T12:00:00Z > crpe.cdx.json
  *
@@ -12,7 +13,7 @@ import { parseArgs } from "@std/cli/parse-args";
 /** What the document is made from. */
 export interface SbomInput {
   readonly project: { readonly version: string; readonly license: string };
-  /** deno.compile.lock, version 5. */
+  /** deno.lock, version 5. */
   readonly lock: LockFile;
   /** The version of the runtime. */
   readonly deno: string;
@@ -51,8 +52,16 @@ export interface Sbom {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
+/** Packages that are in no executable: two drive and examine the page in tests, one joins the sources. */
+const NOT_IN_EXECUTABLE: readonly string[] = ["axe-core", "esbuild-wasm", "playwright-core"];
+
 // Other sections of a lock file name other code, such as modules of jsr or of a URL.
 const KNOWN_SECTIONS = ["version", "specifiers", "npm", "workspace"];
+
+/** Reports whether an executable contains a package of deno.lock: `valibot@1.2.0`. */
+export function isInExecutable(key: string): boolean {
+  return !NOT_IN_EXECUTABLE.includes(key.replace(/(?<=.)@.*$/, ""));
+}
 
 /**
  * Makes the document.
@@ -79,7 +88,8 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
     }),
     licenses: [{ license: { id: project.license } }],
   };
-  const packages = Object.entries(lock.npm ?? {}).map(([key, { integrity, dependencies = [] }]) => {
+  const packages = Object.entries(lock.npm ?? {}).filter(([key]) => isInExecutable(key)).map(([key, locked]) => {
+    const { integrity, dependencies = [] } = locked;
     const [, name = "", version = ""] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
     const described = describe({ type: "library", name, version, purl: purlOf(name, version) });
     return { dependencies, component: { ...described, hashes: [parseIntegrity(integrity, key)] } };
@@ -91,10 +101,10 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
     if (found === undefined) throw new TypeError(`Cannot describe the lock file: it has no package ${dependency}`);
     return found.component["bom-ref"];
   };
-  const direct = Object.entries(lock.specifiers).map(([specifier, version]) => {
+  const direct = Object.entries(lock.specifiers).flatMap(([specifier, version]) => {
     const [, name] = /^npm:(@?[^@]+)@/.exec(specifier) ?? [];
     if (name === undefined) throw new TypeError(`Cannot describe the lock file: ${specifier} is not of npm`);
-    return refOf(`${name}@${version}`);
+    return isInExecutable(name) ? [refOf(`${name}@${version}`)] : [];
   });
   const document = {
     metadata: { timestamp: time, component: program },
@@ -150,6 +160,6 @@ if (import.meta.main) {
     throw new Error("Cannot run: --deno=VERSION and --time=ISO-8601 are needed");
   }
   const read = async (name: string) => JSON.parse(await Deno.readTextFile(new URL(`../${name}`, import.meta.url)));
-  const sbom = makeSbom({ project: await read("deno.json"), lock: await read("deno.compile.lock"), deno, time });
+  const sbom = makeSbom({ project: await read("deno.json"), lock: await read("deno.lock"), deno, time });
   console.log(JSON.stringify(sbom, null, 2));
 }

@@ -30,6 +30,7 @@ const OWN = [
 /** The files of the page: its own, and those of the two packages that it uses in the browser. */
 export const ASSET_FILES: AssetSources = {
   ...Object.fromEntries(OWN.map((name) => [name, new URL(`./assets/${name}`, import.meta.url)])),
+  // The build of the executable replaces these by files beside the others (scripts/build.ts).
   "preact.js": new URL(import.meta.resolve("htm/preact/standalone")),
   "uqr.js": new URL(import.meta.resolve("uqr")),
 };

@@ -6,14 +6,7 @@ import { assert, assertEquals, assertThrows } from "../support/assert.ts";
 // What crpe is built from: two import maps, the lock files, the actions of the workflows, and the SBOM.
 
 const ROOT = new URL("../../", import.meta.url);
-const [lock, compileLock] = await Promise.all(
-  ["deno.lock", "deno.compile.lock"].map(async (name) => {
-    return JSON.parse(await Deno.readTextFile(new URL(name, ROOT))) as Required<LockFile>;
-  }),
-) as [Required<LockFile>, Required<LockFile>];
-
-// They drive and examine the page in a browser.
-const TEST_ONLY: readonly string[] = ["axe-core", "playwright-core"];
+const lock = JSON.parse(await Deno.readTextFile(new URL("deno.lock", ROOT))) as Required<LockFile>;
 
 type Imports = Readonly<Record<string, string>>;
 
@@ -62,15 +55,6 @@ Deno.test("every dependency of deno.json is pinned to a version, and deno.lock h
   assertEquals(packages.filter((name) => !Object.hasOwn(lock.npm, name)), []);
 });
 
-// An executable gets all packages of its lock file, and reads them when it starts.
-Deno.test("deno.compile.lock is deno.lock without the packages that only tests need", () => {
-  const isNeeded = ([key]: readonly [string, unknown]) => !TEST_ONLY.some((name) => key.includes(`${name}@`));
-  const needed = <T>(section: Readonly<Record<string, T>>) =>
-    Object.fromEntries(Object.entries(section).filter(isNeeded));
-  assertEquals(compileLock, { ...lock, specifiers: needed(lock.specifiers), npm: needed(lock.npm) });
-  assert(project.tasks.compile.includes(" --lock=deno.compile.lock --frozen "));
-});
-
 Deno.test("SECURITY.md names every dependency with its version", async () => {
   const text = await Deno.readTextFile(new URL("SECURITY.md", ROOT));
   assertEquals(Object.keys(lock.npm).filter((name) => !text.includes(`npm:${name}\``)), []);
@@ -90,7 +74,7 @@ Deno.test("every action of the workflows is pinned to a commit, and says which r
   assertEquals(loose, []);
 });
 
-const INPUT: SbomInput = { project, lock: compileLock, deno: "2.9.6", time: "2026-01-31T12:00:00Z" };
+const INPUT: SbomInput = { project, lock, deno: "2.9.6", time: "2026-01-31T12:00:00Z" };
 
 /** Checks the fields that CycloneDX 1.6 requires, and those whose form it defines. */
 function findSbomFaults(sbom: Sbom): string[] {
@@ -127,12 +111,12 @@ function findSbomFaults(sbom: Sbom): string[] {
   return checks.filter(([, isRight]) => !isRight).map(([what]) => what);
 }
 
-Deno.test("makeSbom() describes the program, the runtime and every package of the lock file, as CycloneDX requires", () => {
+Deno.test("makeSbom() describes the program, the runtime and every package of the lock file that it contains, as CycloneDX requires", () => {
   const sbom = makeSbom(INPUT);
   assertEquals(findSbomFaults(sbom), []);
   assertEquals(
     sbom.components.map(({ name, version }) => `${name}@${version}`),
-    ["deno@2.9.6", ...Object.keys(compileLock.npm)],
+    ["deno@2.9.6", ...Object.keys(lock.npm).filter((key) => !/^(axe-core|esbuild-wasm|playwright-core)@/.test(key))],
   );
   assertEquals(sbom.dependencies.find(({ ref }) => ref === "pkg:npm/js-yaml@4.1.1")?.dependsOn, [
     "pkg:npm/argparse@2.0.1",

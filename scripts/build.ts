@@ -1,0 +1,119 @@
+/**
+ * Joins the modules of crpe and of its packages into the few files of `build/`, from which `deno task compile` makes the
+ * executable: 250 files of JavaScript without comments instead of 800 of TypeScript. The executable is smaller, starts
+ * faster and takes less memory (docs/performance.md). A command stays in files of its own, which are read when it is
+ * used, and names stay, so that a stack trace can be read.
+ *
+ *   deno task build
+ *
+ * `build/deno.json` has the permissions of the executable, and `build/assets` the files of the page, those of its
+ * packages, and the licenses of all packages.
+ */
+import { createRequire, isBuiltin } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import {
+  build,
+  initialize,
+  type OnLoadResult,
+  type OnResolveArgs,
+  type OnResolveResult,
+  stop,
+} from "esbuild-wasm/browser";
+import project from "../deno.json" with { type: "json" };
+import { isInExecutable } from "./make_sbom.ts";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const ASSETS = `${ROOT}lib/page/assets/`;
+const OUT = `${ROOT}build/`;
+/** `"NAME": new URL(import.meta.resolve("PACKAGE"))`: an asset of the page that is the file of a package. */
+const PACKAGE_ASSET = /"([\w.]+)": new URL\(import\.meta\.resolve\("([^"]+)"\)\)/g;
+/** The folder of a package in the cache of Deno, its name and its version. */
+const PACKAGE = /^.*\/((?:@[^/]+\/)?[^/]+)\/(\d+\.\d+\.\d+[^/]*)\//;
+
+/** The packages of which a file was read: `valibot@1.2.0` → its folder. */
+const packages = new Map<string, string>();
+
+/** Resolves a name as Deno does: in our modules by the import map, in a package by Node's rules. */
+function resolveModule({ path, importer, kind }: OnResolveArgs): OnResolveResult {
+  if (kind === "entry-point") return { path };
+  if (isBuiltin(path)) return { path: path.startsWith("node:") ? path : `node:${path}`, external: true };
+  if (/^\.{0,2}\//.test(path) && kind !== "require-call") {
+    return { path: fileURLToPath(new URL(path, pathToFileURL(importer))) };
+  }
+  return { path: importer.startsWith(ROOT) ? resolvePackage(path) : createRequire(importer).resolve(path) };
+}
+
+function resolvePackage(specifier: string): string {
+  return fileURLToPath(import.meta.resolve(specifier));
+}
+
+async function loadModule(path: string): Promise<OnLoadResult> {
+  const text = await Deno.readTextFile(path);
+  if (!path.startsWith(ROOT)) notePackage(path);
+  if (path.endsWith(".json")) return { contents: text, loader: "json" };
+  const assets: Promise<void>[] = [];
+  const contents = text.replaceAll(PACKAGE_ASSET, (_, name: string, specifier: string) => {
+    const file = resolvePackage(specifier);
+    notePackage(file);
+    assets.push(Deno.copyFile(file, `${OUT}assets/${name}`));
+    return `"${name}": new URL("./assets/${name}", import.meta.url)`;
+  });
+  await Promise.all(assets);
+  return { contents, loader: path.endsWith(".ts") ? "ts" : "js" };
+}
+
+function notePackage(path: string): void {
+  const [folder, name, version] = PACKAGE.exec(path) ?? [];
+  if (folder === undefined || !isInExecutable(`${name}@${version}`)) {
+    throw new Error(`Cannot join ${path}: it is not part of a package that an executable may contain`);
+  }
+  packages.set(`${name}@${version}`, folder);
+}
+
+/** The license of each package: its file, or what its package.json says. */
+async function readLicenses(): Promise<string> {
+  const texts: string[] = [];
+  for (const [name, folder] of [...packages].sort()) {
+    const file = [...Deno.readDirSync(folder)].find((entry) => /^licen[cs]e/i.test(entry.name));
+    const text = file === undefined
+      ? JSON.parse(await Deno.readTextFile(`${folder}package.json`)).license
+      : await Deno.readTextFile(folder + file.name);
+    texts.push(`${name}\n\n${text.trim()}\n`);
+  }
+  return texts.join(`\n${"-".repeat(80)}\n\n`);
+}
+
+async function emptyFolder(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true });
+  for await (const { name } of Deno.readDir(path)) await Deno.remove(`${path}${name}`, { recursive: true });
+}
+
+await emptyFolder(OUT);
+await Deno.mkdir(`${OUT}assets`);
+for await (const { name } of Deno.readDir(ASSETS)) await Deno.copyFile(ASSETS + name, `${OUT}assets/${name}`);
+const wasm = await Deno.readFile(resolvePackage("esbuild-wasm/esbuild.wasm"));
+await initialize({ wasmModule: await WebAssembly.compile(wasm), worker: false });
+const { outputFiles } = await build({
+  entryPoints: [`${ROOT}main.ts`],
+  outdir: OUT,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "neutral",
+  target: "esnext",
+  minifyWhitespace: true,
+  legalComments: "none",
+  write: false,
+  plugins: [{
+    name: "deno",
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: /./ }, resolveModule);
+      onLoad({ filter: /./ }, ({ path }) => loadModule(path));
+    },
+  }],
+});
+await stop();
+for (const { path, contents } of outputFiles) await Deno.writeFile(path, contents);
+await Deno.writeTextFile(`${OUT}assets/THIRD_PARTY_LICENSES`, await readLicenses());
+const { unstable, permissions } = project;
+await Deno.writeTextFile(`${OUT}deno.json`, JSON.stringify({ unstable, permissions }));
