@@ -1,10 +1,10 @@
 import type { SignedDocument } from "../../signature/trust_policy.ts";
 import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
-import { isJsonObject, parseJson } from "../../oci/json.ts";
+import { isJsonObject } from "../../oci/json.ts";
 import type { BlobState, MissingBlob } from "../protocol.ts";
-import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import { type AgentConnection, type AgentRequestBody, NDJSON, parseAnswer } from "./request_agent.ts";
 import { RequestTimeout } from "./request_timeout.ts";
 
 /** The agent's answer to a plan. It also has the fields of an import's result. */
@@ -16,42 +16,9 @@ export interface PushPlan {
   readonly [field: string]: unknown;
 }
 
-/** A request to an agent. */
-export interface AgentRequest {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: AgentRequestBody | undefined;
-  readonly signal: AbortSignal;
-  /** Called when a piece of the response is received. */
-  readonly onAnswer?: () => void;
-}
-
-/** The body of a request, with its length in bytes. */
-export interface AgentRequestBody {
-  readonly stream: ReadableStream<Uint8Array>;
-  readonly length: number;
-}
-
-/** The response of an agent. */
-export interface AgentAnswer {
-  readonly status: number;
-  /** The target of a redirect. */
-  readonly location?: string | undefined;
-  /** Of a response in lines (`NDJSON`) the last one: those before it are progress. */
-  readonly bytes: Uint8Array;
-}
-
-/** The media type of a response that is a JSON document a line. */
-export const NDJSON = "application/x-ndjson";
-
 /** Options of an `AgentClient`. */
-export interface AgentClientOptions {
-  /** The address of the agent, without a slash at the end. */
-  readonly url: string;
+export interface AgentClientOptions extends AgentConnection {
   readonly token: string;
-  /** Sends a request without following redirects. @throws {AgentError} when no response is received */
-  readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
   /** Installs even if the version rule forbids it. */
   readonly force: boolean;
   /** Deletes data that leaves the package. */
@@ -181,12 +148,8 @@ export function bodyOf(bytes: Uint8Array<ArrayBuffer>): AgentRequestBody {
 }
 
 function parseDocument(bytes: Uint8Array): Record<string, unknown> {
-  try {
-    const document = parseJson(bytes, "the answer", ANSWER_LIMITS);
-    if (isJsonObject(document)) return document;
-  } catch (error) {
-    if (!(error instanceof CorruptError)) throw error;
-  }
+  const document = parseAnswer(bytes);
+  if (isJsonObject(document)) return document;
   throw notAnAgent("something other than JSON");
 }
 

@@ -1,14 +1,7 @@
 import type { PackageId } from "../../kubepkg/package_id.ts";
-import { CorruptError } from "../../oci/error.ts";
-import { isJsonObject, parseJson } from "../../oci/json.ts";
-import type { AgentClientOptions } from "./agent_client.ts";
-import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
-
-/** How an agent is reached. */
-export interface AgentConnection extends Pick<AgentClientOptions, "url" | "send"> {
-  /** Absent if the user has named none: then only what is open to everybody is answered. */
-  readonly token: string | undefined;
-}
+import { isJsonObject } from "../../oci/json.ts";
+import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import { type AgentConnection, parseAnswer, requestAgent } from "./request_agent.ts";
 
 /** A package as an agent lists it: a KubePkg without manifests. */
 export interface ListedPackage extends PackageId {
@@ -84,17 +77,9 @@ export class AgentPackages {
   }
 
   async #send(method: string, path: string): Promise<unknown> {
-    const { url, token, send } = this.#agent;
     const timeout = method === "GET" ? READ_MILLISECONDS : CHANGE_MILLISECONDS;
-    const signal = AbortSignal.timeout(timeout);
-    const authorization = token === undefined ? undefined : { authorization: `Bearer ${token}` };
-    const headers = { accept: "application/json", ...authorization };
-    const answer = await send({ method, url: `${url}${path}`, headers, body: undefined, signal }).catch((cause) => {
-      if (!signal.aborted) throw cause;
-      throw new AgentError(`no response within ${timeout / 1000} s`, { isTransient: true, failure: "timeout", cause });
-    });
-    const { status, bytes, location } = answer;
-    if (status === 200) return parse(bytes);
+    const { status, bytes, location } = await requestAgent(this.#agent, { method, path, timeout });
+    if (status === 200) return parseAnswer(bytes);
     // The package was found in the list before.
     if (path.startsWith("/api/") && (status === 404 || status === 405)) {
       throw new AgentError("it was started with --no-page, or is an earlier crpe: it cannot do this", {
@@ -108,15 +93,6 @@ export class AgentPackages {
 
 function targetOf({ namespace, name }: PackageId, action = ""): string {
   return `${encodeURIComponent(name)}${action}?namespace=${encodeURIComponent(namespace)}`;
-}
-
-function parse(bytes: Uint8Array): unknown {
-  try {
-    return parseJson(bytes, "the answer", ANSWER_LIMITS);
-  } catch (error) {
-    if (error instanceof CorruptError) throw notAnAgent("something other than JSON");
-    throw error;
-  }
 }
 
 function asDocument(value: unknown): Document {

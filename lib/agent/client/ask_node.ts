@@ -1,9 +1,9 @@
-import { CorruptError, RefusedError } from "../../oci/error.ts";
-import { isJsonObject, parseJson } from "../../oci/json.ts";
-import type { AgentAnswer } from "./agent_client.ts";
-import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import { RefusedError } from "../../oci/error.ts";
+import { isJsonObject } from "../../oci/json.ts";
+import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import type { BoundNode } from "./bound_nodes.ts";
 import { createNodeSender, type NodeAccess } from "./node_sender.ts";
+import { type AgentAnswer, type BodilessRequest, parseAnswer, requestAgent } from "./request_agent.ts";
 
 /** The state of an agent. */
 export interface NodeState {
@@ -23,31 +23,14 @@ export interface NodeState {
   readonly canChange: boolean;
 }
 
-/** A request without a body. */
-export interface NodeRequest {
-  readonly method: string;
-  readonly path: string;
-  /** How long the answer is waited for, in milliseconds. */
-  readonly timeout: number;
-}
-
 type Document = Readonly<Record<string, unknown>>;
 
 const ASK_MILLISECONDS = 5000;
 const UNAUTHORIZED = 401;
 
 /** Sends a request to an agent. @throws {AgentError} when no response is received */
-export async function requestNode(
-  node: BoundNode,
-  { method, path, timeout }: NodeRequest,
-): Promise<AgentAnswer> {
-  const signal = AbortSignal.timeout(timeout);
-  const headers = { accept: "application/json", authorization: `Bearer ${node.token}` };
-  const request = { method, url: `${node.url}${path}`, headers, body: undefined, signal };
-  return await createNodeSender(node)(request).catch((cause) => {
-    if (!signal.aborted) throw cause;
-    throw new AgentError(`no response within ${timeout / 1000} s`, { isTransient: true, failure: "timeout", cause });
-  });
+export async function requestNode(node: BoundNode, request: BodilessRequest): Promise<AgentAnswer> {
+  return await requestAgent({ url: node.url, token: node.token, send: createNodeSender(node) }, request);
 }
 
 /** Asks an agent how it is, and what is installed on it. */
@@ -91,7 +74,7 @@ export async function redeemCode(node: NodeAccess, code: string): Promise<string
     body: { stream: new Blob([bytes]).stream(), length: bytes.length },
     signal: AbortSignal.timeout(ASK_MILLISECONDS),
   });
-  const document = readDocument(answer);
+  const document = parseAnswer(answer);
   const token = isJsonObject(document) ? document.token : undefined;
   if (status === 200 && typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   const [error] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
@@ -146,14 +129,5 @@ async function getFrom(node: BoundNode, path: string): Promise<unknown> {
   const { status, bytes, location } = await requestNode(node, { method: "GET", path, timeout: ASK_MILLISECONDS });
   if (status === 404) return undefined;
   if (status !== 200) throw errorOfAnswer(status, bytes, location);
-  return readDocument(bytes);
-}
-
-function readDocument(bytes: Uint8Array): unknown {
-  try {
-    return parseJson(bytes, "the answer", ANSWER_LIMITS);
-  } catch (error) {
-    if (error instanceof CorruptError) throw notAnAgent("something other than JSON");
-    throw error;
-  }
+  return parseAnswer(bytes);
 }

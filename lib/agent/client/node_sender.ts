@@ -1,4 +1,4 @@
-import type { AgentAnswer, AgentRequest } from "./agent_client.ts";
+import type { AgentAnswer, AgentRequest } from "./request_agent.ts";
 import { openPinnedRelay, type Pin } from "./pinned_relay.ts";
 import { createSender } from "./send_to_agent.ts";
 

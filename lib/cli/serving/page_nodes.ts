@@ -1,4 +1,5 @@
-import { type AgentAnswer, AgentClient, type AgentRequest } from "../../agent/client/agent_client.ts";
+import { AgentClient } from "../../agent/client/agent_client.ts";
+import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";

@@ -1,4 +1,4 @@
-import type { AgentAnswer, AgentRequest } from "../../agent/client/agent_client.ts";
+import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { RefusedError } from "../../oci/error.ts";
 import type { TransportFailure } from "../../upstream/transport/transport_error.ts";

@@ -1,5 +1,5 @@
 import { readTokenFile } from "../../agent/api_token.ts";
-import type { AgentConnection } from "../../agent/client/agent_packages.ts";
+import type { AgentConnection } from "../../agent/client/request_agent.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";

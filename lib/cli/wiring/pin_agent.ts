@@ -1,4 +1,4 @@
-import type { AgentAnswer, AgentRequest } from "../../agent/client/agent_client.ts";
+import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import type { KnownAgents } from "../../agent/client/known_agents.ts";
 import { fetchCertificate, openPinnedRelay, type Pin } from "../../agent/client/pinned_relay.ts";
 import { createNodeSender } from "../../agent/client/node_sender.ts";

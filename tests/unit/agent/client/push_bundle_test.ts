@@ -1,5 +1,6 @@
 import { ApiTokens } from "../../../../lib/agent/check_token.ts";
-import { AgentClient, type AgentRequest } from "../../../../lib/agent/client/agent_client.ts";
+import { AgentClient } from "../../../../lib/agent/client/agent_client.ts";
+import type { AgentRequest } from "../../../../lib/agent/client/request_agent.ts";
 import { AgentError } from "../../../../lib/agent/client/agent_error.ts";
 import { pushBundle, type PushOptions } from "../../../../lib/agent/client/push_bundle.ts";
 import { collectPackageDigests } from "../../../../lib/install/package_digests.ts";
