@@ -1,4 +1,3 @@
-import { countBody } from "../bytes/counted_body.ts";
 import type { CacheOutcome, ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
@@ -19,18 +18,16 @@ import { ListAnswers } from "./list_answers.ts";
 import { type BlobRoute, type ManifestRoute, matchRoute, type Route } from "./route.ts";
 import { unknownBlob, unknownManifest } from "./unknown_content.ts";
 
-/** Describes a response, for metrics and the log. */
-export interface ResponseInfo {
+/** Describes a response whose body was not sent yet, for metrics and the log. */
+export interface AnswerInfo {
   readonly method: string;
   /** The kind of the route; `undefined` when the registry does not support the method or the path. */
   readonly kind: Route["kind"] | undefined;
   /** The repository name that the store uses. */
   readonly repo: string | undefined;
   readonly status: number;
-  /** Number of body bytes that were passed to the server, which is a few chunks ahead of the client. */
-  readonly bytes: number;
-  /** Whether the body failed, or the client disconnected, before the whole body was passed to the server. */
-  readonly isAborted: boolean;
+  /** The size of a body that is in memory, in bytes; `undefined` for a stream. */
+  readonly length: number | undefined;
   /** Where the content came from; absent without content. */
   readonly outcome?: CacheOutcome | undefined;
   /** The digest of a manifest that the client has, or was sent. */
@@ -43,10 +40,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
   readonly onError?: (error: unknown, request: Request) => void;
   /** Called for each request that fails because of an upstream. The client receives the reason. */
   readonly onUpstreamError?: (error: RegistryError, request: Request) => void;
-  /** Called for each response when its body was passed to the server, with the context of the request. */
-  readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
-  /** Reports what a response is waiting for: the client, which has not read what was sent, or its own body. */
-  readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
+  /** Called for each response before it is returned, with the context of the request. */
+  readonly onAnswer?: (info: AnswerInfo, context: Context | undefined) => void;
   /**
    * What is served to a client that wants only what is held (`Cache-Control: only-if-cached`, RFC 9111, 5.2.1.7), such as
    * another crpe; default: `catalog`.
@@ -54,8 +49,6 @@ export interface RegistryHandlerOptions<Context = unknown> {
   readonly held?: ContentCatalog;
   /** Returns the URL at which clients read a blob that a repository has; `undefined` if it is sent to them instead. */
   readonly locateBlob?: (repo: string, digest: Digest) => Promise<string | undefined>;
-  /** Whether the responses are read by the server of the runtime, which does not collect chunks (`countBody`). */
-  readonly isServed?: boolean;
   /**
    * Returns why the registry cannot do all of its work; `undefined` when it can. Throws when it cannot serve at all:
    * `/healthz` then responds with 503.
@@ -80,7 +73,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onBackpressure, isServed } = options;
+  const { onError, onUpstreamError, onAnswer } = options;
   const served = { catalog, lists: new ListAnswers(catalog) };
   const held = options.held === undefined ? served : { catalog: options.held, lists: new ListAnswers(options.held) };
   return async (request, context) => {
@@ -102,27 +95,15 @@ export function createRegistryHandler<Context = unknown>(
     // Distribution specification, "Pulling manifests": the header confirms that `ns` was applied.
     if (route !== undefined && "ns" in route && route.ns !== undefined) answer.headers["oci-namespace"] = route.ns;
     const body = method === "HEAD" ? null : answer.body;
-    const length = body === null ? 0 : answer.length;
-    const onEnd = (bytes: number) =>
-      onResponse?.({
-        method,
-        kind: route?.kind,
-        repo: route !== undefined && "repo" in route ? route.repo : undefined,
-        status: answer.status,
-        bytes,
-        isAborted: bytes < length,
-        outcome: answer.outcome,
-        digest: route?.kind === "manifest" && answer.status < 400 ? digestOf(answer) : undefined,
-      }, context);
-    if (onResponse !== undefined && body instanceof ReadableStream) {
-      const counted = countBody(body, length, {
-        onEnd,
-        onBackpressure: (waitsForClient) => onBackpressure?.(waitsForClient, context),
-        returnsChunks: isServed,
-      });
-      return new Response(counted as BodyInit, answer);
-    }
-    onEnd(length);
+    onAnswer?.({
+      method,
+      kind: route?.kind,
+      repo: route !== undefined && "repo" in route ? route.repo : undefined,
+      status: answer.status,
+      length: body === null ? 0 : body instanceof ReadableStream ? undefined : answer.length,
+      outcome: answer.outcome,
+      digest: route?.kind === "manifest" && answer.status < 400 ? digestOf(answer) : undefined,
+    }, context);
     return new Response(body as BodyInit | null, answer);
   };
 }

@@ -21,7 +21,17 @@ export interface SentAnswer {
   readonly kind?: string | undefined;
 }
 
-type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted" | "remark" | "kind">;
+/** What a handler says of its response before it returns it. */
+export interface AnswerNote extends Pick<SentAnswer, "remark" | "kind"> {
+  /** The size of a body that is in memory, in bytes. Such a body counts as sent: wrapped, it would be sent more slowly. */
+  readonly length?: number | undefined;
+  /** Whether chunks of the body are returned when they were sent; see `countBody`. */
+  readonly returnsChunks?: boolean;
+  /** Called with the number of body bytes when the body was passed to the server, or failed. */
+  readonly onEnd?: (bytes: number) => void;
+}
+
+type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
 
 /** The callbacks of an exchange. */
 export interface ExchangeOptions {
@@ -33,8 +43,8 @@ export interface ExchangeOptions {
 
 /** A request and its response. It also has the runtime's information about the request. */
 export class Exchange implements ConnectionInfo {
-  /** Whether the handler counts the bytes of the response itself and calls `end`. */
-  isCounted = false;
+  /** What the handler says of its response. */
+  note: AnswerNote = {};
   readonly #info: ConnectionInfo;
   readonly #onBackpressure: ((waitsForClient: boolean) => void) | undefined;
   readonly #onSent: ((answer: SentAnswer) => void) | undefined;
@@ -73,35 +83,36 @@ export class Exchange implements ConnectionInfo {
     return this.#info.completed;
   }
 
-  /** Reports what the response is waiting for: the client, which has not read what was sent, or its own body. */
-  reportBackpressure(waitsForClient: boolean): void {
-    this.#onBackpressure?.(waitsForClient);
-  }
-
-  /** Reports that the body of the response was passed to the server, or failed. */
-  end(ending: Ending): void {
-    this.reportBackpressure(true);
+  // The body of the response was passed to the server, or failed.
+  #end(ending: Ending): void {
+    this.#onBackpressure?.(true);
+    const { remark, kind, onEnd } = this.note;
+    onEnd?.(ending.bytes);
     if (this.#began === undefined) return;
     const { at, ...request } = this.#began;
-    const report = () => this.#onSent?.({ ...request, ...ending, duration: performance.now() - at });
+    const report = () => this.#onSent?.({ ...request, ...ending, remark, kind, duration: performance.now() - at });
     // A large body is still being sent, at the pace of the client.
     if (ending.bytes > SENT_AT_ONCE_BYTES) this.completed.then(report, report);
     else report();
   }
 
-  /** Counts the bytes of a response whose handler does not count them itself, and calls `end`. */
+  /** Counts the bytes of the response as they are sent, and reports its end. */
   count(response: Response): Response {
-    const { status, headers, body } = response;
+    const { status, headers } = response;
+    const { length: lengthInMemory, returnsChunks } = this.note;
+    // To read the property `body` makes a stream of bytes in memory.
+    const body = lengthInMemory === undefined ? response.body : null;
     if (body === null) {
-      this.end({ status, bytes: 0, isAborted: false });
+      this.#end({ status, bytes: lengthInMemory ?? 0, isAborted: false });
       return response;
     }
     const length = headers.has("content-length") ? Number(headers.get("content-length")) : undefined;
     const counted = countBody(body, length ?? Infinity, {
       onEnd: (bytes, isWhole) => {
-        this.end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
+        this.#end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
       },
-      onBackpressure: (waitsForClient) => this.reportBackpressure(waitsForClient),
+      onBackpressure: this.#onBackpressure,
+      returnsChunks,
     });
     return new Response(counted as BodyInit, response);
   }

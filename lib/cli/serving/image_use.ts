@@ -1,7 +1,7 @@
 import { writeFileDurably } from "../../files/durable.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isJsonObject } from "../../oci/json.ts";
-import type { ResponseInfo } from "../../registry/handler.ts";
+import type { AnswerInfo } from "../../registry/handler.ts";
 import { INGEST } from "../../store/layout.ts";
 
 const FILE = `${INGEST}/image-use.json`;
@@ -35,7 +35,7 @@ export class ImageUse {
   }
 
   /** Records a response of the registry. Only those with a manifest count. */
-  record({ repo, digest }: Pick<ResponseInfo, "repo" | "digest">): void {
+  record({ repo, digest }: Pick<AnswerInfo, "repo" | "digest">): void {
     if (repo === undefined || digest === undefined) return;
     const key = `${repo}@${digest}`;
     this.#times.delete(key);

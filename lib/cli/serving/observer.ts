@@ -3,7 +3,7 @@ import type { EvictedImage } from "../../cache/evictor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { RegistryError } from "../../oci/error.ts";
 import { splitRepository } from "../../oci/reference.ts";
-import type { ResponseInfo } from "../../registry/handler.ts";
+import type { AnswerInfo } from "../../registry/handler.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import { describeError } from "../console/describe_error.ts";
@@ -142,12 +142,15 @@ export class Observer {
   };
 
   /** Records a request that was refused before it reached the registry. */
-  readonly onRefused = ({ method, status }: Pick<ResponseInfo, "method" | "status">): void => {
-    this.onResponse({ method, kind: undefined, repo: undefined, status, bytes: 0, isAborted: false });
+  readonly onRefused = ({ method, status }: Pick<AnswerInfo, "method" | "status">): void => {
+    this.onResponse({ method, kind: undefined, status }, 0);
   };
 
-  /** Records a response that was passed on for sending. */
-  onResponse({ method, kind, status, bytes, outcome }: ResponseInfo): void {
+  /** Records a response of which `bytes` bytes were passed on for sending. */
+  onResponse(
+    { method, kind, status, outcome }: Pick<AnswerInfo, "method" | "kind" | "status" | "outcome">,
+    bytes: number,
+  ): void {
     this.#metrics.add("crpe_requests_total", 1, {
       kind: kind ?? "other",
       method: methodLabel(method),

@@ -30,7 +30,7 @@ export interface ServeOptions {
   /** Called with the reason when a response is aborted after it has started. */
   readonly onAbort: (error: unknown) => void;
   /** Called for each response after it was sent. */
-  readonly onSent?: ((answer: SentAnswer) => void) | undefined;
+  readonly onSent: (answer: SentAnswer) => void;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
   readonly onShed?: ((reason: ShedReason) => void) | undefined;
   /** A folder that can be opened, to find out how many files may be open. */
@@ -96,7 +96,10 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     onFewFiles: options.onFewFiles,
   });
   const common: HttpServerOptions = {
-    handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
+    async handler(request, info, onBackpressure) {
+      const exchange = new Exchange(request, info, { onBackpressure, onSent: options.onSent });
+      return exchange.count(await handler(request, exchange));
+    },
     onError(error) {
       options.onAbort(error);
       return new Response(null, { status: 500 });
@@ -158,16 +161,4 @@ function watchTls(
     },
     onProblem: options.onRenewProblem,
   });
-}
-
-function answerOnly(handler: Handler): HttpServerOptions["handler"] {
-  return (request, info, onBackpressure) => handler(request, new Exchange(request, info, { onBackpressure }));
-}
-
-function answerAndReport(handler: Handler, onSent: (answer: SentAnswer) => void): HttpServerOptions["handler"] {
-  return async (request, info, onBackpressure) => {
-    const exchange = new Exchange(request, info, { onBackpressure, onSent });
-    const response = await handler(request, exchange);
-    return exchange.isCounted ? response : exchange.count(response);
-  };
 }

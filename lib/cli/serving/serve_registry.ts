@@ -135,14 +135,15 @@ export async function serveRegistry(
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
     ...(locateBlob === undefined ? {} : { locateBlob }),
-    isServed: true,
     greeting: formatGreeting(name, folderContent !== undefined && !invocation.isSet("no-page")),
-    onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
-    onResponse(info, exchange) {
-      active--;
-      observer.onResponse(info);
-      imageUse.record(info);
-      exchange?.end({ ...info, remark: info.outcome });
+    onAnswer(info, exchange) {
+      const onEnd = (bytes: number) => {
+        active--;
+        observer.onResponse(info, bytes);
+        imageUse.record(info);
+      };
+      const { kind, outcome, length } = info;
+      if (exchange !== undefined) exchange.note = { kind, remark: outcome, length, returnsChunks: true, onEnd };
     },
   });
   const audit = new AuditLog(settings.data, { onProblem: ({ message }) => log.write("error", message) });
@@ -156,7 +157,6 @@ export async function serveRegistry(
   });
   const open: Handler = (request, exchange) => {
     active++;
-    exchange.isCounted = true;
     return answer(request, exchange);
   };
   const registry = login === undefined ? open : await withLogin(open, login, {
@@ -283,9 +283,7 @@ function withMetrics(handler: Handler, metrics: Metrics, gauges: Gauges): Handle
     const isOpenMetrics = /\bapplication\/openmetrics-text\b/.test(request.headers.get("accept") ?? "");
     await gauges.read();
     const body = new TextEncoder().encode(metrics.format(isOpenMetrics));
-    const bytes = method === "HEAD" ? 0 : body.length;
-    exchange.isCounted = true;
-    exchange.end({ status: 200, bytes, isAborted: false });
+    exchange.note = { length: method === "HEAD" ? 0 : body.length };
     return new Response(method === "HEAD" ? null : body, {
       headers: {
         "content-type": isOpenMetrics ? OPEN_METRICS_TYPE : TEXT_TYPE,

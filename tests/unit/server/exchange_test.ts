@@ -1,7 +1,10 @@
 import { Exchange, type SentAnswer } from "../../../lib/server/exchange.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
 
-function start(request = new Request("http://crpe/kubepkgs?x=1", { method: "PUT" })) {
+function start(
+  request = new Request("http://crpe/kubepkgs?x=1", { method: "PUT" }),
+  onBackpressure: (waitsForClient: boolean) => void = () => {},
+) {
   const sent: SentAnswer[] = [];
   const completed = Promise.withResolvers<void>();
   const info = {
@@ -9,12 +12,12 @@ function start(request = new Request("http://crpe/kubepkgs?x=1", { method: "PUT"
     completed: completed.promise,
     localAddress: "127.0.0.1",
   };
-  const exchange = new Exchange(request, info, { onSent: (answer) => sent.push(answer) });
+  const exchange = new Exchange(request, info, { onBackpressure, onSent: (answer) => sent.push(answer) });
   const reported = () => sent.map(({ duration: _, ...rest }) => rest);
   return { exchange, reported, completed };
 }
 
-const request = { method: "PUT", path: "/kubepkgs?x=1", client: "10.0.0.7" };
+const request = { method: "PUT", path: "/kubepkgs?x=1", client: "10.0.0.7", kind: undefined, remark: undefined };
 
 Deno.test("Exchange reports a response without a body immediately", () => {
   const { exchange, reported } = start();
@@ -32,7 +35,7 @@ for (
 ) {
   Deno.test(`Exchange reports ${path} without the key of a link`, () => {
     const { exchange, reported } = start(new Request(`http://crpe${path}`));
-    exchange.end({ status: 200, bytes: 0, isAborted: false });
+    exchange.count(new Response());
     assertEquals(reported().map(({ path }) => path), [logged]);
   });
 }
@@ -57,12 +60,57 @@ for (const header of [{}, { "content-length": "5" }] as Record<string, string>[]
 for (const outcome of ["resolve", "reject"] as const) {
   Deno.test(`Exchange reports a large response when it was sent, and completed ${outcome}s`, async () => {
     const { exchange, reported, completed } = start();
-    exchange.end({ status: 200, bytes: 1_000_000, isAborted: false });
+    exchange.note = { length: 1_000_000 };
+    exchange.count(new Response());
     await Promise.resolve();
     assertEquals(reported(), []);
     completed[outcome]();
     await completed.promise.catch(() => {});
     await Promise.resolve();
     assertEquals(reported(), [{ ...request, status: 200, bytes: 1_000_000, isAborted: false }]);
+  });
+}
+
+Deno.test("Exchange reports a body in memory at once, does not wrap it, and adds what the handler notes", () => {
+  const { exchange, reported } = start();
+  const ends: number[] = [];
+  exchange.note = { length: 5, kind: "manifest", remark: "hit", onEnd: (bytes) => ends.push(bytes) };
+  const response = new Response("hello");
+  assertEquals(exchange.count(response), response);
+  assertEquals(ends, [5]);
+  const noted = { ...request, kind: "manifest", remark: "hit" };
+  assertEquals(reported(), [{ ...noted, status: 200, bytes: 5, isAborted: false }]);
+});
+
+const endings: [what: string, failAt: number, end: (response: Response) => Promise<unknown>, bytes: number][] = [
+  ["is read completely", Infinity, (response) => response.arrayBuffer(), 3000],
+  ["is cancelled by the client", Infinity, async (response) => {
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+  }, 1000],
+  ["fails", 2000, (response) => assertRejects(() => response.arrayBuffer(), Error, "cut"), 2000],
+];
+for (const [what, failAt, end, bytes] of endings) {
+  Deno.test(`Exchange reports the bytes and the backpressure of a body that ${what}`, async () => {
+    const waits: boolean[] = [];
+    const { exchange, reported } = start(undefined, (waitsForClient) => waits.push(waitsForClient));
+    let sent = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent >= failAt) return controller.error(new Error("cut"));
+        if (sent >= 3000) return controller.close();
+        sent += 1000;
+        controller.enqueue(new Uint8Array(1000));
+      },
+    }, { highWaterMark: 0 });
+    const ends: number[] = [];
+    exchange.note = { onEnd: (bytes) => ends.push(bytes) };
+    const response = exchange.count(new Response(body, { headers: { "content-length": "3000" } }));
+    assertEquals(ends, []);
+    await end(response);
+    assertEquals(ends, [bytes]);
+    assertEquals(reported(), [{ ...request, status: 200, bytes, isAborted: bytes < 3000 }]);
+    assertEquals(waits.slice(0, 2), [false, true]);
   });
 }
