@@ -1,5 +1,5 @@
 import { countBody } from "../bytes/counted_body.ts";
-import type { ConnectionInfo } from "./serve_on_connection.ts";
+import type { ConnectionInfo } from "./serve_connection.ts";
 
 /** A response that was sent to a client. */
 export interface SentAnswer {

@@ -1,24 +1,19 @@
 import type { MemoryBudget } from "../bytes/memory_budget.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerError } from "../registry/answer.ts";
-import { type ConnectionLimits, ConnectionTable, type OnBackpressure } from "./connection_table.ts";
+import { type ConnectionLimits, ConnectionTable } from "./connection_table.ts";
 import type { ServedConnection, ShedReason } from "./connection_table.ts";
 import { EXTRA_CONNECTIONS } from "./file_limit.ts";
 import type { Listener } from "./listen.ts";
 import { pathOf } from "./exchange.ts";
-import { type ConnectionInfo, findServeOnConnection, type ServeOnConnection } from "./serve_on_connection.ts";
+import type { ConnectionInfo, ServeConnection } from "./serve_connection.ts";
+import type { Server, ServerHandlers } from "./server.ts";
 import type { TlsRelay } from "./tls_relay.ts";
 
 /** Options of an HTTP server. */
-export interface HttpServerOptions {
-  /** Handles a request. Until it calls `onBackpressure`, the response counts as waiting for the server. */
-  readonly handler: (
-    request: Request,
-    info: ConnectionInfo,
-    onBackpressure: OnBackpressure,
-  ) => Response | Promise<Response>;
-  /** Creates the response for an error that the handler, or the body of a response, has thrown. */
-  readonly onError: (error: unknown) => Response;
+export interface HttpServerOptions extends ServerHandlers {
+  /** Serves one connection; see `findServeConnection`. */
+  readonly serveConnection: ServeConnection;
   readonly limits: ConnectionLimits;
   /** Responses take memory of it until they are sent. */
   readonly memory?: MemoryBudget;
@@ -45,11 +40,9 @@ const RETRY_AFTER_SECONDS = 5;
  * accepted: they are answered when there is room, and with 503 if there is none in time. Health checks are always
  * answered. All others wait until they are accepted.
  */
-export class HttpServer {
-  /** Settles when the last connection has ended after `shutdown`. */
+export class HttpServer implements Server {
   readonly finished: Promise<void>;
   readonly #options: HttpServerOptions;
-  readonly #serveOn: ServeOnConnection;
   readonly #table: ConnectionTable;
   readonly #served = new Map<ServedConnection, Deno.HttpServer>();
   readonly #finish = Promise.withResolvers<void>();
@@ -57,9 +50,7 @@ export class HttpServer {
   readonly #listener: Listener;
   #isStopping = false;
 
-  /** @throws {Error} when the runtime does not support serving a single connection */
   constructor(listener: Listener, options: HttpServerOptions) {
-    this.#serveOn = findServeOnConnection();
     this.#options = options;
     const { now = () => performance.now(), onShed = () => {} } = options;
     this.#table = new ConnectionTable(options.limits, { now, onShed });
@@ -78,22 +69,18 @@ export class HttpServer {
     this.#sweeper = setInterval(() => this.#table.sweep(), SWEEP_MILLISECONDS);
   }
 
-  /** The address of the listener. */
   get addr(): Deno.NetAddr {
     return this.#listener.addr;
   }
 
-  /** The number of open connections. */
   get size(): number {
     return this.#table.size;
   }
 
-  /** Lowers the maximum number of connections. */
   limit(max: number): void {
     this.#table.limit(max);
   }
 
-  /** Stops accepting connections, and closes each open connection when its pending responses are sent. */
   shutdown(): void {
     if (this.#isStopping) return;
     this.#isStopping = true;
@@ -138,10 +125,10 @@ export class HttpServer {
     this.#options.onConnection?.();
     sendAtOnce(accepted);
     try {
-      const { tls, onError } = this.#options;
+      const { tls, onError, serveConnection } = this.#options;
       const secured = await tls?.secure(accepted, abort.signal);
       const info = { localAddress: hostOf(accepted.localAddr), remoteAddr: accepted.remoteAddr as Deno.NetAddr };
-      const served = this.#serveOn(
+      const served = serveConnection(
         secured?.connection ?? accepted,
         abort.signal,
         (request, { completed }) => this.#answer(request, { ...info, completed }, connection),

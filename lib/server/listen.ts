@@ -8,16 +8,21 @@ export interface Address {
 /** A listener for connections. */
 export type Listener = Deno.TcpListener;
 
+/** Listens for connections. @throws {Error} the system's error when that fails */
+export type Listen<T> = (options: { hostname: string; port: number }) => T;
+
 /**
  * Listens for connections on an address that is not in use.
  *
  * @param address without a host name, the listener uses every address of this machine
  * @throws {Error} with a readable reason when listening fails
  */
-export function listen(address: Address): Listener {
+export function listen(address: Address): Listener;
+export function listen<T>(address: Address, listenOn: Listen<T>): T;
+export function listen(address: Address, listenOn: Listen<unknown> = Deno.listen): unknown {
   try {
     const { hostname, port } = address;
-    return hostname === undefined ? listenEverywhere(port) : Deno.listen({ hostname, port });
+    return hostname === undefined ? listenEverywhere(port, listenOn) : listenOn({ hostname, port });
   } catch (cause) {
     throw listenError(cause, address);
   }
@@ -29,12 +34,12 @@ export function formatHost(hostname: string): string {
 }
 
 // `::` accepts IPv4 connections too. It is not available on a system without IPv6.
-function listenEverywhere(port: number): Listener {
+function listenEverywhere(port: number, listenOn: Listen<unknown>): unknown {
   try {
-    return Deno.listen({ hostname: "::", port });
+    return listenOn({ hostname: "::", port });
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied) throw error;
-    return Deno.listen({ hostname: "0.0.0.0", port });
+    return listenOn({ hostname: "0.0.0.0", port });
   }
 }
 

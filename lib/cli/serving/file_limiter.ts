@@ -1,11 +1,11 @@
 import { connectionsFor, countFreeFiles, ENOUGH_FILES, filesFor } from "../../server/file_limit.ts";
-import type { HttpServer } from "../../server/http_server.ts";
+import type { Server } from "../../server/server.ts";
 
 // Files that the process has open for itself.
 const OWN_FILES = 64;
 const MANY_CONNECTIONS = 64;
 
-type LimitedServer = Pick<HttpServer, "size" | "limit">;
+type LimitedServer = Pick<Server, "size" | "limit">;
 
 /** Options of `FileLimiter`. */
 export interface FileLimiterOptions {

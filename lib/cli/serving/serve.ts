@@ -3,6 +3,9 @@ import { Exchange, type SentAnswer } from "../../server/exchange.ts";
 import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
 import { HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
 import { type Address, formatHost, listen } from "../../server/listen.ts";
+import { PlainServer } from "../../server/plain_server.ts";
+import { findServeConnection } from "../../server/serve_connection.ts";
+import type { Server } from "../../server/server.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
 import { TlsRelay } from "../../server/tls_relay.ts";
 import { FileLimiter } from "./file_limiter.ts";
@@ -35,8 +38,8 @@ export interface ServeOptions {
   readonly onShed?: ((reason: ShedReason) => void) | undefined;
   /** A folder that can be opened, to find out how many files may be open. */
   readonly folder: string;
-  /** Called with a message when the limit of open files leaves room for few clients. */
-  readonly onFewFiles?: (message: string) => void;
+  /** Called with a message when there is room for few clients, or their number has no limit. */
+  readonly warn: (message: string) => void;
   /** Limit of the memory for buffers and caches, in bytes. */
   readonly maxMemory?: number;
   /** Called when the server stops. @param patience how long responses in progress may take, in milliseconds */
@@ -61,6 +64,8 @@ const LIMITS: ConnectionLimits = {
 // Of the second address: agents are sent to by a few machines.
 const SECURE_MAX = 256;
 const FILES_CHECK_MILLISECONDS = 500;
+const NO_LIMITS =
+  "connections have no limits, and a renewed certificate needs a restart: this release of Deno cannot serve single connections";
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -87,15 +92,17 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
-  const tls = identity && new TlsRelay(identity);
+  const serveConnection = findServeConnection();
+  if (serveConnection === undefined) options.warn(NO_LIMITS);
   memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
   const limiter = new FileLimiter({
     max: { server: LIMITS.max, secure: SECURE_MAX },
-    isTls: tls !== undefined,
+    isTls: identity !== undefined,
     open: () => Deno.openSync(options.folder),
-    onFewFiles: options.onFewFiles,
+    onFewFiles: options.warn,
   });
-  const common: HttpServerOptions = {
+  const common: ServerSettings = {
+    serveConnection,
     async handler(request, info, onBackpressure) {
       const exchange = new Exchange(request, info, { onBackpressure, onSent: options.onSent });
       return exchange.count(await handler(request, exchange));
@@ -109,42 +116,62 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     onConnection: () => limiter.onConnection(),
     onShed: options.onShed,
   };
-  const server = new HttpServer(listen(address), { ...common, tls });
+  const { server, relay } = openServer(address, identity, common);
   const secure = options.secure && openSecure(options.secure, common);
   shutdown = () => {
     server.shutdown();
     secure?.server.shutdown();
   };
-  using watch = options.tls && identity && tls && watchTls(tls, { files: options.tls, identity }, options);
+  using watch = options.tls && identity && relay && watchTls(relay, { files: options.tls, identity }, options);
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = hostOf(address, server);
   options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`, () => server.size);
   Deno.unrefTimer(setTimeout(() => limiter.onStarted(server, secure?.server), FILES_CHECK_MILLISECONDS));
   await Promise.all([server.finished, secure?.server.finished]);
-  for (const relay of [tls, secure?.relay]) relay?.[Symbol.dispose]();
+  for (const each of [relay, secure?.relay]) each?.[Symbol.dispose]();
 }
 
 /** Listens on the second address. */
 function openSecure(
   { address, identity, onListen, onProblem }: SecureListener,
-  common: HttpServerOptions,
-): { server: HttpServer; relay: TlsRelay } | undefined {
-  let listener: ReturnType<typeof listen>;
+  common: ServerSettings,
+): OpenedServer | undefined {
+  let opened: OpenedServer;
   try {
-    listener = listen(address);
+    opened = openServer(address, identity, { ...common, limits: { ...LIMITS, max: SECURE_MAX } });
   } catch (error) {
     if (onProblem === undefined) throw error;
     onProblem(error as Error);
     return undefined;
   }
-  const relay = new TlsRelay(identity);
-  const server = new HttpServer(listener, { ...common, limits: { ...LIMITS, max: SECURE_MAX }, tls: relay });
-  onListen(`https://${hostOf(address, server)}:${server.addr.port}`);
-  return { server, relay };
+  onListen(`https://${hostOf(address, opened.server)}:${opened.server.addr.port}`);
+  return opened;
 }
 
-function hostOf({ hostname }: Address, { addr }: HttpServer): string {
+type ServerSettings = Omit<HttpServerOptions, "serveConnection" | "tls"> & {
+  readonly serveConnection: HttpServerOptions["serveConnection"] | undefined;
+};
+
+interface OpenedServer {
+  readonly server: Server;
+  /** With it, the certificate can be replaced. */
+  readonly relay?: TlsRelay | undefined;
+}
+
+/** Listens on an address. @throws {Error} with a readable reason when that fails */
+function openServer(
+  address: Address,
+  identity: TlsIdentity | undefined,
+  { serveConnection, ...settings }: ServerSettings,
+): OpenedServer {
+  if (serveConnection === undefined) return { server: new PlainServer(address, { ...settings, identity }) };
+  const listener = listen(address);
+  const relay = identity && new TlsRelay(identity);
+  return { server: new HttpServer(listener, { ...settings, serveConnection, tls: relay }), relay };
+}
+
+function hostOf({ hostname }: Address, { addr }: Server): string {
   return hostname === undefined ? "0.0.0.0" : formatHost(addr.hostname);
 }
 

@@ -197,7 +197,7 @@ export async function serveRegistry(
     onAbort,
     onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
     folder: settings.data,
-    onFewFiles: warn,
+    warn,
     maxMemory: settings.maxMemory,
     onStop(patience) {
       // The cursor is behind the ^C.

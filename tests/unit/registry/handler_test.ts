@@ -11,7 +11,6 @@ import {
   type ErrorBody,
   image,
   index,
-  layer,
   layerDigest,
   makeStore,
   manifest,

@@ -3,6 +3,7 @@ import type { ConnectionLimits, OnBackpressure, ShedReason } from "../../../lib/
 import { MemoryBudget } from "../../../lib/bytes/memory_budget.ts";
 import { HttpServer, type HttpServerOptions } from "../../../lib/server/http_server.ts";
 import { listen } from "../../../lib/server/listen.ts";
+import { findServeConnection } from "../../../lib/server/serve_connection.ts";
 
 const ADDRESS = { hostname: "127.0.0.1", port: 0 };
 const NO_LIMITS: ConnectionLimits = {
@@ -23,6 +24,7 @@ function startServer(
 ) {
   let time = 0;
   const server = new HttpServer(listen(ADDRESS), {
+    serveConnection: findServeConnection()!,
     handler: (_request, _info, onBackpressure) => {
       takeBackpressure(onBackpressure);
       return new Response(body());
@@ -203,6 +205,7 @@ Deno.test("[88] HttpServer answers health checks beyond its limit, and refuses a
   const handler: HttpServerOptions["handler"] = ({ url }) =>
     url.endsWith("/healthz") ? new Response("healthy") : new Promise((resolve) => answers.push(resolve));
   const server = new HttpServer(listen(ADDRESS), {
+    serveConnection: findServeConnection()!,
     handler,
     onError: () => new Response(null, { status: 500 }),
     limits: { ...NO_LIMITS, max: 1, patience: 1000, crowdPatience: 1000, roomTimeout: 10_000 },
@@ -234,6 +237,7 @@ function startBusyServer(limits: Partial<ConnectionLimits>) {
   const shed: ShedReason[] = [];
   let time = 0;
   const server = new HttpServer(listen(ADDRESS), {
+    serveConnection: findServeConnection()!,
     handler: ({ url }) =>
       url.endsWith("/healthz") ? new Response("healthy") : new Promise((resolve) => answers.push(resolve)),
     onError: () => new Response(null, { status: 500 }),
@@ -293,6 +297,7 @@ Deno.test("[88] HttpServer takes memory for a response until it is sent, and ref
   let isCancelled = false;
   const body = () => new ReadableStream({ cancel: () => void (isCancelled = true) });
   const server = new HttpServer(listen(ADDRESS), {
+    serveConnection: findServeConnection()!,
     handler: ({ url }) => new Response(url.endsWith("/small") ? "ok" : body()),
     onError: () => new Response(null, { status: 500 }),
     limits: NO_LIMITS,

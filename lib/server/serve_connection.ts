@@ -5,7 +5,7 @@ export interface ConnectionInfo extends Deno.ServeHandlerInfo<Deno.NetAddr> {
 }
 
 /** Serves HTTP on one connection, until it ends. */
-export type ServeOnConnection = (
+export type ServeConnection = (
   connection: Deno.Conn,
   signal: AbortSignal,
   handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Response | Promise<Response>,
@@ -17,14 +17,12 @@ export type ServeOnConnection = (
  * Returns the function of the runtime that serves HTTP on a single connection. The runtime's own `node:http` uses it. It
  * is not part of the documented API.
  *
- * @throws {Error} when this release of the runtime does not have it
+ * @returns `undefined` when this release of the runtime does not have it; then there is `PlainServer`
  */
-export function findServeOnConnection(): ServeOnConnection {
+export function findServeConnection(): ServeConnection | undefined {
   const { internal } = Deno as unknown as { internal?: symbol };
   const internals = internal === undefined
     ? undefined
-    : (Deno as unknown as Record<symbol, { serveHttpOnConnection?: ServeOnConnection }>)[internal];
-  const serveOn = internals?.serveHttpOnConnection;
-  if (serveOn === undefined) throw new Error("Cannot limit connections: this release of Deno does not support it");
-  return serveOn;
+    : (Deno as unknown as Record<symbol, { serveHttpOnConnection?: ServeConnection }>)[internal];
+  return internals?.serveHttpOnConnection;
 }
