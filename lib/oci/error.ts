@@ -79,6 +79,14 @@ export class RegistryError extends Error {
   }
 }
 
+/**
+ * Returns the reason in the message of an error, which has the form `Cannot ACTION: REASON` (`scripts/lint.ts` holds it). No
+ * action has a colon before a space.
+ */
+export function reasonOf({ message }: Pick<Error, "message">): string {
+  return message.replace(/^Cannot .*?: /s, "");
+}
+
 /** A flag that would allow what an error refuses. */
 export interface Overrule {
   readonly flag: "force" | "insecure-http";

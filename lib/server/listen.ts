@@ -3,6 +3,8 @@ export interface Address {
   /** `undefined`: every address of this machine. */
   readonly hostname: string | undefined;
   readonly port: number;
+  /** The flag that chooses it, for advice; default: `--addr`. */
+  readonly flag?: string;
 }
 
 /** A listener for connections. */
@@ -43,14 +45,14 @@ function listenEverywhere(port: number, listenOn: Listen<unknown>): unknown {
   }
 }
 
-function listenError(cause: unknown, { hostname, port }: Address): Error {
+function listenError(cause: unknown, { hostname, port, flag = "--addr" }: Address): Error {
   const where = `${hostname === undefined ? "" : formatHost(hostname)}:${port}`;
   const reason = cause instanceof Deno.errors.AddrInUse
-    ? "the port is in use; stop the program that uses it, or choose another port with --addr"
+    ? `the port is in use; stop the program that uses it, or choose another port with ${flag}`
     : cause instanceof Deno.errors.AddrNotAvailable
     ? "this machine has no such address"
     : cause instanceof Deno.errors.PermissionDenied
-    ? "permission denied; ports below 1024 need special privileges, choose another port with --addr"
+    ? `permission denied; ports below 1024 need special privileges, choose another port with ${flag}`
     : (cause as Error).message;
   return new Error(`Cannot listen on ${where}: ${reason}`, { cause });
 }

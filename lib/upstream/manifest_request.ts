@@ -1,6 +1,6 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { CorruptError, reasonOf, RegistryError } from "../oci/error.ts";
 import {
   type Descriptor,
   type Manifest,
@@ -59,8 +59,9 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     return { descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length }, bytes, manifest };
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    const reason = error.message.replace(/^Cannot [^:]*: /, "");
-    throw new RegistryError("BAD_GATEWAY", `Cannot use ${what} from ${client.host}: ${reason}`, { cause: error });
+    throw new RegistryError("BAD_GATEWAY", `Cannot use ${what} from ${client.host}: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

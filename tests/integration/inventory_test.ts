@@ -88,6 +88,6 @@ peerTest("[20] inventory --to trusts an https agent only with its authority in -
   assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, PRINTED);
   const refused = await ask(url);
   assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
-  assertStringIncludes(refused.stderr, "name its CA file with --ca-file");
+  assertStringIncludes(refused.stderr, "authority); name its CA file with --ca-file\n");
   assertStringIncludes((await ask(url, "--ca-file=/nonexistent")).stderr, "/nonexistent: there is no such file");
 });

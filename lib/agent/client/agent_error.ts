@@ -7,7 +7,7 @@ import {
   UntrustedError,
 } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
-import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
+import type { TransportError, TransportFailure } from "../../upstream/transport/transport_error.ts";
 
 /** The limits of a response body. */
 export const ANSWER_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
@@ -80,6 +80,11 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, location?: stri
 /** Creates the error for a response that no agent would send. @param what describes the response */
 export function notAnAgent(what: string): AgentError {
   return new AgentError(`it answered ${what}; is that the address of a crpe agent?`, { isTransient: false });
+}
+
+/** Describes why an agent could not be reached. The CA file of an agent is a flag of the command. */
+export function describeFailure({ failure, reason, message }: TransportError): string {
+  return failure === "authority" ? `${reason}; name its CA file with --ca-file` : message;
 }
 
 interface ErrorBody {

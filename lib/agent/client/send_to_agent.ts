@@ -3,7 +3,7 @@ import { type ClientRequest, type IncomingMessage, request as requestHttp } from
 import { request as requestHttps } from "node:https";
 import { toTransportError, type TransportFailure } from "../../upstream/transport/transport_error.ts";
 import { type AgentAnswer, type AgentRequest, NDJSON } from "./request_agent.ts";
-import { AgentError, ANSWER_LIMITS } from "./agent_error.ts";
+import { AgentError, ANSWER_LIMITS, describeFailure } from "./agent_error.ts";
 
 // Node's error codes → the messages of Deno's own errors, which toTransportError() understands.
 const WORDS: Readonly<Record<string, string>> = {
@@ -30,7 +30,7 @@ const WORDS: Readonly<Record<string, string>> = {
 const LINE_FEED = 10;
 
 // A retry does not change these failures.
-const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http", "not-tls"];
+const PERMANENT: readonly TransportFailure[] = ["authority", "blocked", "certificate", "clock", "not-http", "not-tls"];
 
 /**
  * Creates the function that sends requests to an agent. It does not use `fetch`, which cannot declare the length of a
@@ -157,17 +157,15 @@ function toAgentError(cause: unknown, url: string): unknown {
   const words = code === undefined ? undefined : WORDS[code];
   // If the local disk or the bundle fails, AgentClient throws that failure (`RequestTimeout.failure`) instead of this
   // error.
-  const { message, failure } = toTransportError(words === undefined ? cause : new Error(words, { cause }));
+  const error = toTransportError(words === undefined ? cause : new Error(words, { cause }));
+  const { failure } = error;
   // Deno up to 2.7 reports all TLS failures with the same message.
   const hint = failure === "other" && url.startsWith("https:")
     ? "; if its certificate is from a private authority, name its CA file with --ca-file"
     : "";
-  return new AgentError(
-    `${message.replace("name its CA file in the configuration", "name its CA file with --ca-file")}${hint}`,
-    {
-      isTransient: !PERMANENT.includes(failure),
-      failure,
-      cause,
-    },
-  );
+  return new AgentError(`${describeFailure(error)}${hint}`, {
+    isTransient: !PERMANENT.includes(failure),
+    failure,
+    cause,
+  });
 }

@@ -14,6 +14,7 @@ import {
 import { redactText } from "../../upstream/transport/redact.ts";
 import { createTransport } from "../../upstream/transport/send_once.ts";
 import { StallGuard } from "../../upstream/transport/stall_guard.ts";
+import { describeFailure } from "../../agent/client/agent_error.ts";
 import { TransportError } from "../../upstream/transport/transport_error.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
@@ -125,8 +126,7 @@ export async function fetchInventory(to: string, options: FetchInventoryOptions 
     return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
-    const reason = error.message.replace("name its CA file in the configuration", "name its CA file with --ca-file");
-    throw new Error(`Cannot read ${shown}: ${reason}`, { cause: error });
+    throw new Error(`Cannot read ${shown}: ${describeFailure(error)}`, { cause: error });
   } finally {
     client?.close();
   }

@@ -1,6 +1,7 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
+import { describeFailure } from "../../agent/client/agent_error.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
@@ -165,13 +166,14 @@ async function fetchText(
     return { status: response.status, text: new TextDecoder().decode(bytes) };
   } catch (cause) {
     if (cause instanceof CorruptError) throw cause;
-    const { failure, message } = toTransportError(cause);
+    const error = toTransportError(cause);
+    const { failure } = error;
     // The advice is for upstreams.
     const reason = failure === "refused" || failure === "blocked"
       ? "no server answers there; start crpe registry, or name its URL"
-      : failure === "certificate"
-      ? `${message.split(";", 1)[0]}; name its CA file with --ca-file`
-      : message.split(";", 1)[0];
+      : failure === "authority"
+      ? describeFailure(error)
+      : error.reason;
     throw new Error(`Cannot ask ${url}: ${reason}`, { cause });
   }
 }

@@ -28,12 +28,10 @@ export async function openSecureListener(
   if (certificate === undefined) return undefined;
   const { cert, key, fingerprint } = certificate;
   return {
-    address: given ?? { hostname: address.hostname, port: secondPort(address.port) },
+    address: { ...given ?? { hostname: address.hostname, port: secondPort(address.port) }, flag: "--tls-addr" },
     identity: { cert, key },
     onListen: (url) => onListen({ url, fingerprint }),
-    ...(given === undefined
-      ? { onProblem: ({ message }) => log.write("warning", `${message.replace("--addr", "--tls-addr")}; no TLS`) }
-      : {}),
+    onProblem: given === undefined ? ({ message }) => log.write("warning", `${message}; no TLS`) : undefined,
   };
 }
 

@@ -20,7 +20,7 @@ export interface SecureListener {
   /** Called when it listens, before the first one is reported. */
   readonly onListen: (url: string) => void;
   /** Called when it cannot listen, if the server goes on without it. */
-  readonly onProblem?: (error: Error) => void;
+  readonly onProblem?: ((error: Error) => void) | undefined;
 }
 
 /** The options of `serve`: TLS, and callbacks for the events of the server. */

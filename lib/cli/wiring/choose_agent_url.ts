@@ -27,7 +27,7 @@ const AGENT_PORT = 36060;
 export const ADDRESS_ADVICE = `write https://HOST:PORT, such as https://192.168.1.20:${AGENT_PORT}`;
 const PROBE_MILLISECONDS = 5000;
 // Plain HTTP would not help: the agent cannot be reached, or has a certificate that is not trusted.
-const NOT_BY_PLAIN_HTTP: readonly TransportFailure[] = ["certificate", "clock"];
+const NOT_BY_PLAIN_HTTP: readonly TransportFailure[] = ["authority", "certificate", "clock"];
 const UNREACHED: readonly TransportFailure[] = ["refused", "dns", "unreachable", "blocked"];
 
 /**

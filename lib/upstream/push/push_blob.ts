@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { reasonOf, RegistryError } from "../../oci/error.ts";
 import { type BlobName, fetchBlobSize } from "../blob_size.ts";
 import { REFUSED_HEAD } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
@@ -203,8 +203,8 @@ class BlobUpload {
     const delay = (error.retryAfter ?? 0) * 1000 || backoffDelay(this.#failures + 1, random, retry);
     if (++this.#failures >= retry.maxTries || delay > retry.maxRetryAfter) throw error;
     const { pathname: path } = this.#client.urlOf({ path: this.#name.path, resource: `blobs/${this.#name.digest}` });
-    const reason = error.message.slice(error.message.indexOf(": ") + 2);
-    onEvent?.({ type: "resume", host: this.#client.host, path, attempt: this.#failures, delay, offset, reason });
+    const event = { host: this.#client.host, path, attempt: this.#failures, delay, offset, reason: reasonOf(error) };
+    onEvent?.({ type: "resume", ...event });
     await sleep(delay, signal);
   }
 

@@ -31,6 +31,7 @@ const MAX_DELAY = 120_000;
 
 // These failures concern the endpoint as a whole. A connection that was cut concerns one request.
 const OUTAGES: readonly TransportFailure[] = [
+  "authority",
   "certificate",
   "clock",
   "dns",

@@ -68,6 +68,9 @@ async function send(request: Request, url: URL, options: TransportOptions): Prom
 
 function withProxy(error: TransportError, proxy: string | undefined): TransportError {
   if (proxy === undefined || error.failure === "closed") return error;
-  const message = `${error.message} (through the proxy ${proxy})`;
-  return new TransportError(error.failure, message, { cause: error.cause });
+  const { failure, reason, advice, cause } = error;
+  const through = `(through the proxy ${proxy})`;
+  return advice === undefined
+    ? new TransportError(failure, `${reason} ${through}`, { cause })
+    : new TransportError(failure, reason, { advice: `${advice} ${through}`, cause });
 }

@@ -2,6 +2,7 @@ import { redactError, textOf } from "./redact.ts";
 
 /** The reason why no response, or only a part of it, was received. */
 export type TransportFailure =
+  | "authority"
   | "blocked"
   | "certificate"
   | "clock"
@@ -20,11 +21,22 @@ export type TransportFailure =
 export class TransportError extends Error {
   override readonly name = "TransportError";
   readonly failure: TransportFailure;
+  /** The message without the advice. */
+  readonly reason: string;
+  /** What a user can do about it, where the host is an upstream. */
+  readonly advice: string | undefined;
 
-  constructor(failure: TransportFailure, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(failure: TransportFailure, reason: string, { advice, cause }: TransportErrorOptions = {}) {
+    super(advice === undefined ? reason : `${reason}; ${advice}`, { cause });
     this.failure = failure;
+    this.reason = reason;
+    this.advice = advice;
   }
+}
+
+/** Optional fields of a `TransportError`. */
+export interface TransportErrorOptions extends ErrorOptions {
+  readonly advice?: string | undefined;
 }
 
 /** A request that is not sent, or a transfer that stops, because the link must not be used now. */
@@ -43,11 +55,12 @@ export class LinkClosedError extends TransportError {
 }
 
 // The runtime distinguishes these failures only by the texts of hyper, rustls and the operating system.
-const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
+const REASONS: readonly (readonly [RegExp, TransportFailure, reason: string, advice?: string])[] = [
   [
     /NotValidYet|not valid yet/i,
     "clock",
-    "its certificate is not yet valid; the clock of this machine may be wrong",
+    "its certificate is not yet valid",
+    "the clock of this machine may be wrong",
   ],
   [
     /CertExpired|certificate (?:has )?expired|\bExpired\b/i,
@@ -62,18 +75,21 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /CaUsedAsEndEntity/i,
     "certificate",
-    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -newkey rsa:2048 -nodes -days 825 -keyout key.pem -out cert.pem -subj /CN=NAME -addext subjectAltName=DNS:NAME -addext basicConstraints=critical,CA:FALSE; then name it with --ca-file HOST=FILE",
+    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server",
+    "issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -newkey rsa:2048 -nodes -days 825 -keyout key.pem -out cert.pem -subj /CN=NAME -addext subjectAltName=DNS:NAME -addext basicConstraints=critical,CA:FALSE; then name it with --ca-file HOST=FILE",
   ],
   [
     /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
-    "certificate",
-    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file with --ca-file HOST=FILE or in the configuration",
+    "authority",
+    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority)",
+    "name its CA file with --ca-file HOST=FILE or in the configuration",
   ],
   [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
   [
     /received corrupt message|InvalidContentType|wrong version number/i,
     "not-tls",
-    "it does not speak TLS on this port; if it speaks plain HTTP, write http:// in its URL",
+    "it does not speak TLS on this port",
+    "if it speaks plain HTTP, write http:// in its URL",
   ],
   [/tls|handshake/i, "not-tls", "the TLS handshake failed"],
   [
@@ -85,7 +101,8 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /proxy auth/i,
     "blocked",
-    "the proxy requires a login; write http://USER:PASSWORD@HOST:PORT into its variable (HTTPS_PROXY, HTTP_PROXY)",
+    "the proxy requires a login",
+    "write http://USER:PASSWORD@HOST:PORT into its variable (HTTPS_PROXY, HTTP_PROXY)",
   ],
   [/connection refused/i, "refused", "the connection was refused"],
   [
@@ -108,8 +125,7 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
 export function toTransportError(error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   const text = textOf(error);
-  const found = REASONS.find(([pattern]) => pattern.test(text));
-  const cause = redactError(error);
-  if (found === undefined) return new TransportError("other", "the connection failed", { cause });
-  return new TransportError(found[1], found[2], { cause });
+  const [, failure = "other", reason = "the connection failed", advice] =
+    REASONS.find(([pattern]) => pattern.test(text)) ?? [];
+  return new TransportError(failure, reason, { advice, cause: redactError(error) });
 }

@@ -37,7 +37,7 @@ const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   [`${prefix}proxy authentication required`, "blocked", "the proxy requires a login"],
   [`${prefix}tcp connect error: Network is unreachable (os error 101)`, "unreachable", "no network"],
   [`${prefix}tcp connect error: Connection timed out (os error 110)`, "timeout", "in time"],
-  [`${prefix}invalid peer certificate: UnknownIssuer`, "certificate", "self-signed"],
+  [`${prefix}invalid peer certificate: UnknownIssuer`, "authority", "self-signed"],
   [`${prefix}invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))`, "certificate", "CA:TRUE"],
   [
     `${prefix}invalid peer certificate: certificate not valid yet: verification time 100 (UNIX), but certificate is not valid before 200`,
