@@ -1,14 +1,11 @@
 import { DISTANCE_EXTRA_BITS, distanceCode } from "../deflate_tables.ts";
-import { EqualBytes } from "./equal_bytes.ts";
 import { type BlockTokens, type DeflateModel, type PlainWindow, RecipeError, type TokenPredictor } from "./model.ts";
+import { ZlibChains } from "./zlib_chains.ts";
 import { ZlibHeaders } from "./zlib_headers.ts";
 
 const WINDOW = 32_768;
-const MASK = WINDOW - 1;
 const MIN_MATCH = 3;
 const MAX_MATCH = 258;
-/** So many bytes of the window are kept free for the longest match. */
-const MAX_DISTANCE = WINDOW - (MIN_MATCH + MAX_MATCH + 1);
 /** A match of three bytes is only taken when it is near. */
 const FAR = 4096;
 /** Before any position. */
@@ -74,47 +71,33 @@ export const ZLIB: DeflateModel = {
 
 class ZlibPredictor implements TokenPredictor {
   readonly headers = new ZlibHeaders();
-  work = 0;
   readonly #level: Level;
   readonly #window: PlainWindow;
-  readonly #equal: EqualBytes;
+  readonly #chains: ZlibChains;
   readonly #endRule: (block: BlockTokens) => boolean;
-  readonly #shift: number;
-  readonly #hashMask: number;
-  /** The last position of each hash of three bytes. */
-  readonly #heads: Int32Array;
-  /** For each position of the last window, the distance to the one before it with the same hash. 0: none in reach. */
-  readonly #distances = new Uint16Array(WINDOW);
-  /** All positions before this one are in the hash chains. */
-  #hashed = 0;
   /** The better match that made the last token a literal: its position. */
   #pendingAt = NONE;
-  /** The match that was found last. */
-  #length = 0;
-  #distance = 0;
 
   constructor({ level, memory, isGzip }: Parameters, window: PlainWindow) {
     this.#level = LEVELS[level]!;
     this.#window = window;
-    this.#equal = new EqualBytes(window.bytes);
+    const { chain, good, nice, lazy } = this.#level;
+    this.#chains = new ZlibChains(window, { hashBits: memory + 7, chain, good, nice, far: lazy > 0 ? FAR : WINDOW });
     const blockTokens = (1 << (memory + 6)) - 1;
     this.#endRule = isGzip ? createGzipRule(level) : ({ count }) => count === blockTokens;
-    const hashBits = memory + 7;
-    this.#shift = Math.ceil(hashBits / MIN_MATCH);
-    this.#hashMask = (1 << hashBits) - 1;
-    this.#heads = new Int32Array(1 << hashBits).fill(NONE);
+  }
+
+  get work(): number {
+    return this.#chains.work;
   }
 
   reset(): void {
-    if (this.#hashed > 0) this.#heads.fill(NONE);
-    this.#hashed = 0;
+    this.#chains.reset();
     this.#pendingAt = NONE;
   }
 
   slide(count: number): void {
-    const heads = this.#heads;
-    for (let index = 0; index < heads.length; index++) heads[index] = Math.max(NONE, heads[index]! - count);
-    this.#hashed = Math.max(0, this.#hashed - count);
+    this.#chains.slide(count);
     this.#pendingAt -= count;
   }
 
@@ -122,13 +105,13 @@ class ZlibPredictor implements TokenPredictor {
     const { bytes } = this.#window;
     const { lazy } = this.#level;
     if (lazy === 0) return this.#fastToken(at);
-    if (this.#pendingAt !== at) this.#findMatch(at, MIN_MATCH - 1);
-    const length = this.#length;
-    const distance = this.#distance;
+    const chains = this.#chains;
+    if (this.#pendingAt !== at) chains.search(at, MIN_MATCH - 1);
+    const { length, distance } = chains;
     if (length < MIN_MATCH) return bytes[at]!;
     if (length < lazy) {
-      this.#findMatch(at + 1, length);
-      if (this.#length > length) {
+      chains.search(at + 1, length);
+      if (chains.length > length) {
         this.#pendingAt = at + 1;
         return bytes[at]!;
       }
@@ -146,76 +129,14 @@ class ZlibPredictor implements TokenPredictor {
 
   #fastToken(at: number): number {
     const { bytes, length: end } = this.#window;
-    if (at - this.#hashed > this.#level.remembered) {
+    const chains = this.#chains;
+    if (at - chains.hashed > this.#level.remembered) {
       // The positions inside of a long match are left out of the chains.
-      this.#hashUpTo(Math.min(this.#hashed + 1, end - MIN_MATCH + 1));
-      this.#hashed = at;
+      chains.hashUpTo(Math.min(chains.hashed + 1, end - MIN_MATCH + 1));
+      chains.hashed = at;
     }
-    this.#findMatch(at, MIN_MATCH - 1);
-    return this.#length < MIN_MATCH ? bytes[at]! : this.#length << 16 | this.#distance;
-  }
-
-  // Sets the best match at a position that is longer than the known one. Its length is 2 when there is none.
-  #findMatch(at: number, known: number): void {
-    this.#length = MIN_MATCH - 1;
-    this.#distance = 0;
-    const { bytes, length: end, origin } = this.#window;
-    const longest = Math.min(MAX_MATCH, end - at);
-    if (longest < MIN_MATCH || longest <= known) return;
-    if (this.#hashed < at) this.#hashUpTo(at);
-    const { good, nice: wanted, chain, lazy } = this.#level;
-    const distances = this.#distances;
-    const hash = (bytes[at]! << (2 * this.#shift) ^ bytes[at + 1]! << this.#shift ^ bytes[at + 2]!) & this.#hashMask;
-    let candidate = this.#heads[hash]!;
-    if (this.#hashed > at) candidate = distances[at & MASK] === 0 ? NONE : at - distances[at & MASK]!;
-    // The first position of the stream marks the end of a chain. It is never matched.
-    const first = origin === 0 ? 0 : NONE;
-    if (candidate <= first || at - candidate > MAX_DISTANCE) return;
-    // Only the first candidate may be as far away as this.
-    const limit = Math.max(first, at - MAX_DISTANCE);
-    const nice = Math.min(wanted, longest);
-    let best = known;
-    let work = 0;
-    // The last byte that a longer match has, and the one before it.
-    const { view } = this.#equal;
-    let ends = view.getUint16(at + best - 1, true);
-    for (let tries = known >= good ? chain >> 2 : chain; tries > 0; tries--) {
-      work++;
-      if (view.getUint16(candidate + best - 1, true) === ends) {
-        const length = this.#equal.count(candidate, at, longest);
-        work += length;
-        if (length > best) {
-          best = length;
-          this.#distance = at - candidate;
-          if (length >= nice) break;
-          ends = view.getUint16(at + length - 1, true);
-        }
-      }
-      const step = distances[candidate & MASK]!;
-      candidate -= step;
-      if (step === 0 || candidate <= limit) break;
-    }
-    this.work += work;
-    if (this.#distance === 0 || lazy > 0 && best === MIN_MATCH && this.#distance > FAR) return;
-    this.#length = best;
-  }
-
-  // Adds the positions before `at` to the chains.
-  #hashUpTo(at: number): void {
-    const { bytes } = this.#window;
-    const heads = this.#heads;
-    const distances = this.#distances;
-    const shift = this.#shift;
-    const mask = this.#hashMask;
-    let index = this.#hashed;
-    let hash = bytes[index]! << shift ^ bytes[index + 1]!;
-    for (; index < at; index++) {
-      hash = (hash << shift ^ bytes[index + 2]!) & mask;
-      const distance = index - heads[hash]!;
-      distances[index & MASK] = distance > WINDOW ? 0 : distance;
-      heads[hash] = index;
-    }
-    this.#hashed = Math.max(at, this.#hashed);
+    chains.search(at, MIN_MATCH - 1);
+    return chains.length < MIN_MATCH ? bytes[at]! : chains.length << 16 | chains.distance;
   }
 }
 
@@ -231,12 +152,15 @@ const GZIP_CHECK = 4096;
  */
 function createGzipRule(level: number): (block: BlockTokens) => boolean {
   const isLazy = LEVELS[level]!.lazy > 0;
+  // The sums of the tokens up to the last check. The first check of each block starts them anew.
+  let [counted, bits, matches] = [0, 0, 0];
   return ({ tokens, count, bytes }) => {
     if (count === GZIP_TOKENS) return true;
     if (level < 3 || count % GZIP_CHECK !== 0) return false;
-    let [bits, matches] = [count * 8, 0];
-    for (let index = 0; index < count; index++) {
-      const token = tokens[index]!;
+    if (count === GZIP_CHECK) [counted, bits, matches] = [0, 0, 0];
+    for (; counted < count; counted++) {
+      const token = tokens[counted]!;
+      bits += 8;
       if (token < 256) continue;
       bits += 5 + DISTANCE_EXTRA_BITS[distanceCode(token & 0xffff)]!;
       matches++;
