@@ -106,7 +106,7 @@ export class BlobCache {
         // Another download may have committed the blob, while this one failed.
         const kept = await this.#store.openBlob(repo, digest, range);
         if (kept !== undefined) return kept;
-        if (attempt > 1 || !await isCorruptResume(error, download)) throw error;
+        if (attempt > 1 || !await isWorthRetry(error, download)) throw error;
       }
     }
   }
@@ -129,7 +129,7 @@ export class BlobCache {
       const data = (await this.#known.find(repo, digest))?.data;
       if (data !== undefined) await this.#keepInline(repo, digest, data);
     }
-    // A download that resumed from a corrupt partial file is retried once, from the start.
+    // A download that resumed from a corrupt partial file, or from a peer, is retried once, from the start.
     for (let attempt = 1; !await isHeld() && this.#downloads !== undefined; attempt++) {
       const download = await this.#downloads.get(repo, blob);
       if (download !== undefined && !(download instanceof SharedDownload)) throw download.error;
@@ -138,7 +138,7 @@ export class BlobCache {
         break;
       } catch (error) {
         if (download?.isCancelled && await isHeld()) break;
-        if (attempt > 1 || !await isCorruptResume(error, download)) throw error;
+        if (attempt > 1 || !await isWorthRetry(error, download)) throw error;
       }
     }
     if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}`);
@@ -231,8 +231,8 @@ export class BlobCache {
 }
 
 // Waits until the failed download is no longer in progress, so that the next attempt does not join it.
-async function isCorruptResume(error: unknown, download: SharedDownload | Uncached | undefined): Promise<boolean> {
+async function isWorthRetry(error: unknown, download: SharedDownload | Uncached | undefined): Promise<boolean> {
   if (!(error instanceof DigestMismatchError) || !(download instanceof SharedDownload)) return false;
   await download.done.catch(() => {});
-  return download.isResumed;
+  return download.isUnproven;
 }

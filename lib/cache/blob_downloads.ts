@@ -184,7 +184,7 @@ export class BlobDownloads {
 
   #run(
     ingest: Ingest,
-    { repo, repos, digest, isBackground, host, ...blob }: UpstreamBlob & {
+    { repo, repos, digest, isBackground, host, isKept, isFromPeer, ...blob }: UpstreamBlob & {
       repo: string;
       repos: Set<string>;
       digest: Digest;
@@ -202,6 +202,7 @@ export class BlobDownloads {
       onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
       onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
       openHeld: (range) => store.openBlob(repo, digest, range),
+      ...{ isKept, isFromPeer },
       ...(isBackground ? { mustPause: () => this.#running.isBusyExcept(download) } : {}),
     });
     this.#running.add({ repos, download, isBackground });

@@ -24,5 +24,7 @@ export interface DownloadOptions {
   /** Reports whether the download must wait. It never waits while it has readers. */
   readonly mustPause?: () => boolean;
   /** Whether the partial file is kept to resume from when the download fails. Default: true. */
-  readonly isKept?: boolean;
+  readonly isKept?: boolean | undefined;
+  /** Whether another crpe sends the blob, and the next download gets it from the upstream. */
+  readonly isFromPeer?: boolean | undefined;
 }

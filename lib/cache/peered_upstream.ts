@@ -3,7 +3,7 @@ import type { ByteRange } from "../bytes/byte_range.ts";
 import { withinTime } from "../bytes/within_time.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
-import type { Descriptor } from "../oci/manifest.ts";
+import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "./upstream.ts";
 
 /** Another crpe. It answers only from its store. */
@@ -12,10 +12,18 @@ export type Peer = Pick<
   "resolve" | "readManifest" | "statBlob" | "openBlobWith" | "listTags" | "listReferrers"
 >;
 
+/**
+ * Another crpe that was found in the network, and that any machine there may claim to be. Only whole content is asked of
+ * it, by its digest.
+ */
+export type FoundPeer = Pick<Upstream, "readManifest" | "statBlob" | "openBlobWith">;
+
 /** Options of a `PeeredUpstream`. */
 export interface PeeredUpstreamOptions {
-  /** In order of preference. */
+  /** The peers that the settings name. */
   readonly peers: readonly Peer[];
+  /** Returns the peers that are found at present. Default: none. */
+  readonly listFound?: (() => readonly FoundPeer[]) | undefined;
   /** Asked for what no peer holds; absent when no upstream may be used. */
   readonly upstream: Upstream | undefined;
   /** Monotonic clock, in milliseconds. */
@@ -30,18 +38,20 @@ const MAX_AVOIDED = 10_000;
 
 /**
  * An upstream with other crpes of the site in front of it: what one of them holds crosses the link to the upstream only
- * once. Content is asked for by its digest and verified as ever. Tags are those of the upstream; those of a peer count
- * when the upstream cannot be asked or does not have them.
+ * once. Content is asked for by its digest and verified as ever. Tags are those of the upstream; those of a peer that the
+ * settings name count when the upstream cannot be asked or does not have them.
  */
 export class PeeredUpstream implements Upstream {
   readonly #peers: readonly Peer[];
+  readonly #listFound: () => readonly FoundPeer[];
   readonly #upstream: Upstream | undefined;
   readonly #now: () => number;
   // Blobs that a peer has begun to send, with the time until which they come from the upstream.
   readonly #tried = new Map<Digest, number>();
 
-  constructor({ peers, upstream, now }: PeeredUpstreamOptions) {
+  constructor({ peers, listFound = () => [], upstream, now }: PeeredUpstreamOptions) {
     this.#peers = peers;
+    this.#listFound = listFound;
     this.#upstream = upstream;
     this.#now = now;
   }
@@ -51,6 +61,10 @@ export class PeeredUpstream implements Upstream {
     return this.#upstreamOf(repo) === undefined;
   }
 
+  knowsTags(repo: string): boolean {
+    return this.#peers.length > 0 || this.#upstreamOf(repo) !== undefined;
+  }
+
   async closedUntil(repo: string): Promise<number | undefined> {
     return await this.#upstreamOf(repo)?.closedUntil?.(repo);
   }
@@ -58,7 +72,8 @@ export class PeeredUpstream implements Upstream {
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
     const ask = (source: Peer) => source.resolve(repo, tagOrDigest);
     if (!isDigest(tagOrDigest)) return await this.#askUpstreamFirst(repo, ask, ask);
-    return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
+    return await this.#askPeers(ask, (peer) => describeManifest(peer, repo, tagOrDigest)) ??
+      await this.#askUpstream(repo, ask);
   }
 
   async headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined> {
@@ -71,9 +86,12 @@ export class PeeredUpstream implements Upstream {
 
   async readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined> {
     const ask = (source: Peer) => source.readManifest(repo, digest, options);
-    return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
+    return await this.#askPeers(ask, (peer) => readManifestAnew(peer, repo, digest)) ??
+      await this.#askUpstream(repo, ask);
   }
 
+  // The size gives a repository the right to a blob that its registry gave to another one. What anyone may answer is no
+  // proof, so that peers that were found are not asked.
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
     const ask = (source: Peer) => source.statBlob(repo, digest);
     return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
@@ -107,16 +125,22 @@ export class PeeredUpstream implements Upstream {
   ): Promise<UpstreamBlob | undefined> {
     const upstream = this.#upstreamOf(repo);
     if (upstream !== undefined && this.#now() < (this.#tried.get(digest) ?? -Infinity)) return undefined;
-    const { size: expected } = options;
-    const peer = await this.#askPeers(async (peer) => {
+    const { size: expected, range } = options;
+    const findAt = async (peer: FoundPeer) => {
       const size = await peer.statBlob(repo, digest);
       return size !== undefined && size === (expected ?? size) ? peer : undefined;
-    });
+    };
+    // Parts of a blob cannot be verified alone, and the part before them may be of a repository that a client of this one
+    // must not read.
+    const peer = await this.#askPeers(findAt, range === undefined ? findAt : undefined);
     if (peer === undefined) return undefined;
     try {
-      const opened = await peer.openBlobWith(repo, digest, options);
-      if (opened === undefined) return undefined;
+      const received = await peer.openBlobWith(repo, digest, options);
+      if (received === undefined) return undefined;
       this.#noteTry(digest);
+      // Without an upstream, nothing could complete the part that a peer that was found has sent.
+      const isKept = upstream !== undefined || this.#peers.some((each) => each === peer);
+      const opened: UpstreamBlob = { ...received, isFromPeer: true, isKept };
       const { size, start, length } = opened;
       if (upstream === undefined || length === undefined) return opened;
       const openRest = async (at: number) => {
@@ -164,16 +188,36 @@ export class PeeredUpstream implements Upstream {
     return found;
   }
 
-  /** Asks all peers at once. @returns the first answer in time; `undefined` when none of them has the content */
-  async #askPeers<T>(ask: (peer: Peer) => Promise<T | undefined>): Promise<T | undefined> {
-    const answers = this.#peers.map(async (peer) => {
-      const answer = await ask(peer);
+  /**
+   * Asks all peers at once.
+   *
+   * @param askFound asks a peer that was found; absent when these are not asked
+   * @returns the first answer in time; `undefined` when none of them has the content
+   */
+  async #askPeers<T>(
+    ask: (peer: Peer) => Promise<T | undefined>,
+    askFound?: (peer: FoundPeer) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const found = askFound === undefined ? [] : this.#listFound();
+    const asked = [...this.#peers.map(ask), ...found.map((peer) => askFound!(peer))];
+    const answers = asked.map(async (asked) => {
+      const answer = await asked;
       if (answer === undefined) throw new Error("the peer does not have it");
       return answer;
     });
     // A peer that fails does not have the content.
     return await withinTime(Promise.any(answers).catch(() => undefined), PEER_MILLISECONDS);
   }
+}
+
+// The Content-Type of a peer that was found says nothing, so that the manifest is parsed without it.
+async function readManifestAnew(peer: FoundPeer, repo: string, digest: Digest): Promise<Uint8Array | undefined> {
+  return (await peer.readManifest(repo, digest))?.slice();
+}
+
+async function describeManifest(peer: FoundPeer, repo: string, digest: Digest): Promise<Descriptor | undefined> {
+  const bytes = await readManifestAnew(peer, repo, digest);
+  return bytes && { mediaType: parseManifest(bytes).mediaType, digest, size: bytes.length };
 }
 
 /**

@@ -30,8 +30,8 @@ export class SharedDownload {
   readonly size: number;
   /** Resolves when the blob is committed to the store; rejects when the download fails. */
   readonly done: Promise<void>;
-  /** Whether the download resumed from a partial file. */
-  readonly isResumed: boolean;
+  /** Whether another download may get the right content where this one did not: it resumed, or a peer sends the blob. */
+  readonly isUnproven: boolean;
   readonly #ingest: Ingest;
   readonly #abort: (reason: unknown) => void;
   readonly #options: DownloadOptions;
@@ -48,7 +48,7 @@ export class SharedDownload {
   constructor(ingest: Ingest, { digest, size, body, abort }: DownloadedBlob, options: DownloadOptions) {
     this.digest = digest;
     this.size = size;
-    this.isResumed = ingest.written > 0;
+    this.isUnproven = ingest.written > 0 || options.isFromPeer === true;
     this.#ingest = ingest;
     this.#abort = abort;
     this.#options = options;

@@ -87,7 +87,9 @@ export class TagResolver {
     const key = `${repo}@${tagOrDigest}`;
     const held = await this.#store.resolve(repo, tagOrDigest);
     // Without an upstream for the repository the tag cannot be stale.
-    if (upstream === undefined || upstream.allows?.(repo) === false) {
+    const isAsked = upstream?.allows?.(repo) !== false &&
+      (isDigest(tagOrDigest) || upstream?.knowsTags?.(repo) !== false);
+    if (upstream === undefined || !isAsked) {
       return this.#serve(repo, tagOrDigest, await this.#findUsable(repo, [held]));
     }
     if (held !== undefined && isDigest(tagOrDigest)) {

@@ -27,6 +27,10 @@ export interface UpstreamBlob extends Omit<OpenedBlob, "size" | "length"> {
   readonly length: number | undefined;
   /** Host that sends it. */
   readonly host?: string;
+  /** Whether another crpe sends it, so that it is asked of the upstream if it is not right. */
+  readonly isFromPeer?: boolean;
+  /** Whether the part that was received is kept to resume from when the transfer fails. Default: true. */
+  readonly isKept?: boolean;
 }
 
 /** A remote source. Gives `undefined`, without a request, for a repository that it does not allow. */
@@ -35,6 +39,8 @@ export interface Upstream extends ContentSource {
   allows?(repo: string): boolean;
   /** Reports whether only other crpes may be asked for a repository; see `PeeredUpstream`. */
   hasOnlyPeers?(repo: string): boolean;
+  /** Reports whether tags of a repository can be asked for, or only content by its digest. If absent, they can. */
+  knowsTags?(repo: string): boolean;
   /** The time before which nothing of a repository is sent, in milliseconds since 1970; `undefined`: it is sent now. */
   closedUntil?(repo: string): Promise<number | undefined>;
   /** Resolves a tag without reading the manifest. */

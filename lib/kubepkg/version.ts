@@ -16,6 +16,9 @@ export interface ReleaseComparison {
   readonly verdict: Verdict;
   /** Absent where no release is installed. */
   readonly installedVersion?: string;
+  readonly candidateVersion: string;
+  /** Whether the candidate is installed only with force. */
+  readonly needsForce: boolean;
 }
 
 /**
@@ -23,8 +26,15 @@ export interface ReleaseComparison {
  * `1.22.2+k0s.1`. `1.22.2` and `1.22.2+k0s.1` are equal: `same` with equal content, `changed` with other content.
  */
 export function compareRelease(installed: KubePkg | undefined, candidate: KubePkg): ReleaseComparison {
-  if (installed === undefined) return { verdict: "install" };
-  return { verdict: decide(installed, candidate), installedVersion: installed.spec.version };
+  const candidateVersion = candidate.spec.version;
+  if (installed === undefined) return { verdict: "install", candidateVersion, needsForce: false };
+  const verdict = decide(installed, candidate);
+  return {
+    verdict,
+    installedVersion: installed.spec.version,
+    candidateVersion,
+    needsForce: verdict === "changed" || verdict === "downgrade",
+  };
 }
 
 /**

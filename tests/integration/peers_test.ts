@@ -1,3 +1,4 @@
+import type { Descriptor } from "../../lib/oci/manifest.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { type CrpeProcess, runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { type FaultUpstream, startFaultUpstream } from "../support/fault_upstream.ts";
@@ -53,18 +54,22 @@ Deno.test("[102] a peer that lies or stops costs a transfer nothing but time", a
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   await using liar = startFaultUpstream();
-  const layer = crypto.getRandomValues(new Uint8Array(60_000));
-  const [added] = [upstream, liar].map((it) => it.addImage("team/app", "1", [layer]));
-  const { digest, size } = added!.layers[0]!;
+  const layers = [new Uint8Array(60_000).fill(1), new Uint8Array(600_000).fill(2)];
+  const [added] = [upstream, liar].map((it) => it.addImage("team/app", "1", layers));
+  const [small, { digest, size }] = added!.layers as [Descriptor, Descriptor];
   liar.fail({ kind: "blob", method: "GET", wrongBytes: true });
   await using crpe = await start(folder, "data", [`--upstream=registry.test=${upstream.url}`, `--peer=${liar.url}`]);
+  // A small blob is verified before anything of it is sent: it comes from the upstream in the same request.
+  const first = await fetch(`${crpe.url}/v2/${NAME}/blobs/${small.digest}`);
+  assertEquals([first.status, await first.bytes()], [200, layers[0]]);
+  assertEquals(blobsOf(upstream).length, 1);
   const url = `${crpe.url}/v2/${NAME}/blobs/${digest}`;
   // A client never gets the wrong bytes as a whole blob; its next request is answered by the upstream.
   const wrong = await fetch(url).then((it) => it.arrayBuffer()).catch(() => undefined);
   assert(wrong === undefined || wrong.byteLength < size);
   const right = await fetch(url);
   assertEquals([right.status, (await right.arrayBuffer()).byteLength], [200, size]);
-  assertEquals(blobsOf(upstream).length, 1);
+  assertEquals(blobsOf(upstream).length, 2);
 });
 
 for (

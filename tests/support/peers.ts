@@ -43,8 +43,8 @@ export type Peer =
   | "curl"
   | "zstd";
 
-/** What a test may need: a peer, root, the module `yaml` of Python, or Linux's /proc. */
-export type Need = Peer | "root" | "PyYAML" | "/proc";
+/** What a test may need: a peer, root, the module `yaml` of Python, Linux's /proc, or multicast on loopback. */
+export type Need = Peer | "root" | "PyYAML" | "/proc" | "multicast";
 
 /** The exit status and output of a program. */
 export interface PeerResult {
@@ -124,9 +124,17 @@ export function peerTest(
 function isThere(need: Need): boolean {
   if (need === "root") return isRoot();
   if (need === "/proc") return Deno.build.os === "linux";
+  if (need === "multicast") return canMulticast();
   if (need !== "PyYAML") return findPeer(need) !== undefined;
   const python = findPeer("python3");
   return python !== undefined && new Deno.Command(python, { args: ["-c", "import yaml"] }).outputSync().success;
+}
+
+function canMulticast(): boolean {
+  const probe = new URL("probe_multicast.ts", import.meta.url).pathname;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const args = ["run", "-q", "-A", "--no-check", `--config=${config}`, probe];
+  return new Deno.Command(Deno.execPath(), { args, stdout: "null" }).outputSync().success;
 }
 
 function isRoot(): boolean {

@@ -65,6 +65,15 @@ export const FLAG = {
     isRepeatable: true,
     summary: "take from this other crpe what it holds, before an upstream is asked",
   },
+  discover: {
+    name: "discover",
+    summary: "find other crpes of the local network by mDNS, and take from them what they hold",
+  },
+  discoverOn: {
+    name: "discover-on",
+    value: "INTERFACE",
+    summary: "the network interface for --discover, by name or address [the only private one]",
+  },
   platform: {
     name: "platform",
     value: "LIST",
@@ -200,6 +209,8 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
 
 /** The flags of every command that serves. */
 export const SERVE_FLAGS: readonly Flag[] = [
+  FLAG.discover,
+  FLAG.discoverOn,
   FLAG.tagTtl,
   FLAG.redirect,
   FLAG.cacheMax,

@@ -42,6 +42,8 @@ export interface Settings {
   readonly maxMemory?: number | undefined;
   /** URLs of other crpes whose content is used. */
   readonly peers?: readonly string[];
+  /** How other crpes of the local network are found; absent: not at all. */
+  readonly discovery?: { readonly interface?: string | undefined } | undefined;
   /** What may be received from upstreams; absent for no limit. */
   readonly link?: LinkLimits | undefined;
 }
@@ -91,6 +93,7 @@ export async function readSettings(
     cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max", MIN_CACHE_BYTES),
     maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], "--max-memory", MIN_MEMORY_BYTES),
     peers: orElse(invocation.flags("peer"), config.peer ?? []),
+    discovery: readDiscovery(invocation, config),
     link: readLinkLimits({
       rate: invocation.flag("limit-rate") ?? config["limit-rate"],
       budgets: orElse(invocation.flags("budget"), config.budget ?? []),
@@ -98,6 +101,15 @@ export async function readSettings(
     }),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };
+}
+
+function readDiscovery(invocation: Invocation, config: ConfigFile): Settings["discovery"] {
+  const named = invocation.flag("discover-on");
+  if (invocation.isSet("discover") || config.discover === true) {
+    return { interface: named ?? config["discover-on"] };
+  }
+  if (named === undefined) return undefined;
+  throw new UsageError("Cannot use --discover-on without --discover");
 }
 
 function orElse<T>(given: readonly T[], other: readonly T[]): readonly T[] {

@@ -61,6 +61,8 @@ interface ServerStatus {
       readonly used: number;
     }[];
   };
+  /** The crpes that the server has found in the network; absent when it does not look for any. */
+  readonly peers?: readonly string[];
   readonly upstreams: { readonly host: string; readonly responses: number; readonly errors: number }[];
 }
 
@@ -131,6 +133,7 @@ async function readStatus(
     store: { bytes: one("crpe_store_bytes"), blobs: one("crpe_store_blobs"), images: one("crpe_images") },
     freeBytes: one("crpe_free_bytes"),
     ...readLink(samples),
+    ...readPeers(samples),
     upstreams: hosts.map((host) => ({
       host,
       responses: sum(names[0], "host", host),
@@ -154,6 +157,12 @@ function readLink(samples: readonly Sample[]): Pick<ServerStatus, "link"> {
       })),
     },
   };
+}
+
+function readPeers(samples: readonly Sample[]): Pick<ServerStatus, "peers"> {
+  const named = (wanted: string) => samples.filter(({ name }) => name === wanted);
+  if (named("crpe_found_peers").length === 0) return {};
+  return { peers: named("crpe_found_peer").map(({ labels }) => labels.host ?? "") };
 }
 
 async function fetchText(
@@ -227,6 +236,7 @@ function formatStatus(status: ServerStatus): string {
     ],
     ["free space", known(freeBytes, formatSize)],
     ...formatLink(status.link),
+    ...(status.peers === undefined ? [] : [["peers", status.peers.join(", ") || "none found"] as [string, string]]),
     ...upstreams.map(({ host, responses, errors }): [string, string] => {
       return ["upstream", `${host}: ${formatCount(responses, "response")}, ${formatCount(errors, "error")}`];
     }),

@@ -20,6 +20,8 @@ export interface GaugesOptions {
   readonly countTransfers: () => number;
   /** What limits the upstreams. */
   readonly link?: MeteredLink | undefined;
+  /** Lists the crpes that are found in the network; absent when none are looked for. */
+  readonly listPeers?: (() => readonly string[]) | undefined;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
   /** Measures the store; replaced by tests. */
@@ -45,6 +47,7 @@ export class Gauges {
   // A scan of a large store on a slow disk takes longer than the time between two scans.
   readonly #scans = new SingleFlight<void>();
   #scannedAt = -Infinity;
+  #peers: readonly string[] = [];
 
   constructor(options: GaugesOptions) {
     this.#options = options;
@@ -60,11 +63,21 @@ export class Gauges {
     metrics.set("crpe_open_connections", this.countConnections());
     metrics.set("crpe_transfers", countTransfers());
     metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
+    this.#readPeers();
     await this.#readLink();
     const { hasFolder = true } = this.#options;
     if (!hasFolder || now() - this.#scannedAt < SCAN_MILLISECONDS) return;
     // A store that cannot be read is reported by the health check.
     this.#scans.run("store", () => this.#scan()).catch(() => {}).finally(() => this.#scannedAt = now());
+  }
+
+  #readPeers(): void {
+    const { metrics, listPeers } = this.#options;
+    if (listPeers === undefined) return;
+    for (const host of this.#peers) metrics.set("crpe_found_peer", undefined, { host });
+    this.#peers = listPeers();
+    for (const host of this.#peers) metrics.set("crpe_found_peer", 1, { host });
+    metrics.set("crpe_found_peers", this.#peers.length);
   }
 
   async #readLink(): Promise<void> {

@@ -22,6 +22,7 @@ const COUNTERS = {
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",
   crpe_shed_total: "Connections closed and requests refused to stay within the limits of the server, by reason.",
+  crpe_discovery_ignored_total: "Datagrams about crpes of the network (--discover) that were ignored, by reason.",
   crpe_imports_total: "Bundles received for import, by outcome.",
   crpe_import_received_bytes_total: "Bytes received in bundles and pushed blobs.",
 } as const;
@@ -36,6 +37,8 @@ const GAUGES = {
   crpe_store_blobs: "Blobs in the store, measured with crpe_store_bytes.",
   crpe_images: "Tags in the store, measured with crpe_store_bytes.",
   crpe_free_bytes: "Free bytes of the file system of the data folder.",
+  crpe_found_peers: "Other crpes that are found in the network at present (--discover).",
+  crpe_found_peer: "Always 1; a crpe that is found in the network at present, by host.",
   crpe_link_open: "1 when upstreams may be used now, 0 outside of --window or when a --budget is used, by host.",
   crpe_link_rate_limit_bytes: "Bytes a second that may be received from upstreams (--limit-rate).",
   crpe_link_budget_bytes: "Bytes that may be received in the period (--budget), by host and period.",

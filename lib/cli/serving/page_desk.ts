@@ -67,11 +67,10 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
         ...describeIncompleteImages(pack),
         ...checked.warnings,
       ];
-      const file = { pack, layout: layOutBundle(pack) };
-      const options = { hashOutput: true, onProgress, size: file.layout.size };
+      const options = { hashOutput: true, onProgress, size: layOutBundle(pack).size };
       const { tgzDigest, size, blobs } = await outbox.add(
         `${name}@${version}.tgz`,
-        (output) => writePrepared(file, options, output),
+        (output) => writePrepared(pack, options, output),
         options,
       );
       log.write("info", `packed ${name}@${version} into the outbox: ${tgzDigest}`);

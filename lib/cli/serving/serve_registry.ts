@@ -1,10 +1,11 @@
 import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler, type RegistryHandlerOptions } from "../../registry/handler.ts";
-import { type Exchange, pathOf } from "../../server/exchange.ts";
+import type { Exchange } from "../../server/exchange.ts";
 import type { Address } from "../../server/listen.ts";
 import { isLoopback } from "../../server/own_hosts.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
+import type { UpstreamEvent } from "../../upstream/transport/events.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -25,10 +26,12 @@ import { UpstreamStates } from "./upstream_states.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
-import { Metrics, OPEN_METRICS_TYPE, TEXT_TYPE } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, type SecureListener, serve } from "./serve.ts";
+import type { DiscoverySettings, StartedDiscovery } from "./start_discovery.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
+import { withMetrics } from "./with_metrics.ts";
 
 /** What `extend` can use of a server that is starting. */
 export interface ServerContext<Store extends AnyStore = DiskStore> {
@@ -111,18 +114,26 @@ export async function serveRegistry(
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
   const loops = new LoopGuard();
   const upstreams = new UpstreamStates();
+  const upstream = {
+    onUpstreamEvent(event: UpstreamEvent) {
+      onUpstreamEvent(event);
+      upstreams.record(event);
+    },
+    via: loops.via,
+  };
+  await using discovery = await openDiscovery(io, { settings, log, metrics, ...upstream });
   const content = await openAnyStore(settings, io, {
     hasCopies: true,
     limit: settings.cacheMax,
     isInteractive: true,
     warn,
-    onUpstreamEvent: (event) => {
-      onUpstreamEvent(event);
-      upstreams.record(event);
+    onCacheEvent(event) {
+      onCacheEvent(event);
+      discovery?.onCacheEvent(event);
     },
-    onCacheEvent,
     onEvict,
-    via: loops.via,
+    listFoundPeers: discovery?.list,
+    ...upstream,
   });
   const folderContent = content.store instanceof DiskStore ? { ...content, store: content.store } : undefined;
   const locateBlob = readRedirect(invocation, content, address);
@@ -154,6 +165,7 @@ export async function serveRegistry(
     countTransfers: () => active,
     hasFolder: folderContent !== undefined,
     link: content.link,
+    listPeers: discovery?.listHosts,
   });
   const open: Handler = (request, exchange) => {
     active++;
@@ -183,6 +195,7 @@ export async function serveRegistry(
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.store ?? settings.data}`);
       for (const line of announce?.(url) ?? []) log.write("info", line);
+      discovery?.announce(url, address);
       log.flush();
     },
     tls,
@@ -204,12 +217,19 @@ export async function serveRegistry(
       if (io.isTerminal) io.err("\n");
       log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
+      discovery?.[Symbol.asyncDispose]();
     },
     onExit: () => log.flush(),
   });
   await content.close();
   log.flush();
   return 0;
+}
+
+// Loaded here so that only a server that looks for others pays for the modules.
+async function openDiscovery(io: Io, options: DiscoverySettings): Promise<StartedDiscovery | undefined> {
+  if (options.settings.discovery === undefined) return undefined;
+  return await (await import("./start_discovery.ts")).startDiscovery(io, options);
 }
 
 /** With `--redirect`, clients read blobs from the bucket. */
@@ -272,23 +292,4 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   if (cert === undefined && key === undefined) return undefined;
   if (cert !== undefined && key !== undefined) return { cert, key };
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
-}
-
-function withMetrics(handler: Handler, metrics: Metrics, gauges: Gauges): Handler {
-  return async (request, exchange) => {
-    const { method } = request;
-    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") {
-      return await handler(request, exchange);
-    }
-    const isOpenMetrics = /\bapplication\/openmetrics-text\b/.test(request.headers.get("accept") ?? "");
-    await gauges.read();
-    const body = new TextEncoder().encode(metrics.format(isOpenMetrics));
-    exchange.note = { length: method === "HEAD" ? 0 : body.length };
-    return new Response(method === "HEAD" ? null : body, {
-      headers: {
-        "content-type": isOpenMetrics ? OPEN_METRICS_TYPE : TEXT_TYPE,
-        "content-length": String(body.length),
-      },
-    });
-  };
 }

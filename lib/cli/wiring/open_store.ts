@@ -1,7 +1,7 @@
 import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { CacheLimit } from "../../cache/cache_limit.ts";
 import type { EvictedImage } from "../../cache/evictor.ts";
-import { PeeredUpstream } from "../../cache/peered_upstream.ts";
+import { type FoundPeer, PeeredUpstream } from "../../cache/peered_upstream.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
@@ -53,6 +53,8 @@ export interface OpenStoreOptions {
   readonly onUpstreamEvent?: OnUpstreamEvent;
   /** Returns the `Via` header of requests to upstreams; see `LoopGuard`. */
   readonly via?: () => string;
+  /** Lists the crpes that are found in the network at present; absent when none are looked for. */
+  readonly listFoundPeers?: (() => readonly FoundPeer[]) | undefined;
   readonly onCacheEvent?: (event: CacheEvent) => void;
   /** Called for each evicted image with the bytes that it freed. */
   readonly onEvict?: (image: EvictedImage, bytes: number) => void;
@@ -98,7 +100,7 @@ async function openSource<Store extends GrantingStore>(
   settings: Settings,
   { io, ...options }: OpenStoreOptions & { readonly io: Io },
 ): Promise<OpenedStore<Store>> {
-  const { warn, onCacheEvent: onEvent } = options;
+  const { warn, onCacheEvent: onEvent, listFoundPeers: listFound } = options;
   const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
   // Clients see the content of the repositories that they name. Commands may use all content of the store.
   const visible = options.isInteractive ? new LinkedStore(store) : store;
@@ -106,8 +108,8 @@ async function openSource<Store extends GrantingStore>(
   const peers = await openPeers(settings, io, options);
   const source = new PullThrough({
     store: visible,
-    upstream: peers.length === 0 ? upstream?.source : new PeeredUpstream({
-      ...{ peers, upstream: upstream?.source },
+    upstream: peers.length === 0 && listFound === undefined ? upstream?.source : new PeeredUpstream({
+      ...{ peers, listFound, upstream: upstream?.source },
       now: () => performance.now(),
     }),
     space: room,

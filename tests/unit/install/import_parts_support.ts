@@ -1,8 +1,6 @@
-import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
-import type { InstallOptions } from "../../../lib/install/installation.ts";
+import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
@@ -16,7 +14,11 @@ import { buildImage } from "../../support/images.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
+import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+
+// These tests sync hundreds of files, which is fast on a file system in memory.
+const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
 /** The repository of the image. */
 export const REPO = "registry.test/app";
@@ -46,7 +48,7 @@ export async function packApp(version: string, image = IMAGE, have?: ReadonlySet
   });
   const contents = new Map<Digest, Uint8Array>(image.blobs);
   for (const { descriptor, bytes } of image.manifests) contents.set(descriptor.digest, bytes);
-  return { kubepkg: result.kubepkg, bundle: joinChunks(pieces), contents };
+  return { kubepkg: result.kubepkg, bundle: concat(pieces), contents };
 }
 
 /** Version 1.0.0 as one bundle, with the content of its image. */
@@ -72,7 +74,7 @@ export const PARTS = await parts();
 
 /** Creates a site: a store and the records of its packages, both empty. */
 export async function createSite() {
-  const folder = await TestFolder.create();
+  const folder = await TestFolder.create(MEMORY);
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const install = async (bytes: Uint8Array<ArrayBuffer>, options: Partial<InstallOptions> = {}) => {

@@ -1,8 +1,6 @@
-import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
-import type { InstallOptions } from "../../../lib/install/installation.ts";
+import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { RefusedError } from "../../../lib/oci/error.ts";
@@ -13,6 +11,7 @@ import { buildImage } from "../../support/images.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
+import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
@@ -24,7 +23,7 @@ async function makeBundle(): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
   await packBundle(kubepkg, store, { output: { write: (bytes) => void parts.push(bytes.slice()) } });
-  return joinChunks(parts);
+  return concat(parts);
 }
 const BUNDLE = await makeBundle();
 

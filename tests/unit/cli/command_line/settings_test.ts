@@ -126,6 +126,25 @@ const LINK = { budgets: [], windows: [] };
 for (
   const [args, expected] of [
     [[], undefined],
+    [["--discover"], { interface: undefined }],
+    [["--discover", "--discover-on=eth0"], { interface: "eth0" }],
+  ] as const
+) {
+  Deno.test(`[108] readSettings() looks for other crpes: ${args.join(" ") || "not without a flag"}`, async () => {
+    const invocation = parseCommandLine(registry, [...args]);
+    assertEquals((await readSettings(invocation, createTestIo({ env: { HOME: "/h" } }))).discovery, expected);
+  });
+}
+
+Deno.test("[108] readSettings() refuses --discover-on without --discover", async () => {
+  const invocation = parseCommandLine(registry, ["--discover-on=eth0"]);
+  const io = createTestIo({ env: { HOME: "/h" } });
+  await assertRejects(() => readSettings(invocation, io), UsageError, "without --discover");
+});
+
+for (
+  const [args, expected] of [
+    [[], undefined],
     [["--limit-rate=2MiB/s"], { ...LINK, rate: 2097152 }],
     [["--limit-rate=16k"], { ...LINK, rate: 16384 }],
     [["--budget=500MiB/day"], { ...LINK, rate: undefined, budgets: [{ bytes: 524288000, period: "day" }] }],

@@ -46,6 +46,26 @@ peerTest("crpe status --ca-file trusts a server of the site's own authority", ["
   assertEquals(await run(["status", `https://${address}`, "--ca-file=/nonexistent/ca.pem"], io), 1);
 });
 
+for (
+  const [what, lines, line] of [
+    ["does not look for any", [], undefined],
+    ["has found none", ["crpe_found_peers 0"], "peers        none found"],
+    [
+      "has found",
+      ["crpe_found_peers 2", 'crpe_found_peer{host="10.0.0.1:6060"} 1', 'crpe_found_peer{host="10.0.0.2:6060"} 1'],
+      "peers        10.0.0.1:6060, 10.0.0.2:6060",
+    ],
+  ] as const
+) {
+  Deno.test(`[108] crpe status shows the peers that a server ${what}`, async () => {
+    const answer = () => new Response(['crpe_build_info{version="1"} 1', ...lines, ""].join("\n"));
+    await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
+    const io = createTestIo();
+    assertEquals(await run(["status", `http://127.0.0.1:${server.addr.port}`], io), 0);
+    assertEquals(io.outText.split("\n").find((each) => each.startsWith("peers")), line);
+  });
+}
+
 const CONTROLS = `crpe_build_info{version="1\x1b[2J"} 1
 crpe_cache_requests_total{outcome="hit\x1b[1m"} 1
 crpe_link_open{host="a\x9b1m"} 0

@@ -2,6 +2,27 @@ import { Gauges, type StoreTotals } from "../../../../lib/cli/serving/gauges.ts"
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 
+Deno.test("[108] the metrics show the crpes that are found at present", async () => {
+  const metrics = new Metrics();
+  let hosts: string[] | undefined;
+  const options = {
+    ...{ metrics, root: "/nonexistent", hasFolder: false, countTransfers: () => 0 },
+    freeBytes: () => Promise.resolve(1),
+  };
+  const read = async (gauges: Gauges) => {
+    await gauges.read();
+    return metrics.format().match(/^crpe_found.*$/gm);
+  };
+  assertEquals(await read(new Gauges(options)), null);
+  const gauges = new Gauges({ ...options, listPeers: () => hosts ?? [] });
+  assertEquals(await read(gauges), ["crpe_found_peers 0"]);
+  hosts = ["10.0.0.1:6060", "10.0.0.2:6060"];
+  const lines = hosts.map((host) => `crpe_found_peer{host="${host}"} 1`);
+  assertEquals(await read(gauges), ["crpe_found_peers 2", ...lines]);
+  hosts = hosts.slice(1);
+  assertEquals(await read(gauges), ["crpe_found_peers 1", lines[1]!]);
+});
+
 Deno.test("Gauges starts no second scan of the store while one is running, also when it takes longer than its period", async () => {
   const metrics = new Metrics();
   let [now, scans] = [0, 0];
