@@ -28,7 +28,7 @@ const OUT = `${ROOT}build/`;
 /** `"NAME": new URL(import.meta.resolve("PACKAGE"))`: an asset of the page that is the file of a package. */
 const PACKAGE_ASSET = /"([\w.]+)": new URL\(import\.meta\.resolve\("([^"]+)"\)\)/g;
 /** The folder of a package in the cache of Deno, its name and its version. */
-const PACKAGE = /^.*\/((?:@[^/]+\/)?[^/]+)\/(\d+\.\d+\.\d+[^/]*)\//;
+const PACKAGE = /^.*\/(@[^/]+\/[^/]+|(?<!\/@[^/]+\/)[^/]+)\/(\d+\.\d+\.\d+[^/]*)\//;
 
 /** The packages of which a file was read: `valibot@1.2.0` → its folder. */
 const packages = new Map<string, string>();
@@ -36,7 +36,11 @@ const packages = new Map<string, string>();
 /** Resolves a name as Deno does: in our modules by the import map, in a package by Node's rules. */
 function resolveModule({ path, importer, kind }: OnResolveArgs): OnResolveResult {
   if (kind === "entry-point") return { path };
-  if (isBuiltin(path)) return { path: path.startsWith("node:") ? path : `node:${path}`, external: true };
+  if (isBuiltin(path)) {
+    const name = path.startsWith("node:") ? path : `node:${path}`;
+    // A module that calls require() gets the builtin one from a module that imports it.
+    return kind === "require-call" ? { path: name, namespace: "builtin" } : { path: name, external: true };
+  }
   if (/^\.{0,2}\//.test(path) && kind !== "require-call") {
     return { path: fileURLToPath(new URL(path, pathToFileURL(importer))) };
   }
@@ -108,6 +112,7 @@ const { outputFiles } = await build({
     name: "deno",
     setup: ({ onResolve, onLoad }) => {
       onResolve({ filter: /./ }, resolveModule);
+      onLoad({ filter: /./, namespace: "builtin" }, ({ path }) => ({ contents: `export * from "${path}";` }));
       onLoad({ filter: /./ }, ({ path }) => loadModule(path));
     },
   }],
