@@ -40,7 +40,7 @@ export function describePackage(kubepkg: KubePkg): unknown {
     kind,
     metadata: { name, namespace },
     spec: { version, images },
-    ...(digests === undefined ? {} : { status: { digests } }),
+    status: digests === undefined ? undefined : { digests },
   };
 }
 

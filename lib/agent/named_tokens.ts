@@ -107,7 +107,7 @@ export class NamedTokens {
         name,
         scope,
         created: new Date(now()).toISOString(),
-        ...(expires === undefined ? {} : { expires: new Date(expires).toISOString() }),
+        expires: expires === undefined ? undefined : new Date(expires).toISOString(),
         hash: hashToken(token).toHex(),
       };
       return [...tokens, added].sort((a, b) => a.name < b.name ? -1 : 1);

@@ -226,7 +226,7 @@ class BlobRequest {
     return await this.#client.send({
       ...this.#resource(),
       action: `read blob ${this.#name.digest} of ${this.#name.repo}`,
-      ...(range === undefined ? {} : { headers: { range } }),
+      headers: range === undefined ? undefined : { range },
       signal: AbortSignal.any([connecting.signal, this.signal]),
       hasSlot: true,
     });

@@ -106,9 +106,9 @@ function readError(bytes: Uint8Array): ErrorBody {
   const { code, message, detail } = isJsonObject(first) ? first : {};
   const { missing, offset, overrule } = isJsonObject(detail) ? detail : {};
   return {
-    ...(typeof code === "string" ? { code } : {}),
-    ...(typeof message === "string" ? { message } : {}),
-    ...(typeof offset === "number" ? { offset } : {}),
+    code: typeof code === "string" ? code : undefined,
+    message: typeof message === "string" ? message : undefined,
+    offset: typeof offset === "number" ? offset : undefined,
     missing: Array.isArray(missing) ? missing.filter((digest) => typeof digest === "string") : [],
     overrule: readOverrule(overrule),
   };

@@ -68,7 +68,7 @@ export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms
   const platforms = valueOf("platforms").split(",").filter((platform) => /^[\w./-]{1,64}$/.test(platform));
   const [port, fingerprint] = [Number(valueOf("tls")), valueOf("fingerprint")];
   const isSecure = Number.isInteger(port) && port > 0 && port < 65536 && /^sha256:[0-9a-f]{64}$/.test(fingerprint);
-  return { id, platforms, ...(isSecure ? { secure: { port, fingerprint } } : {}) };
+  return { id, platforms, secure: isSecure ? { port, fingerprint } : undefined };
 }
 
 async function askHead(
@@ -118,7 +118,7 @@ function readPackage(value: unknown): FoundPackage[] {
   const isText = (text: unknown): text is string => typeof text === "string" && text.length <= 256;
   if (!isText(name) || !isText(version) || !isPackageName(name) || !isVersion(version)) return [];
   const isOther = isText(namespace) && namespace !== DEFAULT_NAMESPACE && isNamespace(namespace);
-  return [{ name, ...(isOther ? { namespace } : {}), version }];
+  return [{ name, namespace: isOther ? namespace : undefined, version }];
 }
 
 async function mapBounded<T, R>(items: readonly T[], most: number, work: (item: T) => Promise<R>): Promise<R[]> {

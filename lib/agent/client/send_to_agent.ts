@@ -56,7 +56,7 @@ export function createSender(
         signal,
         // Without it, Deno 2.9 asks for the permission to read the certificates of the system.
         ca: ca || [],
-        ...(isStoppable ? { agent: false } : {}),
+        agent: isStoppable ? false : undefined,
       });
     } catch (error) {
       throw toAgentError(error, url);

@@ -137,7 +137,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
       digest: copy.pushed,
       [dryRun ? "toSend" : "sent"]: { ...all.sent, manifests: all.manifests },
       present: all.present,
-      ...(referrers === 0 ? {} : { referrers }),
+      referrers: referrers || undefined,
     });
   };
   const status = await runSeveral(names, results, { run, asJson, isDebug: invocation.isSet("debug") });

@@ -56,7 +56,7 @@ export async function writeManifests(
       host: to.host,
       path: to.path,
       tag,
-      ...(digest ? { digest: pushed } : {}),
+      digest: digest ? pushed : undefined,
     };
   };
   const objects: KubeObject[] = [];

@@ -38,7 +38,7 @@ async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
       status: first === undefined ? "ok" : "broken",
       findings,
       firstBroken: first,
-      ...(trace === undefined ? {} : { image }),
+      image: trace === undefined ? undefined : image,
     }));
   } else io.out(formatFindings(findings, first));
   return first === undefined ? 0 : 1;

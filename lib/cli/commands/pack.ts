@@ -128,7 +128,7 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const named = readPlatforms(invocation.flag("platform"), "--platform");
   const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation, createWarning(io));
   const choice: PackChoice = {
-    ...(keys.length === 0 ? {} : { sign: createSigner(keys) }),
+    sign: keys.length === 0 ? undefined : createSigner(keys),
     platforms: named,
     devicePlatforms: settings.platforms,
     have: site?.have,
@@ -150,8 +150,8 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
     const { kubepkg: _, ...summary } = result;
     results.push({
       ...summary,
-      ...(added.length === 0 ? {} : { addedImages: added }),
-      ...(whole.length === 0 ? {} : { withoutDelta: whole }),
+      addedImages: added.length === 0 ? undefined : added,
+      withoutDelta: whole.length === 0 ? undefined : whole,
       warnings,
     });
     if (paths[i] !== "-" && !options.asJson) {

@@ -59,7 +59,7 @@ async function runPackages(invocation: Invocation, io: Io): Promise<number> {
     });
     const found = await Promise.all(packages.map(async (it) => {
       const trust = await readVerdict(records, it);
-      return { ...it, ...(removing.has(it) ? { removing: true } : {}), trust };
+      return { ...it, removing: removing.has(it) || undefined, trust };
     }));
     io.out(formatJson([...found, ...unreadable]));
     return 0;

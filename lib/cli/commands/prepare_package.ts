@@ -47,7 +47,7 @@ export function makeImagePackage(k3s: K3sImages | undefined, flags: PackageFlags
   return parseKubePkg({
     apiVersion: "octohelm.tech/v1alpha1",
     kind: "KubePkg",
-    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    metadata: { name, namespace },
     spec: { version },
   });
 }

@@ -92,7 +92,12 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
   });
   await writeArchive(archive, path, progress).finally(() => progress.finish());
   const referrers = attached.length;
-  const result = { file: path, size: archive.size, images: archive.images, ...(referrers === 0 ? {} : { referrers }) };
+  const result = {
+    file: path,
+    size: archive.size,
+    images: archive.images,
+    referrers: referrers || undefined,
+  };
   if (invocation.isSet("json")) (path === "-" ? io.err : io.out)(formatJson(result));
   else if (path !== "-") {
     const columns = [path, formatSize(archive.size), archive.images.join(" ")];

@@ -60,7 +60,7 @@ export class Log {
         path,
         status,
         bytes,
-        ...(isAborted ? { aborted: true } : {}),
+        aborted: isAborted || undefined,
         duration,
         client,
         cache: remark,

@@ -80,13 +80,13 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
         nodes: createPageNodes(io, { context, outbox, readTrust: settings.readTrust }),
       }
       : {}),
-    ...(settings.kind === "agent"
-      ? { readInventoryCode: () => readInventoryCode(data, { node: settings.node, records }) }
-      : {}),
+    readInventoryCode: settings.kind === "agent"
+      ? () => readInventoryCode(data, { node: settings.node, records })
+      : undefined,
     ...(isReadOnly ? {} : { images: createPageImages(context), registries }),
-    ...(settings.kind === "agent" && !isReadOnly
-      ? { actions: createPageActions(invocation, io, { context, records, node: settings.node }) }
-      : {}),
+    actions: settings.kind === "agent" && !isReadOnly
+      ? createPageActions(invocation, io, { context, records, node: settings.node })
+      : undefined,
   };
   const answer = createPageHandler({
     source,

@@ -51,7 +51,7 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
       const planned = await preparePack(kubepkg, content.source, {
         have,
         referrers: { catalog: content.source, isCarried: true },
-        ...(platforms.length === 0 ? {} : { platforms }),
+        platforms: platforms.length === 0 ? undefined : platforms,
         devicePlatforms: settings.platforms,
       });
       signal.throwIfAborted();

@@ -145,7 +145,7 @@ export async function serveRegistry(
     onUpstreamError,
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
-    ...(locateBlob === undefined ? {} : { locateBlob }),
+    locateBlob,
     greeting: formatGreeting(name, folderContent !== undefined && !invocation.isSet("no-page")),
     onAnswer(info, exchange) {
       const onEnd = (bytes: number) => {

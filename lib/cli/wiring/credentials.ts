@@ -100,11 +100,7 @@ export class Credentials {
     const password = this.#secretOf(host, "password-file") ?? host.password;
     const identityToken = this.#secretOf(host, "identity-token-file") ?? host["identity-token"];
     if (username === undefined && identityToken === undefined) return undefined;
-    return {
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(identityToken === undefined ? {} : { identityToken }),
-    };
+    return { username, password, identityToken };
   }
 
   #secretOf(host: HostConfig, field: "password-file" | "identity-token-file"): string | undefined {

@@ -79,7 +79,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     credentialFor: (login) => current.credentials.for(login),
     proxyOf,
     resolveHost: async (url) => proxyOf(url) === undefined ? await resolveHost(url.hostname) : undefined,
-    ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
+    retry: isInteractive ? { maxWait: INTERACTIVE_WAIT } : undefined,
   });
   const reconfigure = async (changed: Settings) => {
     current = await open(changed);
@@ -128,7 +128,7 @@ function singleEndpoint(io: Io): (Omit<UpstreamEntry, "host"> & { url: string })
     if (url === undefined) continue;
     const username = io.env(`${prefix}REMOTE_DOCKER_USERNAME`);
     const password = io.env(`${prefix}REMOTE_DOCKER_PASSWORD`);
-    return { url, ...(username && password ? { credential: { username, password } } : {}) };
+    return { url, credential: username && password ? { username, password } : undefined };
   }
   return undefined;
 }

@@ -129,7 +129,7 @@ export async function downloadImage(
     mediaType: descriptor.mediaType,
     platforms: platformsOf(image.root),
     size,
-    ...(referrers.length === 0 ? {} : { referrers: referrers.length }),
+    referrers: referrers.length || undefined,
   };
 }
 

@@ -26,7 +26,7 @@ export async function readNodeAddress(text: string, checkAddress: AddressCheck):
   );
   if (address === undefined) throw new RegistryError("INVALID", `Cannot add the agent: ${ADDRESS_ADVICE}`);
   if ((await checkAddress(new URL(address.url))).class !== "forbidden") {
-    return { address, code, ...(fingerprint === undefined ? {} : { fingerprint: `sha256:${fingerprint}` }) };
+    return { address, code, fingerprint: fingerprint === undefined ? undefined : `sha256:${fingerprint}` };
   }
   throw new RegistryError("DENIED", `Cannot add ${address.url}: it is a link-local, multicast or metadata address`);
 }

@@ -47,11 +47,7 @@ export function readPackageFlags(invocation: Invocation): PackageFlags {
   if (namespace !== undefined && findNamespaceProblem(namespace) !== undefined) {
     throw new UsageError(`Cannot use --namespace ${JSON.stringify(namespace)}: write a DNS label, like shop`);
   }
-  return {
-    ...(name === undefined ? {} : { name }),
-    ...(version === undefined ? {} : { version }),
-    ...(namespace === undefined ? {} : { namespace }),
-  };
+  return { name, version, namespace };
 }
 
 /**
@@ -64,12 +60,15 @@ export function readPackageFlags(invocation: Invocation): PackageFlags {
 export async function readRelease(where: string, flags: PackageFlags, io: Io): Promise<ReleaseInput> {
   const sources = await readSources(where, io);
   const documents = sources.flatMap(({ documents }) => documents);
-  const isNamed = Object.keys(flags).length > 0;
+  const given = Object.entries(flags).find(([, value]) => value !== undefined)?.[0];
   const shown = nameOfInput(where);
-  if (documents.some(isKubePkgDocument) || !isNamed && !(documents.length > 0 && documents.every(isPlainObject))) {
-    if (isNamed) {
+  if (
+    documents.some(isKubePkgDocument) ||
+    given === undefined && !(documents.length > 0 && documents.every(isPlainObject))
+  ) {
+    if (given !== undefined) {
       throw new UsageError(
-        `Cannot use --${Object.keys(flags)[0]} with ${shown}: it holds a KubePkg, which says this itself`,
+        `Cannot use --${given} with ${shown}: it holds a KubePkg, which says this itself`,
       );
     }
     return { packages: sources.flatMap(parseSource), isPlain: false };
@@ -82,8 +81,7 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
     );
   }
   for (const { what, documents } of sources) documents.forEach((document) => refuseKustomization(document, what));
-  const header = { name, version, ...(namespace === undefined ? {} : { namespace }) };
-  return { packages: [kubePkgFromManifests(sources, header)], isPlain: true };
+  return { packages: [kubePkgFromManifests(sources, { name, version, namespace })], isPlain: true };
 }
 
 async function readSources(where: string, io: Io): Promise<ManifestSource[]> {

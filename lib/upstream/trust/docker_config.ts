@@ -93,10 +93,10 @@ function readCredential(entry: Record<string, unknown>): Credential | undefined 
   const registryToken = text("registrytoken");
   if (password === "" && identityToken === "" && registryToken === "") return undefined;
   return {
-    ...(username === "" ? {} : { username }),
-    ...(password === "" ? {} : { password }),
-    ...(identityToken === "" ? {} : { identityToken }),
-    ...(registryToken === "" ? {} : { registryToken }),
+    username: username || undefined,
+    password: password || undefined,
+    identityToken: identityToken || undefined,
+    registryToken: registryToken || undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import type { Endpoint } from "../../../../lib/upstream/endpoints.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
+import { withoutUndefined } from "../../../support/without_undefined.ts";
 
 const auth = (login: string) => ({ auth: btoa(login) });
 const auths = (entries: Record<string, string>) =>
@@ -135,11 +136,13 @@ Deno.test("[72] Credentials reads the files of the configuration again, and the 
   await folder.write("idt", "token-1\n");
   const config = "hosts:\n  reg.test: {username: AWS, password-file: pw}\n  acr.test: {identity-token-file: idt}\n";
   const { credentials, userOf, clock, warnings } = await open(folder, { config });
-  assertEquals([userOf("reg.test/a"), credentials.configured("acr.test")], ["AWS:first", { identityToken: "token-1" }]);
+  assertEquals(withoutUndefined([userOf("reg.test/a"), credentials.configured("acr.test")]), ["AWS:first", {
+    identityToken: "token-1",
+  }]);
   await replace(folder, "pw", "second");
   await replace(folder, "idt", "token-2");
   clock.time = 1000;
-  assertEquals([userOf("reg.test/a"), credentials.configured("acr.test")], ["AWS:second", {
+  assertEquals(withoutUndefined([userOf("reg.test/a"), credentials.configured("acr.test")]), ["AWS:second", {
     identityToken: "token-2",
   }]);
   // A helper may remove the file before it writes the next one.
