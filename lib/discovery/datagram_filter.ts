@@ -1,13 +1,19 @@
 import { CostLimit } from "./cost_limit.ts";
 
 /** Why a datagram is not decoded. */
-export type DatagramRefusal = "size" | "limit";
+export type DatagramRefusal = "size" | "limit" | "malformed";
 
 // Announcements and queries of crpe have less than 400 bytes. The time to decode a datagram grows with the square of
 // its size, as every name in it may be a chain of pointers.
 const MAX_BYTES = 1500;
 // The part of the service type that every message about crpes contains, as no label is compressed where it is first.
 const LABEL = new TextEncoder().encode("_crpe");
+// The header of a message: six numbers of two bytes, of which the last four count questions and records.
+const HEADER_BYTES = 12;
+// The shortest question: a name of one byte, its type and its class.
+const MIN_RECORD_BYTES = 5;
+// What a datagram costs at least, however short it is.
+const MIN_COST = 256;
 // What is decoded, in bytes: of one sender, and of all together.
 const SENDER = { burst: 16 * 1024, rate: 2 * 1024 };
 const ALL = { burst: 128 * 1024, rate: 16 * 1024 };
@@ -34,7 +40,9 @@ export class DatagramFilter {
   admit(datagram: Uint8Array, sender: string): true | DatagramRefusal | undefined {
     if (datagram.length > MAX_BYTES) return "size";
     if (!hasLabel(datagram)) return undefined;
-    return this.#limitOf(sender).spend(datagram.length) && this.#all.spend(datagram.length) ? true : "limit";
+    if (!hasRoomForRecords(datagram)) return "malformed";
+    const cost = Math.max(datagram.length, MIN_COST);
+    return this.#limitOf(sender).spend(cost) && this.#all.spend(cost) ? true : "limit";
   }
 
   #limitOf(sender: string): CostLimit {
@@ -45,6 +53,14 @@ export class DatagramFilter {
     this.#senders.set(sender, limit);
     return limit;
   }
+}
+
+// A decoder allocates what the header announces, which may be 262,140 records in a few bytes.
+function hasRoomForRecords(datagram: Uint8Array): boolean {
+  if (datagram.length < HEADER_BYTES) return false;
+  const view = new DataView(datagram.buffer, datagram.byteOffset, HEADER_BYTES);
+  const count = [4, 6, 8, 10].reduce((sum, at) => sum + view.getUint16(at), 0);
+  return count * MIN_RECORD_BYTES <= datagram.length - HEADER_BYTES;
 }
 
 function hasLabel(datagram: Uint8Array): boolean {

@@ -1,3 +1,4 @@
+import { DatagramSocket } from "../../lib/discovery/datagram_socket.ts";
 import { Discovery } from "../../lib/discovery/discovery.ts";
 import { openMulticastSocket } from "../../lib/discovery/multicast_socket.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -165,6 +166,36 @@ peerTest("[108] a peer gets no login, and leads to no other server", ["multicast
   assertEquals(sent.filter(({ headers }) => headers.has("authorization")), []);
   assertEquals(new Set(sent.map(({ headers }) => headers.get("cache-control"))), new Set(["only-if-cached"]));
   assertEquals(other.requests, []);
+});
+
+peerTest("[108] datagrams that are no announcement are counted, and change nothing", ["multicast"], async () => {
+  await using folder = await TestFolder.create();
+  await using first = await start(folder, "first", ["--offline", ...DISCOVER]);
+  const socket = new DatagramSocket("127.0.0.1", () => false);
+  const bound = Promise.withResolvers<void>();
+  socket.bind(5353, "0.0.0.0", bound.resolve);
+  await bound.promise;
+  const send = (bytes: Uint8Array) => {
+    const sent = Promise.withResolvers<void>();
+    socket.send(bytes, 0, bytes.length, 5353, "224.0.0.251", () => sent.resolve());
+    return sent.promise;
+  };
+  const label = new TextEncoder().encode("\x05_crpe\x04_tcp\x05local\x00");
+  // A header, a name, and random bytes; a response without records; and one that is too large.
+  for (let i = 0; i < 20; i++) {
+    const header = new Uint8Array([0, 0, 0x84, 0, 0, 0, 0, 1 + i % 3, 0, 0, 0, 0]);
+    await send(new Uint8Array([...header, ...label, ...randomBytes(100)]));
+  }
+  await send(new Uint8Array([0, 0, 0x84, 0, 0, 0, 255, 255, 0, 0, 0, 0, ...label]));
+  await send(new Uint8Array([...label, ...randomBytes(1600)]));
+  await new Promise<void>((resolve) => socket.close(resolve));
+  await using second = await start(folder, "second", ["--offline", ...DISCOVER]);
+  for (const [one, other] of [[first, second], [second, first]] as const) await waitForPeers(one, [other]);
+  const metrics = await (await fetch(`${first.url}/metrics`)).text();
+  const ignored = (reason: string) =>
+    Number(new RegExp(`^crpe_discovery_ignored_total\\{reason="${reason}"\\} (\\d+)$`, "m").exec(metrics)?.[1] ?? 0);
+  assert(ignored("malformed") >= 21, metrics);
+  assert(ignored("size") >= 1, metrics);
 });
 
 peerTest("[108] a server that others cannot use is not announced", ["multicast", "openssl"], async () => {

@@ -8,6 +8,7 @@ import type { Address } from "../../server/listen.ts";
 import type { UpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { chooseInterface, type InterfaceEntry } from "../wiring/choose_interface.ts";
 import { openFoundPeers } from "../wiring/open_found_peers.ts";
 import type { UpstreamSettings } from "../wiring/open_upstream.ts";
@@ -93,7 +94,7 @@ function readInterfaces(): InterfaceEntry[] {
   try {
     return Deno.networkInterfaces();
   } catch {
-    // Android does not let programs list the network interfaces.
-    return [];
+    // Android does not let programs list them, nor does a service that may not use AF_NETLINK.
+    throw new UsageError("Cannot use --discover: the system does not tell which network interfaces there are");
   }
 }

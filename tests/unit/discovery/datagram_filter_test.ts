@@ -5,6 +5,7 @@ import { assertEquals } from "../../support/assert.ts";
 /** A datagram of some bytes that contains a label. */
 function datagram(bytes: number, label = "_crpe"): Uint8Array {
   const made = new Uint8Array(bytes).fill(0x5f);
+  made.fill(0, 0, 12);
   made.set(new TextEncoder().encode(label), bytes - label.length);
   return made;
 }
@@ -17,6 +18,25 @@ Deno.test("[108] only datagrams about crpes are decoded, and none that is too la
   assertEquals(filter.admit(new Uint8Array(), "10.0.0.1"), undefined);
   assertEquals(filter.admit(datagram(1500), "10.0.0.1"), true);
   assertEquals(filter.admit(datagram(1501), "10.0.0.1"), "size");
+});
+
+Deno.test("[108] a datagram that announces more records than it can have is not decoded", () => {
+  const filter = new DatagramFilter(() => 0);
+  const announcing = (...counts: number[]) => {
+    const made = datagram(112);
+    counts.forEach((count, i) => new DataView(made.buffer).setUint16(4 + 2 * i, count));
+    return made;
+  };
+  assertEquals(filter.admit(announcing(0, 20, 0, 0), "10.0.0.1"), true);
+  assertEquals(filter.admit(announcing(0, 20, 0, 1), "10.0.0.1"), "malformed");
+  assertEquals(filter.admit(announcing(65535, 65535, 65535, 65535), "10.0.0.1"), "malformed");
+  assertEquals(filter.admit(new TextEncoder().encode("_crpe"), "10.0.0.1"), "malformed");
+});
+
+Deno.test("[108] short datagrams are limited in number", () => {
+  const filter = new DatagramFilter(() => 0);
+  const admitted = Array.from({ length: 1000 }, () => filter.admit(datagram(20), "10.0.0.1"));
+  assertEquals(admitted.filter((result) => result === true).length, 64);
 });
 
 Deno.test("[108] a machine that sends without end takes nothing from the others, and all together are limited", () => {
