@@ -1,90 +1,5 @@
 import { assertEquals } from "../support/assert.ts";
-
-// What each room of lib may import: rooms by their folder, and packages by their name. Imports point down. A folder
-// inside a room has a row of its own where it may import more, or less, than the room.
-const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  std: [],
-  oci: ["node:crypto"],
-  bytes: ["oci"],
-  files: ["oci", "node:fs", "node:fs/promises"],
-  http: ["oci", "bytes", "node:buffer", "node:crypto"],
-  kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
-  mirror: ["oci", "@std/yaml", "smol-toml"],
-  signature: ["oci", "node:buffer", "node:crypto", "valibot"],
-  archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
-  content: ["oci", "bytes", "node:crypto"],
-  delta: ["oci", "bytes", "archive", "content", "node:crypto", "node:zlib"],
-  store: ["oci", "content", "files", "bytes", "node:crypto"],
-  object_store: ["oci", "content", "store", "files", "bytes", "node:crypto", "aws4fetch"],
-  cache: ["oci", "content", "store", "files", "bytes"],
-  "upstream/transport": ["oci", "content", "http", "bytes"],
-  "upstream/trust": ["upstream/transport", "oci", "content", "http", "bytes"],
-  "upstream/link": ["upstream/transport", "bytes"],
-  upstream: ["upstream/transport", "upstream/trust", "upstream/link", "oci", "content", "http", "bytes"],
-  "upstream/push": ["upstream", "upstream/transport", "upstream/trust", "oci", "content", "http", "bytes"],
-  discovery: ["upstream/trust", "valibot", "multicast-dns", "node:buffer", "node:events"],
-  registry: ["oci", "content", "http", "bytes"],
-  server: ["oci", "registry", "bytes", "bcryptjs", "node:crypto"],
-  bundle: ["oci", "content", "kubepkg", "signature", "archive", "delta", "files", "bytes", "node:crypto", "node:zlib"],
-  "install/records": ["oci", "kubepkg", "signature", "store", "files", "valibot"],
-  "install/handover": ["install/records", "oci", "content", "kubepkg", "bundle", "store", "files", "bytes"],
-  install: [
-    "install/handover",
-    "install/records",
-    "oci",
-    "content",
-    "kubepkg",
-    "signature",
-    "delta",
-    "bundle",
-    "store",
-    "files",
-    "bytes",
-  ],
-  agent: [
-    "oci",
-    "content",
-    "kubepkg",
-    "signature",
-    "delta",
-    "bundle",
-    "install",
-    "store",
-    "files",
-    "http",
-    "bytes",
-    ...[
-      "node:buffer",
-      "node:crypto",
-    ],
-  ],
-  "agent/client": [
-    ...[
-      "agent",
-      "upstream",
-      "oci",
-      "content",
-      "kubepkg",
-      "signature",
-      "bundle",
-      "install",
-      "store",
-      "files",
-      "http",
-      "bytes",
-    ],
-    ...["node:buffer", "node:http", "node:https", "node:tls"],
-  ],
-  page: ["oci", "http", "bytes", "files", "kubepkg", "agent", "node:crypto", "htm/preact/standalone", "uqr"],
-  doctor: ["oci", "content", "store", "files", "mirror", "upstream", "http"],
-  "cli/console": ["*"],
-  "cli/command_line": ["cli/console", "*"],
-  "cli/wiring": ["cli/command_line", "cli/console", "*"],
-  "cli/serving": ["cli/wiring", "cli/command_line", "cli/console", "*"],
-  "cli/manual": ["cli/command_line", "cli/console", "*"],
-  "cli/commands": ["cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
-  cli: ["cli/commands", "cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
-};
+import { IMPORT_TABLE } from "../support/import_table.ts";
 
 // Outside of lib: the program's version is the one in deno.json.
 const PROJECT_FILE = new URL("../../deno.json", import.meta.url).href;
@@ -117,7 +32,7 @@ function findImports(text: string): string[] {
 /** Every import that the table does not allow, as `file: import`. */
 function findForbiddenImports({ path, text }: SourceFile, isMapped: (name: string) => boolean): string[] {
   const room = roomOf(path);
-  const allowed = room === undefined ? undefined : ALLOWED[room];
+  const allowed = room === undefined ? undefined : IMPORT_TABLE[room];
   if (room === undefined || allowed === undefined) return [`${path}: the folder is not in the table`];
   const isAny = allowed.includes("*");
   return findImports(text).filter((name) => {
@@ -141,7 +56,7 @@ function findForbiddenImports({ path, text }: SourceFile, isMapped: (name: strin
 function roomOf(path: string): string | undefined {
   for (let folder = path; folder.includes("/");) {
     folder = folder.slice(0, folder.lastIndexOf("/"));
-    if (Object.hasOwn(ALLOWED, folder)) return folder;
+    if (Object.hasOwn(IMPORT_TABLE, folder)) return folder;
   }
   return undefined;
 }
@@ -219,7 +134,7 @@ Deno.test("no file of lib has over 300 lines", async () => {
 
 Deno.test("every row of the table is a folder that exists, and every entry of it is needed", async () => {
   const files = await readLib();
-  const unneeded = Object.entries(ALLOWED).flatMap(([room, names]) => {
+  const unneeded = Object.entries(IMPORT_TABLE).flatMap(([room, names]) => {
     const own = files.filter(({ path }) => roomOf(path) === room);
     if (own.length === 0 && room !== "std") return [`${room}: has no files`];
     return names.filter((name) => name.includes(":") || name.includes("@")).filter((name) =>
