@@ -2,7 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 import { isDigest } from "../oci/digest.ts";
 import { blobPath, layersPath, revisionsPath, tagIndexPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import type { BrokenLink } from "../store/verify_links.ts";
-import { describeBroken, type StoreReport, type VerifyOptions } from "../store/verify_store.ts";
+import { type StoredBlobs, type StoreReport, verifyBlobs, type VerifyOptions } from "../store/verify_store.ts";
 import { findBucketRot } from "./find_bucket_rot.ts";
 import { listNames, walkRepositories } from "./list_repositories.ts";
 import { digestOfLink } from "./mark_bucket.ts";
@@ -17,35 +17,21 @@ export interface VerifiedBucket {
 }
 
 /** Hashes every blob of a bucket again, and checks its links and that the required blobs exist. Nothing is changed. */
-export async function verifyBucket(
-  { store, client }: VerifiedBucket,
-  { required = [], onProgress = () => {} }: VerifyOptions = {},
-): Promise<StoreReport> {
-  const reasons = new Map<Digest, string>();
-  const unread: { path: string; reason: string }[] = [];
-  let [blobs, bytes] = [0, 0];
-  for await (const { digest } of walkBlobs(client)) {
-    try {
-      const rot = await findBucketRot(client, digest, (count) => {
-        bytes += count;
-        onProgress(count);
-      });
-      // It was removed since it was listed.
-      if (rot === "missing") continue;
-      if (rot !== undefined) reasons.set(digest, rot.reason);
-    } catch (error) {
-      unread.push({ path: blobPath(digest), reason: (error as Error).message });
-    }
-    blobs++;
-  }
-  const requiredBy = new Map<Digest, Set<string>>();
-  for (const { digest, size, image } of required) {
-    if (await client.size(blobPath(digest)) === size) continue;
-    if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
-    requiredBy.set(digest, (requiredBy.get(digest) ?? new Set()).add(image));
-  }
-  const broken = await describeBroken(store, { reasons, requiredBy });
-  return { blobs, bytes, broken, links: await Array.fromAsync(walkBrokenLinks({ store, client })), unread };
+export async function verifyBucket(bucket: VerifiedBucket, options?: VerifyOptions): Promise<StoreReport> {
+  const { store, client } = bucket;
+  const stored: StoredBlobs = {
+    digests: listDigests(client),
+    findRot: (digest, onChunk) => findBucketRot(client, digest, onChunk),
+    has: async (digest, size) => await client.size(blobPath(digest)) === size,
+  };
+  return {
+    ...await verifyBlobs(store, stored, options),
+    links: await Array.fromAsync(walkBrokenLinks(bucket)),
+  };
+}
+
+async function* listDigests(client: S3Client): AsyncGenerator<Digest> {
+  for await (const { digest } of walkBlobs(client)) yield digest;
 }
 
 /**

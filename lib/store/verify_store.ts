@@ -1,3 +1,4 @@
+import { ifPresent } from "../files/if_present.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { IngestStore, TaggedStore } from "./blob_store.ts";
@@ -47,20 +48,44 @@ export interface VerifyOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
+/** Hashes every blob of a store again, and checks its links and that the required blobs exist. */
+export async function verifyStore(root: string, store: DiskStore, options?: VerifyOptions): Promise<StoreReport> {
+  const stored: StoredBlobs = {
+    digests: listBlobs(root),
+    findRot: (digest, onChunk) => findRot(`${root}/${blobPath(digest)}`, digest, onChunk),
+    has: async (digest, size) => (await ifPresent(Deno.lstat(`${root}/${blobPath(digest)}`)))?.size === size,
+  };
+  return { ...await verifyBlobs(store, stored, options), links: await verifyLinks(root) };
+}
+
+/** How `verifyBlobs` reads the blobs of a store. */
+export interface StoredBlobs {
+  readonly digests: AsyncIterable<Digest>;
+  /** Hashes a blob. @returns what is wrong; `undefined` if nothing is */
+  findRot(
+    digest: Digest,
+    onChunk: (bytes: number) => void,
+  ): Promise<{ readonly reason: string } | "missing" | undefined>;
+  /** Reports whether a blob exists with a size in bytes. */
+  has(digest: Digest, size: number): Promise<boolean>;
+}
+
 /** Hashes every blob of a store again, and checks that the required blobs exist. */
-export async function verifyStore(root: string, store: DiskStore, options: VerifyOptions = {}): Promise<StoreReport> {
-  const { onProgress = () => {}, required = [] } = options;
+export async function verifyBlobs(
+  store: UsersStore,
+  stored: StoredBlobs,
+  { required = [], onProgress = () => {} }: VerifyOptions = {},
+): Promise<Omit<StoreReport, "links">> {
   const reasons = new Map<Digest, string>();
   const unread: { path: string; reason: string }[] = [];
-  let blobs = 0;
-  let bytes = 0;
-  for await (const digest of listBlobs(root)) {
+  let [blobs, bytes] = [0, 0];
+  for await (const digest of stored.digests) {
     try {
-      const rot = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
+      const rot = await stored.findRot(digest, (count) => {
         bytes += count;
         onProgress(count);
       });
-      // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
+      // It was removed since it was listed; or a crash left the empty folder of a blob. Nothing is lost.
       if (rot === "missing") continue;
       if (rot !== undefined) reasons.set(digest, rot.reason);
     } catch (error) {
@@ -70,26 +95,26 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   }
   const requiredBy = new Map<Digest, Set<string>>();
   for (const { digest, size, image } of required) {
-    if (await exists(`${root}/${blobPath(digest)}`, size)) continue;
+    if (await stored.has(digest, size)) continue;
     if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
     requiredBy.set(digest, (requiredBy.get(digest) ?? new Set()).add(image));
   }
   const broken = await describeBroken(store, { reasons, requiredBy });
-  return { blobs, bytes, broken, links: await verifyLinks(root), unread };
+  return { blobs, bytes, broken, unread };
 }
 
 /** Where the users of a blob are found. */
 type UsersStore = TaggedStore & Pick<IngestStore, "listManifests">;
 
 /** What is wrong with blobs. */
-export interface BrokenReasons {
+interface BrokenReasons {
   readonly reasons: ReadonlyMap<Digest, string>;
   /** The images of packages that need a blob. */
   readonly requiredBy: ReadonlyMap<Digest, ReadonlySet<string>>;
 }
 
 /** Finds the images that broken blobs affect, and the repositories that they can be fetched for again. */
-export async function describeBroken(
+async function describeBroken(
   store: UsersStore,
   { reasons, requiredBy }: BrokenReasons,
 ): Promise<BrokenBlob[]> {
@@ -101,16 +126,6 @@ export async function describeBroken(
     images: [...users.get(digest)?.images ?? requiredBy.get(digest) ?? []].sort(),
     uses: [...users.get(digest)?.uses.values() ?? []],
   }));
-}
-
-async function exists(path: string, size?: number): Promise<boolean> {
-  try {
-    const found = await Deno.lstat(path);
-    return size === undefined || found.size === size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw error;
-  }
 }
 
 interface Users {
