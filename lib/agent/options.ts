@@ -1,10 +1,10 @@
 import type { AuditLog } from "../files/audit_log.ts";
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
+import type { ImportStore } from "../install/write_bundle_blob.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SiteTrust } from "../install/trust.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
-import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
 import type { ApiTokens } from "./check_token.ts";
 
@@ -45,7 +45,7 @@ export interface AgentConnection {
 
 /** The dependencies and settings of an agent. */
 export interface AgentOptions {
-  readonly store: IngestStore;
+  readonly store: ImportStore;
   readonly records: PackageRecords;
   readonly handover: Handover | undefined;
   /** The content of the header `X-Node-Agent`. */

@@ -1,11 +1,12 @@
-import { formatPackageTar } from "../bundle/bundle_layout.ts";
+import { BundleDocument } from "../bundle/bundle_document.ts";
 import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import type { AuditActor } from "../files/audit_log.ts";
 import { ImportAudit } from "../install/audit_import.ts";
-import { installBundle } from "../install/install_bundle.ts";
+import { planInstallation } from "../install/install_bundle.ts";
 import { withDeltas } from "../install/pending_packages.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
+import { readSignedDocument } from "../install/trust.ts";
 import { readBundle } from "../bundle/read_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { ENTRY_NAME } from "../bundle/entry_names.ts";
@@ -34,7 +35,7 @@ const MAX_TAR_BYTES = 32_768;
  * @param by who pushes, for the audit log
  * @throws {RegistryError} `INVALID` for a part, or a package that does not list its digests
  * @throws {TooLargeError} when the missing content is larger than allowed
- * @throws as `installBundle` does, for a package that would be refused
+ * @throws as `planInstallation` does, for a package that would be refused
  */
 export async function postPlan(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
   const query = new URL(request.url).searchParams;
@@ -48,8 +49,9 @@ export async function postPlan(request: Request, options: AgentOptions, by: Audi
     await body.close();
   }
   // JSON never begins with the name of an entry.
-  const tar = bytes[0] === ENTRY_NAME.kubepkg.charCodeAt(0) ? bytes : formatPackageTar({ bytes });
-  const { kubepkg } = await readBundle(new Blob([tar]).stream(), { what: WHAT });
+  const isTar = bytes[0] === ENTRY_NAME.kubepkg.charCodeAt(0);
+  const bundle = isTar ? await readBundle(new Blob([bytes]).stream(), { what: WHAT }) : new BundleDocument(bytes, WHAT);
+  const { kubepkg } = bundle;
   if (kubepkg.status?.part !== undefined) {
     throw new RegistryError("INVALID", "Cannot plan a part of a package: send the part itself to /kubepkgs");
   }
@@ -59,16 +61,10 @@ export async function postPlan(request: Request, options: AgentOptions, by: Audi
     throw new TooLargeError(`Cannot accept the push: it would send ${rest} bytes, ${options.maxBundle} are allowed`);
   }
   const { store, records, handover, freeBytes } = options;
-  const result = await installBundle(new Blob([tar]).stream(), {
-    what: WHAT,
-    trust: await options.readTrust?.(),
-    store,
-    records,
-    handover,
-    force,
-    pruneData,
-    dryRun: true,
-    freeBytes,
+  const trust = await options.readTrust?.();
+  const signed = await readSignedDocument(bundle, trust);
+  const result = await planInstallation(bundle, signed, {
+    ...{ trust, store, records, handover, force, pruneData, freeBytes },
   });
   // A package that would be refused in the end is refused now, before blobs are sent or another pending release is
   // replaced.

@@ -1,9 +1,9 @@
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { AuditActor } from "../files/audit_log.ts";
-import { ImportAudit } from "../install/audit_import.ts";
-import type { PackageOutcome } from "../install/import_bundle.ts";
-import { installPackages, type InstallResult } from "../install/install_bundle.ts";
-import type { ImportPlan } from "../install/plan_import.ts";
+import { ImportAudit, outcomeOfResult } from "../install/audit_import.ts";
+import { installPackages } from "../install/install_bundle.ts";
+import type { InstallResult, PackageOutcome } from "../install/install_result.ts";
+import type { ImportPlan } from "../install/import_plan.ts";
 import { OverruledError, RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
 import { NdjsonStream } from "./ndjson_stream.ts";
@@ -135,7 +135,7 @@ class PackageImport {
     }
   }
 
-  #describe(outcomes: readonly PackageOutcome<InstallResult>[]): Record<string, unknown> {
+  #describe(outcomes: readonly PackageOutcome[]): Record<string, unknown> {
     const { dryRun } = this.#flags;
     const { describeError } = this.#options;
     const packages = outcomes.map(({ result, error, ...name }) => {
@@ -163,7 +163,7 @@ class PackageImport {
     });
   }
 
-  async #install(onProgress?: (progress: BundleProgress) => void): Promise<PackageOutcome<InstallResult>[]> {
+  async #install(onProgress?: (progress: BundleProgress) => void): Promise<PackageOutcome[]> {
     const { store, records, handover, freeBytes, takeLease } = this.#options;
     const body = this.#body;
     using _lease = this.#flags.dryRun ? undefined : await takeLease();
@@ -188,11 +188,6 @@ class PackageImport {
     if (!isRead || this.#flags.dryRun) await body.finish();
     return outcomes;
   }
-}
-
-function outcomeOfResult({ isImported, plan, part }: InstallResult): ImportOutcome {
-  if (!isImported) return part !== undefined && part.missing.length > 0 ? "part" : "same";
-  return plan.isRepair ? "repaired" : "imported";
 }
 
 // RFC 9110, 12.5.1: a weight of 0 means "not acceptable".

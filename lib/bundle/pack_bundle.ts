@@ -6,7 +6,7 @@ import { layOutBundle } from "./bundle_layout.ts";
 import { platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { type BundleInfo, describeBundle } from "./inspect_bundle.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "./prepare_pack.ts";
-import { type BundleOutput, writeBundle, type WriteOptions } from "./write_bundle.ts";
+import { type BundleOutput, type PackFile, writeBundle, type WriteOptions } from "./write_bundle.ts";
 
 export type { BundleProgress } from "./write_bundle.ts";
 
@@ -68,17 +68,18 @@ export async function packBundle(
   source: ContentSource,
   { output, ...options }: PackBundleOptions,
 ): Promise<PackResult> {
-  return await writePrepared(await preparePack(kubepkg, source, options), options, output);
+  const pack = await preparePack(kubepkg, source, options);
+  return await writePrepared({ pack, layout: layOutBundle(pack) }, options, output);
 }
 
-/** As `packBundle`, for a prepared pack. */
+/** As `packBundle`, for a pack that is laid out as one file. */
 export async function writePrepared(
-  pack: PreparedPack,
+  file: PackFile,
   options: Omit<WriteOptions, "check">,
   output: BundleOutput,
 ): Promise<PackResult> {
-  const { check: _, ...written } = await writeBundle({ layout: layOutBundle(pack), pack }, output, options);
-  return { ...summarizePack(pack), ...written, kubepkg: pack.kubepkg };
+  const { check: _, ...written } = await writeBundle(file, output, options);
+  return { ...summarizePack(file.pack), ...written, kubepkg: file.pack.kubepkg };
 }
 
 /** Summarizes a prepared pack. */

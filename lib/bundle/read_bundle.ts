@@ -1,14 +1,13 @@
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
-import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
-import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
+import type { StatusDelta } from "../kubepkg/kubepkg.ts";
+import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
-import { checkPackages } from "./check_packages.ts";
-import { declaredDeltas, entrySizes } from "./declared_deltas.ts";
-import { declaredSizesOfAll } from "./declared_sizes.ts";
+import { BundleDocument } from "./bundle_document.ts";
+import { entrySizes } from "./declared_deltas.ts";
 import { notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
 import { hasDigest } from "./has_digest.ts";
@@ -32,9 +31,10 @@ export interface ReadBundleOptions {
   readonly onProblem?: ((error: CorruptError) => void) | undefined;
 }
 
-interface BundleReaderOptions extends ReadBundleOptions {
+interface BundleReaderOptions extends Pick<ReadBundleOptions, "onProblem"> {
+  readonly what: string;
   /** Whether the file has the extra field of a bundle that crpe packed. */
-  readonly isSealed?: boolean;
+  readonly isSealed: boolean;
 }
 
 /** Most entries of a bundle that does not declare its content. */
@@ -74,8 +74,7 @@ export async function readBundle(
       );
     }
     const bytes = await first.readAll(PACKED_LIMITS.maxBytes);
-    const packages = readKubePkgsJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
-    return new BundleReader(tar, { packages, document: bytes }, { what, onProblem, isSealed });
+    return new BundleReader(tar, bytes, { what, onProblem, isSealed });
   } catch (error) {
     await tar.cancel(error);
     throw error;
@@ -89,21 +88,7 @@ export async function readBundle(
  * line of `status.digests`, so that a blob of two images is in the tar twice; `index.json` and `oci-layout` once for each
  * package; and a `manifest.json` for docker. Such files are read too: a repeated blob is verified and skipped.
  */
-export class BundleReader {
-  /** The packages of the bundle, in its order; at least one. */
-  readonly packages: readonly KubePkg[];
-  /** The bytes of `kubepkg.json`, which signatures are made of. */
-  readonly document: Uint8Array;
-  /** The digests that the packages declare, with their sizes in bytes. */
-  readonly declared: ReadonlyMap<Digest, number> | undefined;
-  /** The deltas that the packages declare, by the layer that each makes. */
-  readonly deltas: ReadonlyMap<Digest, StatusDelta>;
-  /** The same deltas, by the digest that each has itself. */
-  readonly deltasByDigest: ReadonlyMap<Digest, StatusDelta>;
-  /** Set for a part of a split bundle. */
-  readonly part: PackagePart | undefined;
-  /** Name of the bundle in errors. */
-  readonly what: string;
+export class BundleReader extends BundleDocument {
   /** The entry names that a part declares, with their sizes in bytes. */
   readonly #carries: ReadonlyMap<string, number> | undefined;
   readonly #tar: TarReader;
@@ -116,35 +101,16 @@ export class BundleReader {
   /** The entry behind `kubepkg.json`, once it was opened: its signatures, or the first of the others. */
   #second: { readonly signatures?: string; readonly entry?: TarEntry | undefined } | undefined;
 
-  constructor(
-    tar: TarReader,
-    { packages, document }: Pick<BundleReader, "packages" | "document">,
-    options: BundleReaderOptions = {},
-  ) {
-    const { what = "the bundle" } = options;
+  /** @param document the bytes of `kubepkg.json` */
+  constructor(tar: TarReader, document: Uint8Array, options: BundleReaderOptions) {
+    super(document, options.what);
     this.#tar = tar;
     this.#options = options;
-    this.packages = packages;
-    this.document = document;
-    this.what = what;
-    checkPackages(packages, (reason) => this.#refuse(reason));
-    this.declared = declaredSizesOfAll(packages, what);
-    this.deltas = declaredDeltas(packages, what);
-    this.deltasByDigest = new Map([...this.deltas.values()].map((it) => [it.delta, it]));
-    this.part = packages[0]?.status?.part;
     const carriable = entrySizes(this.declared, this.deltas);
-    this.#carries = this.part && listCarried(this.part, carriable, (reason) => this.#refuse(reason));
-    for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
+    this.#carries = this.part && listCarried(this.part, carriable, (reason) => this.refuse(reason));
+    for (const { digest } of this.packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
-  }
-
-  /** The only package of the bundle. @throws {CorruptError} when it has several */
-  get kubepkg(): KubePkg {
-    const [kubepkg, ...others] = this.packages;
-    if (kubepkg !== undefined && others.length === 0) return kubepkg;
-    const names = this.packages.slice(0, 10).map(({ metadata }) => metadata.name).join(", ");
-    throw this.#refuse(`it holds ${this.packages.length} packages (${names}), one is expected`);
   }
 
   /**
@@ -164,7 +130,7 @@ export class BundleReader {
     }
     const missing = [...this.#carries?.keys() ?? []].find((name) => !this.#seen.has(name));
     if (missing !== undefined) {
-      this.#report(this.#refuse(`it does not contain ${missing}, which its ${ENTRY_NAME.kubepkg} lists`));
+      this.#report(this.refuse(`it does not contain ${missing}, which its ${ENTRY_NAME.kubepkg} lists`));
     }
     return undefined;
   }
@@ -175,7 +141,7 @@ export class BundleReader {
    * @returns `undefined` if the bundle is not signed
    * @throws {CorruptError} when the entry is larger than allowed
    */
-  async readSignatures(): Promise<string | undefined> {
+  override async readSignatures(): Promise<string | undefined> {
     this.#second ??= await this.#openSecond();
     return this.#second.signatures;
   }
@@ -185,7 +151,7 @@ export class BundleReader {
     if (entry?.name !== ENTRY_NAME.signatures) return { entry };
     this.#seen.set(entry.name, 1);
     if (entry.size > MAX_SIGNATURE_FILE) {
-      throw this.#refuse(`${entry.name} has ${entry.size} bytes, ${MAX_SIGNATURE_FILE} are allowed`);
+      throw this.refuse(`${entry.name} has ${entry.size} bytes, ${MAX_SIGNATURE_FILE} are allowed`);
     }
     return { signatures: new TextDecoder().decode(await entry.readAll(MAX_SIGNATURE_FILE)) };
   }
@@ -212,7 +178,7 @@ export class BundleReader {
     const times = (this.#seen.get(name) ?? 0) + 1;
     this.#seen.set(name, times);
     if (++this.#entries > MAX_ENTRIES && this.declared === undefined) {
-      throw this.#refuse(`it has more than ${MAX_ENTRIES} entries`);
+      throw this.refuse(`it has more than ${MAX_ENTRIES} entries`);
     }
     if (times > 1) return await this.#checkRepeated(entry, times);
     if (this.#isDocument(name)) return await this.#checkDocument(entry);
@@ -221,7 +187,7 @@ export class BundleReader {
     if (layer !== undefined) return this.#checkDelta(entry, layer);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) {
-      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
+      throw this.refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
     }
     this.#checkSize(digest, entry.size);
     return { digest };
@@ -230,14 +196,14 @@ export class BundleReader {
   #checkSize(digest: Digest, size: number): void {
     if (this.declared === undefined) return;
     const declared = this.declared.get(digest);
-    if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
-    if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
+    if (declared === undefined) throw this.refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
+    if (declared !== size) throw this.refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
   }
 
   #checkDelta({ name, size }: TarEntry, layer: Digest): Pick<BundleBlob, "digest" | "delta"> {
     const delta = this.deltas.get(layer);
-    if (delta === undefined) throw this.#refuse(`it has ${name}, which ${ENTRY_NAME.kubepkg} does not list`);
-    if (delta.size !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${delta.size}`);
+    if (delta === undefined) throw this.refuse(`it has ${name}, which ${ENTRY_NAME.kubepkg} does not list`);
+    if (delta.size !== size) throw this.refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${delta.size}`);
     return { digest: delta.delta, delta };
   }
 
@@ -252,10 +218,10 @@ export class BundleReader {
       : this.#isDocument(name)
       ? this.packages.length
       : 1;
-    if (times > allowed) throw this.#refuse(`it has ${name} twice`);
+    if (times > allowed) throw this.refuse(`it has ${name} twice`);
     if (digest === undefined) return await this.#checkDocument(entry);
     this.#checkSize(digest, size);
-    if (!await hasDigest(entry, digest)) throw this.#refuse(`it has ${name} twice, with different bytes`);
+    if (!await hasDigest(entry, digest)) throw this.refuse(`it has ${name} twice, with different bytes`);
   }
 
   // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
@@ -268,17 +234,17 @@ export class BundleReader {
   }
 
   get #isStrict(): boolean {
-    return this.#options.isSealed === true || this.part !== undefined;
+    return this.#options.isSealed || this.part !== undefined;
   }
 
   #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start" | "delta"> {
     const expected = this.#carries?.get(name);
     if (expected === undefined) {
-      throw this.#refuse(
+      throw this.refuse(
         `it has ${JSON.stringify(name.slice(0, 200))}, which its ${ENTRY_NAME.kubepkg} does not list for this part`,
       );
     }
-    if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
+    if (expected !== size) throw this.refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
     const carried = parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
     const delta = this.deltasByDigest.get(carried.digest);
     return { ...carried, delta };
@@ -288,9 +254,5 @@ export class BundleReader {
     const { onProblem } = this.#options;
     if (onProblem === undefined || !(error instanceof CorruptError)) throw error;
     onProblem(error);
-  }
-
-  #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot use ${this.what}: ${reason}`);
   }
 }

@@ -3,10 +3,9 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatPackageId, formatRelease, isSamePackage, packageIdOf } from "../kubepkg/package_id.ts";
 import { UntrustedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
-import type { TrustVerdict } from "../signature/trust_policy.ts";
-import type { SignedRelease } from "./import_package.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { PackageRecords } from "./package_records.ts";
-import type { SiteTrust } from "./trust.ts";
+import { decideTrust, type SiteTrust, type TrustDecision } from "./trust.ts";
 
 /** What a site with trusted keys requires of a release besides its signatures, and the evidence that it keeps. */
 export class Admission {
@@ -16,6 +15,11 @@ export class Admission {
   constructor(records: PackageRecords, trust: SiteTrust | undefined) {
     this.#records = records;
     this.#trust = trust;
+  }
+
+  /** Decides whether a release is trusted. @param document the document of its bundle */
+  async decide(kubepkg: KubePkg, document: SignedDocument): Promise<TrustDecision> {
+    return await decideTrust(kubepkg, document, { trust: this.#trust, action: "import" });
   }
 
   /**
@@ -39,13 +43,23 @@ export class Admission {
     return undefined;
   }
 
-  /** Keeps the evidence of a release that is trusted, before anything of it is installed. The caller holds the lock. */
-  async record(kubepkg: KubePkg, verdict: TrustVerdict, { bytes, text, firstKeys }: SignedRelease): Promise<void> {
+  /**
+   * Decides again whether a release is trusted, because another first import may have recorded its keys since the plan
+   * was made, and records the evidence, before anything of the release is installed. The caller holds the installation
+   * lock.
+   *
+   * @throws {UntrustedError} when it is not trusted, or its tags are those of another package
+   */
+  async admit(kubepkg: KubePkg, document: SignedDocument): Promise<void> {
+    const { verdict, refusal, firstKeys } = await this.decide(kubepkg, document);
+    const reason = refusal ?? await this.findRefusal(kubepkg);
+    if (reason !== undefined) throw reason;
     if (firstKeys !== undefined) await this.#trust?.firstUse?.write(packageIdOf(kubepkg), firstKeys);
+    const { bytes, text } = document;
     if (text === undefined) return;
     // A byte order mark was signed too.
-    const document = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-    await this.#records.trust.write(kubepkg, { verdict, document, signatures: text });
+    const evidence = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+    await this.#records.trust.write(kubepkg, { verdict, document: evidence, signatures: text });
   }
 }
 

@@ -3,9 +3,8 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { RefusedError } from "../oci/error.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
-import type { PackageOutcome } from "./import_bundle.ts";
-import type { ImportResult } from "./import_package.ts";
-import type { ImportPlan } from "./plan_import.ts";
+import type { ImportPlan } from "./import_plan.ts";
+import type { InstallResult, PackageOutcome } from "./install_result.ts";
 
 /** The lines of one import in the audit log: a begin for each package that is installed, and an end for every package. */
 export class ImportAudit {
@@ -31,7 +30,11 @@ export class ImportAudit {
       const failure = result === undefined ? error : result.plan.refusal;
       const entry = this.#entry({ name, namespace, version }, result?.plan);
       await this.#log?.end(this.#id, entry, {
-        result: failure === undefined ? resultOf(result!) : failure instanceof RefusedError ? "refused" : "failed",
+        result: failure === undefined
+          ? outcomeOfResult(result!)
+          : failure instanceof RefusedError
+          ? "refused"
+          : "failed",
         error: failure,
       });
     }
@@ -55,7 +58,8 @@ function describeTrust(trust: TrustVerdict | undefined): Record<string, unknown>
   return { trust: trust.state, ...(trust.keys.length === 0 ? {} : { keys: trust.keys.map(({ id }) => id) }) };
 }
 
-function resultOf({ isImported, plan, part }: ImportResult): string {
+/** Names how an installation ended that did not fail. `part`: other parts of the bundle are missing. */
+export function outcomeOfResult({ isImported, plan, part }: InstallResult): "imported" | "repaired" | "part" | "same" {
   if (isImported) return plan.isRepair ? "repaired" : "imported";
   return part !== undefined && part.missing.length > 0 ? "part" : "same";
 }

@@ -8,23 +8,24 @@ import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import { BoundedTasks } from "../content/bounded_tasks.ts";
-import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
-import { repositoryOf } from "../oci/reference.ts";
+import { refuseSpace } from "./import_plan.ts";
 import type { PartImport } from "./import_part.ts";
 import { rebuildFromDelta, receiveDelta } from "./rebuild_layers.ts";
-import { checkSpace, missingError, type PlanImportOptions } from "./plan_import.ts";
+import { missingError } from "./plan_blobs.ts";
+import { repositoryFinder } from "./repository_finder.ts";
 import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
 /** Options of a `BlobImporter`. */
-export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"> {
+export interface BlobImporterOptions {
   readonly store: ImportStore;
   /** Set if the file is one part of several. */
   readonly part: PartImport | undefined;
-  readonly onProgress?: ((progress: BundleProgress) => void) | undefined;
+  /** The free space in bytes; `undefined` if it is not known. */
+  readonly freeBytes?: () => Promise<number | undefined>;
+  readonly onProgress?: (progress: BundleProgress) => void;
 }
 
 const ANY_TYPE = "application/octet-stream";
@@ -45,6 +46,8 @@ export interface BlobCounts {
 
 /** Writes the blobs of a bundle into a store, in the bundle's order, and tracks which content of its packages it has. */
 export class BlobImporter {
+  /** Returns a repository of the packages that has a digest; see `repositoryFinder`. */
+  readonly repositoryOf: (digest: Digest) => string;
   readonly #counts = { written: 0, skipped: 0, bytesWritten: 0 };
   readonly #written = new Set<Digest>();
   readonly #bundle: BundleReader;
@@ -54,7 +57,6 @@ export class BlobImporter {
   readonly #store: ImportStore;
   readonly #part: PartImport | undefined;
   readonly #options: BlobImporterOptions;
-  readonly #repositories: ReadonlyMap<Digest, string>;
   readonly #manifests: BundleManifests;
   readonly #inPlace = new Map<Digest, number>();
   readonly #total: number | undefined;
@@ -63,6 +65,7 @@ export class BlobImporter {
 
   /** @param packages those of the bundle that are imported, with the digests of their images filled in; at least one */
   constructor(bundle: BundleReader, packages: readonly KubePkg[], options: BlobImporterOptions) {
+    this.repositoryOf = repositoryFinder(packages, bundle.what);
     this.#bundle = bundle;
     this.#packages = packages;
     // Packages that declare nothing have no images, if others of the bundle declare theirs.
@@ -71,11 +74,6 @@ export class BlobImporter {
     this.#part = options.part;
     this.#options = options;
     this.#manifests = new BundleManifests(packages, bundle);
-    this.#repositories = new Map(packages.flatMap((kubepkg) => {
-      const own = new Set(imagesOf(kubepkg).map(({ reference }) => repositoryOf(reference)));
-      const lines = (kubepkg.status?.digests ?? []).filter(({ name }) => own.has(name));
-      return lines.map(({ digest, name }) => [digest, name] as const);
-    }));
     this.#total = this.#bytesInFile();
   }
 
@@ -122,7 +120,7 @@ export class BlobImporter {
     this.#inPlace.set(digest, size);
     if (isHeld) this.#counts.skipped++;
     else {
-      if (this.#declared === undefined) await checkSpace(this.#packages[0]!, size, this.#options);
+      if (this.#declared === undefined) await this.#checkSpace(size);
       this.#countWritten(digest, size);
       // A manifest is written only after all content that it names. Until then it stays in memory.
       if (bytes === undefined) await this.#writeBlob(blob, report);
@@ -131,6 +129,11 @@ export class BlobImporter {
       else if (this.#part !== undefined) await writeBundleBytes(this.#store, digest, bytes);
     }
     if (isHeld || bytes !== undefined) report(size);
+  }
+
+  async #checkSpace(size: number): Promise<void> {
+    const refusal = refuseSpace(this.#packages[0]!, size, await this.#options.freeBytes?.());
+    if (refusal !== undefined) throw refusal;
   }
 
   #report(bytes: number, entry: string): void {
@@ -145,12 +148,8 @@ export class BlobImporter {
     if (size > MAX_SMALL_BYTES) return await writeBundleBlob(this.#store, blob, { repository, onBytes });
     const bytes = (await blob.readAll(size)).slice();
     await this.#writes.start(size, async () => {
-      // Replaces the partial file that an interrupted import has left.
-      if (this.#store.openIngest === undefined) await this.#writeBytes(digest, bytes);
-      else {
-        await writeBundleBytes(this.#store, digest, bytes);
-        await this.#store.linkBlob?.(repository, digest);
-      }
+      await writeBundleBytes(this.#store, digest, bytes);
+      await this.#store.linkBlob(repository, digest);
       onBytes(size);
     });
   }
@@ -253,9 +252,8 @@ export class BlobImporter {
   // What an image of the package will refer to.
   async #keepHeld(digest: Digest): Promise<number | undefined> {
     const size = await this.statHeld(digest);
-    const { keepBlob } = this.#store;
-    if (size === undefined || keepBlob === undefined) return size;
-    return await keepBlob.call(this.#store, this.repositoryOf(digest), digest) ? size : undefined;
+    if (size === undefined) return undefined;
+    return await this.#store.keepBlob(this.repositoryOf(digest), digest) ? size : undefined;
   }
 
   /** Reports whether the store holds a blob with the size that the bundle declares; for a delta, it or its layer. */
@@ -263,17 +261,6 @@ export class BlobImporter {
     const delta = this.#bundle.deltasByDigest.get(digest);
     if (delta === undefined) return await this.statHeld(digest) === this.#bundle.declared?.get(digest);
     return await this.#store.statBlob("", digest) === delta.size || await this.holds(delta.digest);
-  }
-
-  /** Returns a repository of the packages that has the digest. @throws {CorruptError} when they have no images */
-  repositoryOf(digest: Digest): string {
-    const repository = this.#repositories.get(digest);
-    if (repository !== undefined) return repository;
-    const [image] = this.#packages.flatMap(imagesOf);
-    if (image === undefined) {
-      throw new CorruptError(`Cannot use ${this.#bundle.what}: it contains ${digest}, but names no images`);
-    }
-    return repositoryOf(image.reference);
   }
 
   #bytesInFile(): number | undefined {

@@ -1,102 +1,25 @@
 import { type ImageGraph, rootDigest } from "../bundle/image_graph.ts";
 import { describeBundle } from "../bundle/inspect_bundle.ts";
-import type { BundleProgress } from "../bundle/pack_bundle.ts";
-import type { BundleReader } from "../bundle/read_bundle.ts";
-import { withImageDigests } from "../kubepkg/images_of.ts";
+import { imagesOf, withImageDigests } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { packageIdOf } from "../kubepkg/package_id.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
+import { compareRelease, type ReleaseComparison } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
-import type { SignedDocument, TrustVerdict } from "../signature/trust_policy.ts";
 import { formatReference } from "../oci/reference.ts";
-import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
+import type { BlobCounts } from "./blob_importer.ts";
 import { holdsAll } from "./holds_all.ts";
-import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
+import type { PartImport } from "./import_part.ts";
+import { type ImportPlan, refuseSpace, refuseVersion } from "./import_plan.ts";
+import type { Installation, InstallOptions } from "./installation.ts";
+import type { ImportedImage, InstallResult } from "./install_result.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
-import { decideTrust, type SiteTrust, type TrustDecision } from "./trust.ts";
-import {
-  checkRelease,
-  type ImportPlan,
-  planImport,
-  type PlanImportOptions,
-  planManifests,
-  type ReleaseComparison,
-} from "./plan_import.ts";
-import type { ImportStore } from "./write_bundle_blob.ts";
-
-/** The document of a bundle with its signatures, as it is recorded. */
-export interface SignedRelease extends SignedDocument {
-  readonly firstKeys?: TrustDecision["firstKeys"];
-}
-
-/** The steps of an installation other than writing content into the store. */
-export interface Installation {
-  /** Returns the installed release of a package. Called for the plan, and again while the lock is held. */
-  findInstalled?(id: PackageId): Promise<KubePkg | undefined>;
-  /** Checks, before anything is written, that `finish` can succeed. */
-  prepare?(): Promise<void>;
-  /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
-  lock?(): Promise<AsyncDisposable>;
-  /** Lists the other installed packages; see `writeImages`. */
-  listOthers?(kubepkg: KubePkg): Promise<readonly KubePkg[]>;
-  /** Reports whether `finish` is complete for an installed release. */
-  isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /**
-   * Records the evidence of a trusted release, before anything of it is installed.
-   *
-   * @throws {UntrustedError} when something else than the signatures is against it
-   */
-  admit?(kubepkg: KubePkg, verdict: TrustVerdict, signed: SignedRelease): Promise<void>;
-  /** Called before anything of the package is visible. If it throws, the package is not installed. */
-  begin?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
-  /** Hands the package over, and records it. */
-  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
-}
-
-/** Options of `importBundle` and `importPackages`. */
-export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "countBytes" | "isInPlace"> {
-  /** Names the file in errors. */
-  readonly what?: string | undefined;
-  readonly installation?: Installation;
-  /** The trusted keys of the site; without them signatures are not required. */
-  readonly trust?: SiteTrust | undefined;
-  /** The records of pending packages; without them parts are refused. */
-  readonly pending?: PendingStore;
-  /** Plans the import only; reads nothing but the first entry of the bundle. */
-  readonly dryRun?: boolean;
-  readonly onPlan?: (plan: ImportPlan) => void;
-  /**
-   * Called with the bytes of `kubepkg.json`, before anything is planned. If it throws, the bundle is refused.
-   */
-  readonly checkDocument?: ((document: Uint8Array) => Promise<void>) | undefined;
-  /**
-   * Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused.
-   */
-  readonly onRead?: (() => Promise<void>) | undefined;
-  readonly onProgress?: (progress: BundleProgress) => void;
-}
-
-/** An image of a bundle. */
-export interface ImportedImage {
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly platforms: readonly string[];
-}
-
-/** The result of an import. */
-export interface ImportResult {
-  readonly plan: ImportPlan;
-  /** False if it was a dry run, if there was nothing to do, or if other parts are missing. */
-  readonly isImported: boolean;
-  readonly images: readonly ImportedImage[];
-  /** Counts of blobs and manifests; those that the store already held are skipped. */
-  readonly blobs: BlobCounts;
-  /** Set if the file is one part of several. */
-  readonly part?: PartState;
-  /** The release of the bundle with the digests of its images filled in, as it is handed over and recorded. */
-  readonly kubepkg: KubePkg;
-}
+import { missingError, planBlobs, type PlannedBlobs } from "./plan_blobs.ts";
+import { listOtherPackages } from "./read_other_packages.ts";
+import { repositoryFinder } from "./repository_finder.ts";
 
 /** The content that earlier packages of the same bundle bring. */
 export interface PlannedContent {
@@ -107,76 +30,91 @@ export interface PlannedContent {
 
 /** What the import of a package works with. */
 export interface PackageImportContext {
-  readonly bundle: BundleReader;
-  readonly store: ImportStore;
-  readonly options: ImportOptions;
+  readonly options: InstallOptions;
+  readonly installation: Installation;
   /** The document of the bundle, which lists the package. */
   readonly document: SignedDocument;
+  /** Names the bundle in errors. */
+  readonly what: string;
+  /** Set if the bundle is one part of several. */
+  readonly part?: PartImport | undefined;
+}
+
+const NO_COUNTS: BlobCounts = { written: 0, skipped: 0, bytesWritten: 0 };
+
+/**
+ * Returns the release of a bundle as it is installed: without `status.part`, and with the digests of its images filled in,
+ * which earlier tools wrote only into the status.
+ */
+export function installableRelease(kubepkg: KubePkg, what: string): KubePkg {
+  const whole = withoutPart(kubepkg);
+  return withImageDigests(whole, (image) => rootDigest(whole, image, what));
 }
 
 /** The import of one package of a bundle: its plan, and its installation once the content is in the store. */
 export class PackageImport {
-  /** The release, with the digests of its images filled in, and without `status.part`. */
+  /** The release, as `installableRelease` returns it. */
   readonly kubepkg: KubePkg;
-  /** Set if the bundle is one part of several. */
-  readonly part: PartImport | undefined;
-  readonly #bundle: BundleReader;
-  readonly #store: ImportStore;
-  readonly #options: ImportOptions;
-  readonly #content: BlobImporter;
-  readonly #document: SignedDocument;
+  readonly #context: PackageImportContext;
+  readonly #repositoryOf: (digest: Digest) => string;
 
-  constructor(kubepkg: KubePkg, { bundle, store, options, document }: PackageImportContext) {
-    this.#bundle = bundle;
-    this.#store = store;
-    this.#options = options;
-    this.#document = document;
-    // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
-    // release.
-    const whole = withoutPart(kubepkg);
-    this.kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
-    this.part = this.#createPart();
-    this.#content = new BlobImporter(bundle, [this.kubepkg], { ...options, store, part: undefined });
+  /** @param kubepkg the release, as `installableRelease` returns it */
+  constructor(kubepkg: KubePkg, context: PackageImportContext) {
+    this.kubepkg = kubepkg;
+    this.#context = context;
+    this.#repositoryOf = repositoryFinder([kubepkg], context.what);
   }
 
-  /** Plans the import. @param planned the content of earlier packages, which is not counted again */
-  async plan(planned: PlannedContent): Promise<ImportPlan> {
-    const { freeBytes } = this.#options;
-    const { verdict, refusal } = await this.#decideTrust();
+  /**
+   * Plans the import, before anything is written. If it is not possible, the plan has a `refusal`.
+   *
+   * @param planned the content of earlier packages, which is not counted again
+   */
+  async plan(planned: PlannedContent = { digests: new Set(), bytes: 0 }): Promise<ImportPlan> {
+    const { kubepkg } = this;
+    const { options: { force }, installation, document } = this.#context;
+    const { verdict: trust, refusal: refusedTrust } = await installation.admission.decide(kubepkg, document);
+    const installed = await installation.findInstalled(kubepkg);
+    const comparison = compareRelease(installed, kubepkg);
     const own = new Map<Digest, number>();
-    const found = await planImport(this.kubepkg, {
-      ...this.#options,
-      ...await this.#findInstalled(),
-      statBlob: (digest) => this.#content.statHeld(digest),
+    const blobs = await planBlobs(kubepkg, {
+      statBlob: (digest) => this.#statHeld(digest),
       countBytes: async (digest, size) => {
         if (planned.digests.has(digest)) return 0;
         const bytes = await this.#countBytes(digest, size);
         if (bytes !== undefined) own.set(digest, bytes);
         return bytes;
       },
-      ...(freeBytes === undefined ? {} : {
-        freeBytes: async () => {
-          const free = await freeBytes();
-          return free === undefined ? undefined : Math.max(0, free - planned.bytes);
-        },
-      }),
-      isInPlace: () => this.#isInPlace(),
     });
-    const plan: ImportPlan = { ...found, trust: verdict, ...(refusal === undefined ? {} : { refusal }) };
-    if (plan.refusal === undefined) {
+    const isSame = comparison.verdict === "same" && !force;
+    const isRepair = isSame && !await this.#isInPlace();
+    const freeBytes = await this.#freeBytes(planned);
+    const { manifests, refusal: refusedHandover, warnings = [] } = await installation.planManifests(kubepkg, installed);
+    const refusal = refusedTrust ?? this.#refuseVersion(installed, comparison) ??
+      (isSame && !isRepair ? undefined : refusedHandover ?? await this.#refuseContent(blobs, freeBytes));
+    if (refusal === undefined) {
       for (const [digest, bytes] of own) {
         planned.digests.add(digest);
         planned.bytes += bytes;
       }
     }
-    if (this.part === undefined || plan.refusal instanceof RefusedError) return plan;
-    try {
-      await this.part.check();
-      return plan;
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-      return { ...plan, refusal: error };
-    }
+    const refusedPart = refusal instanceof RefusedError ? undefined : await this.#refusePart();
+    const referrers = new Set(referrersOf(kubepkg).map(({ digest }) => digest)).size;
+    return {
+      name: kubepkg.metadata.name,
+      namespace: kubepkg.metadata.namespace,
+      version: kubepkg.spec.version,
+      ...comparison,
+      isRepair,
+      images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+      referrers: referrers === 0 ? undefined : referrers,
+      blobs,
+      freeBytes,
+      manifests,
+      warnings: warnings.length === 0 ? undefined : warnings,
+      refusal: refusedPart ?? refusal,
+      trust,
+    };
   }
 
   /**
@@ -185,92 +123,94 @@ export class PackageImport {
    *
    * @throws {RefusedError} when the version rule forbids the import now
    */
-  async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<ImportResult> {
-    const { force, installation } = this.#options;
-    await this.admit();
-    const facts = { ...this.#options, ...await this.#findInstalled() };
-    const comparison = checkRelease(this.kubepkg, facts);
+  async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<InstallResult> {
+    const { kubepkg } = this;
+    const { options: { store, records, force, audit }, installation, document } = this.#context;
+    await installation.admission.admit(kubepkg, document);
+    const { installed, comparison } = await this.checkRelease();
     const isSame = comparison.verdict === "same" && !force;
-    const { manifests, refusal } = await planManifests(this.kubepkg, facts);
-    const plan = {
-      ...planned,
-      ...comparison,
-      manifests,
-      isRepair: isSame && (planned.isRepair || !await this.#isInPlace()),
-    };
-    if (isSame && !plan.isRepair) return this.result(plan, counts);
+    const { manifests, refusal } = await installation.planManifests(kubepkg, installed);
+    const isRepair = isSame && (planned.isRepair || !await this.#isInPlace());
+    const plan = { ...planned, ...comparison, manifests, isRepair };
+    if (isSame && !isRepair) return await this.skip(plan, counts);
     if (refusal !== undefined) throw refusal;
-    await installation?.begin?.(this.kubepkg, plan);
-    const listOthers = async () => await installation?.listOthers?.(this.kubepkg) ?? [];
-    await writeImages(this.#store, graphs, listOthers);
-    await installation?.finish?.(this.kubepkg, plan);
+    await audit?.begin(kubepkg, plan);
+    await writeImages(store, graphs, () => listOtherPackages(records, packageIdOf(kubepkg)));
+    await installation.finish(kubepkg, plan);
     return this.result(plan, counts, graphs);
   }
 
+  /** Ends the import of a release that is already installed. */
+  async skip(plan: ImportPlan, counts?: BlobCounts): Promise<InstallResult> {
+    // An installation that was interrupted right before its end has left its pending record.
+    await this.#context.options.records.pending.removeRelease(this.kubepkg);
+    return this.result(plan, counts);
+  }
+
   /** Applies the version rule to what is installed now. @throws {RefusedError} when it forbids the import */
-  async checkRelease(): Promise<ReleaseComparison> {
-    return checkRelease(this.kubepkg, { ...this.#options, ...await this.#findInstalled() });
+  async checkRelease(): Promise<{ installed: KubePkg | undefined; comparison: ReleaseComparison }> {
+    const installed = await this.#context.installation.findInstalled(this.kubepkg);
+    const comparison = compareRelease(installed, this.kubepkg);
+    const refusal = this.#refuseVersion(installed, comparison);
+    if (refusal !== undefined) throw refusal;
+    return { installed, comparison };
   }
 
   /** Describes the import. @param graphs the images, if they were imported */
-  result(plan: ImportPlan, counts: BlobCounts, graphs?: readonly ImageGraph[]): ImportResult {
+  result(plan: ImportPlan, counts: BlobCounts = NO_COUNTS, graphs?: readonly ImageGraph[]): InstallResult {
+    const { part, options: { force } } = this.#context;
     // When the package is installed, no part is missing, even if another bundle brought its content.
-    const isComplete = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
+    const isComplete = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !force);
     return {
       plan,
       isImported: graphs !== undefined,
       images: graphs?.filter(({ subject }) => subject === undefined).map(describeImage) ?? this.#describeImages(),
       blobs: { ...counts },
-      ...(this.part === undefined ? {} : { part: isComplete ? { ...this.part.state, missing: [] } : this.part.state }),
+      part: part && isComplete ? { ...part.state, missing: [] } : part?.state,
       kubepkg: this.kubepkg,
     };
   }
 
-  #createPart(): PartImport | undefined {
-    const { part, what } = this.#bundle;
-    const { pending, force, installation } = this.#options;
-    if (part === undefined) return undefined;
-    if (pending === undefined) throw new Error(`Cannot import ${what}: parts of a bundle are not supported here`);
-    return new PartImport(this.#bundle, this.kubepkg, {
-      part,
-      store: this.#store,
-      pending,
-      force,
-      lock: async () => await installation?.lock?.() ?? { [Symbol.asyncDispose]: () => Promise.resolve() },
-    });
+  #refuseVersion(installed: KubePkg | undefined, comparison: ReleaseComparison): RefusedError | undefined {
+    return this.#context.options.force ? undefined : refuseVersion(this.kubepkg, installed, comparison);
   }
 
-  /**
-   * Decides again whether the release is trusted, because another first import may have recorded its keys since the plan was
-   * made, and records the evidence. The caller holds the installation lock.
-   *
-   * @throws {UntrustedError} when it is not trusted
-   */
-  async admit(): Promise<void> {
-    const { verdict, refusal, firstKeys } = await this.#decideTrust();
-    if (refusal !== undefined) throw refusal;
-    await this.#options.installation?.admit?.(this.kubepkg, verdict, { ...this.#document, firstKeys });
+  async #refuseContent(blobs: PlannedBlobs, freeBytes: number | undefined): Promise<Error | undefined> {
+    const { bytesToWrite, temporaryBytes = 0, missing } = blobs;
+    return refuseSpace(this.kubepkg, bytesToWrite + temporaryBytes, freeBytes) ??
+      await this.#context.installation.findRefusal(this.kubepkg, bytesToWrite) ??
+      (missing.length === 0 ? undefined : missingError(this.kubepkg, missing.map(({ digest }) => digest)));
   }
 
-  async #decideTrust(): Promise<TrustDecision> {
-    return await decideTrust(this.kubepkg, this.#document, { trust: this.#options.trust, action: "import" });
+  async #refusePart(): Promise<RefusedError | undefined> {
+    try {
+      await this.#context.part?.check();
+    } catch (error) {
+      if (error instanceof RefusedError) return error;
+      throw error;
+    }
+  }
+
+  async #freeBytes(planned: PlannedContent): Promise<number | undefined> {
+    const free = await this.#context.options.freeBytes?.();
+    return free === undefined ? undefined : Math.max(0, free - planned.bytes);
   }
 
   async #countBytes(digest: Digest, size: number): Promise<number | undefined> {
-    const bytes = this.part === undefined ? size : await this.part.countBytes(digest, size);
-    if (bytes !== size) return bytes;
-    return Math.max(0, size - (await this.#store.statIngest?.(digest) ?? 0));
+    const { part, options: { store } } = this.#context;
+    const bytes = part === undefined ? size : await part.countBytes(digest, size);
+    return bytes === size ? Math.max(0, size - await store.statIngest(digest)) : bytes;
   }
 
-  async #findInstalled(): Promise<{ installed?: KubePkg }> {
-    const installed = await this.#options.installation?.findInstalled?.(packageIdOf(this.kubepkg));
-    return installed === undefined ? {} : { installed };
+  async #statHeld(digest: Digest): Promise<number | undefined> {
+    return await this.#context.options.store.statBlob(this.#repositoryOf(digest), digest);
   }
 
   async #isInPlace(): Promise<boolean> {
-    const release = { kubepkg: this.kubepkg, what: this.#bundle.what };
-    return await holdsAll(release, this.#store, (digest) => this.#content.statHeld(digest)) &&
-      (await this.#options.installation?.isFinished?.(this.kubepkg) ?? true);
+    const { what, installation, options: { store } } = this.#context;
+    const release = { kubepkg: this.kubepkg, what };
+    return await holdsAll(release, store, (digest) => this.#statHeld(digest)) &&
+      await installation.isFinished(this.kubepkg);
   }
 
   #describeImages(): ImportedImage[] {

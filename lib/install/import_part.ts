@@ -2,22 +2,15 @@ import { entrySizes } from "../bundle/declared_deltas.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { KubePkg, PackagePart, PartContent, StatusDelta } from "../kubepkg/kubepkg.ts";
-import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { formatRelease, packageIdOf } from "../kubepkg/package_id.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../store/blob_pieces.ts";
 import type { PieceStore } from "../store/blob_store.ts";
-import { checkPart, formatParts, missingParts, type PendingPackage, withDeltas } from "./pending_packages.ts";
+import type { PackageRecords } from "./package_records.ts";
+import { checkPart, formatParts, missingParts, withDeltas } from "./pending_packages.ts";
 import { absentIfBroken } from "./records/record_file.ts";
-import type { ImportStore } from "./write_bundle_blob.ts";
-
-/** The records of pending packages. */
-export interface PendingStore {
-  read(id: PackageId): Promise<PendingPackage | undefined>;
-  /** Durable when the promise resolves. */
-  write(pending: PendingPackage): Promise<void>;
-}
 
 /** Which parts of a package were received. */
 export interface PartState {
@@ -35,11 +28,9 @@ export interface PartState {
 /** Options of a `PartImport`. */
 export interface PartImportOptions {
   readonly part: PackagePart;
-  readonly store: ImportStore;
-  readonly pending: PendingStore;
+  readonly store: PieceStore;
+  readonly records: PackageRecords;
   readonly force?: boolean | undefined;
-  /** Takes the installation lock, so that no other import changes the records of pending packages. */
-  readonly lock: () => Promise<AsyncDisposable>;
 }
 
 const PIECE_BYTES = 1024 * 1024;
@@ -86,7 +77,7 @@ export class PartImport {
     const carried = this.#carried.get(digest);
     if (carried === undefined) return undefined;
     if (carried.some(({ start }) => start === undefined)) return size;
-    const ranges = await this.#store.listPieces(digest);
+    const ranges = await this.#options.store.listPieces(digest);
     return carried.reduce((sum, { start = 0, length = 0 }) => sum + countMissing(ranges, start, length), 0);
   }
 
@@ -100,9 +91,10 @@ export class PartImport {
       if (length === undefined || await isHeld(digest)) continue;
       // Pieces have no digest of their own; only the checksum of the whole file verifies them. So it is read to its
       // end.
-      if (countMissing(await this.#store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
+      if (countMissing(await this.#options.store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
     }
-    await using _lock = await this.#options.lock();
+    // No other import may change the record meanwhile.
+    await using _lock = await this.#options.records.lock();
     this.#received = await this.#checkPart();
     await this.#record(this.#received);
   }
@@ -114,9 +106,9 @@ export class PartImport {
    * @returns false if all bytes of the piece were on the disk
    */
   async writePiece({ digest, start = 0, size, read }: BundleBlob, onBytes: (count: number) => void): Promise<boolean> {
-    const missing = listMissing(await this.#store.listPieces(digest), start, size);
+    const missing = listMissing(await this.#options.store.listPieces(digest), start, size);
     if (missing.length === 0) return false;
-    const pieces = this.#open.get(digest) ?? await this.#store.openPieces(digest);
+    const pieces = this.#open.get(digest) ?? await this.#options.store.openPieces(digest);
     this.#open.set(digest, pieces);
     let at = start;
     for (let bytes = await read(PIECE_BYTES); bytes !== undefined; bytes = await read(PIECE_BYTES)) {
@@ -153,9 +145,9 @@ export class PartImport {
     }
     // This includes blobs whose last piece was recorded earlier, by an import that was interrupted before the commit.
     for (const [digest, size] of entrySizes(this.#bundle.declared, this.#bundle.deltas)) {
-      const ranges = await this.#store.listPieces(digest);
+      const ranges = await this.#options.store.listPieces(digest);
       if (ranges.length === 0 || countMissing(ranges, 0, size) > 0 || await isHeld(digest)) continue;
-      const pieces = this.#open.get(digest) ?? await this.#store.openPieces(digest);
+      const pieces = this.#open.get(digest) ?? await this.#options.store.openPieces(digest);
       try {
         if (await pieces.commit(size)) await link(digest);
       } catch (error) {
@@ -194,7 +186,7 @@ export class PartImport {
 
   async #checkPart(): Promise<readonly number[]> {
     const { force } = this.#options;
-    const pending = await this.#options.pending.read(packageIdOf(this.#kubepkg)).catch((error) => {
+    const pending = await this.#options.records.pending.read(packageIdOf(this.#kubepkg)).catch((error) => {
       if (!force) throw error;
       return absentIfBroken(error);
     });
@@ -207,14 +199,6 @@ export class PartImport {
     const { id, count } = this.#part;
     // A push may still be sending deltas, and needs their bases.
     const pending = { kubepkg: this.#kubepkg, part: { id, count, received } };
-    await this.#options.pending.write(withDeltas(pending, this.#deltas));
-  }
-
-  get #store(): PieceStore {
-    const { store } = this.#options;
-    if (store.openPieces === undefined || store.listPieces === undefined) {
-      throw new Error(`Cannot import ${this.#bundle.what}: this store does not support parts`);
-    }
-    return store as PieceStore;
+    await this.#options.records.pending.write(withDeltas(pending, this.#deltas));
   }
 }

@@ -1,213 +1,252 @@
+import type { BundleDocument } from "../bundle/bundle_document.ts";
+import type { ImageGraph } from "../bundle/image_graph.ts";
+import { type BundleReader, readBundle } from "../bundle/read_bundle.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
-import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
-import { Admission } from "./admission.ts";
-import type { ImportAudit } from "./audit_import.ts";
-import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
-import type { Handover, HandoverResult } from "./handover/handover.ts";
-import { describeChanges } from "./handover/manifest_file.ts";
-import { type ImageFileResult, ImageFiles, type ImageFilesOptions } from "./image_files.ts";
-import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle.ts";
-import type { ImportOptions, ImportResult } from "./import_package.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import type { PackageRecords } from "./package_records.ts";
-import { listOtherPackages } from "./read_other_packages.ts";
-import { createReceipt } from "./receipts.ts";
-import { signReceipt } from "./signed_receipt.ts";
-import { absentIfBroken } from "./records/record_file.ts";
-import type { ImportStore } from "./write_bundle_blob.ts";
-
-/** Options of `installBundle`. */
-export interface InstallOptions
-  extends
-    Pick<ImportOptions, "what" | "force" | "dryRun" | "trust" | "freeBytes">,
-    Pick<ImportOptions, "checkDocument" | "onPlan" | "onRead" | "onProgress"> {
-  readonly store: ImportStore;
-  readonly records: PackageRecords;
-  /** Where the manifests are handed over; without it they are only recorded. */
-  readonly handover?: Handover | undefined;
-  /** Deletes data that left the package; see `HandoverRequest`. */
-  readonly pruneData?: boolean | undefined;
-  /** The folder for an archive with the images of each package; see `ImageFiles`. */
-  readonly images?: Pick<ImageFilesOptions, "folder" | "platforms"> | undefined;
-  /** The name of this machine, for the receipt. */
-  readonly node?: string;
-  /** Logs the import; without it, and for a dry run, nothing is logged. */
-  readonly audit?: ImportAudit | undefined;
-  /** The time in milliseconds since 1970, for the receipt. */
-  readonly now?: () => number;
-}
-
-/** The result of an installation. */
-export interface InstallResult extends ImportResult {
-  /** Where the manifests were handed over to. */
-  readonly handover?: string;
-  /** Whether the cluster was seen to have everything applied and deleted; see `HandoverResult`. */
-  readonly isConfirmed?: boolean;
-  /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
-  readonly remaining?: readonly string[];
-  /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
-  readonly handoverNote?: string;
-  /** The archive with the images of the package. */
-  readonly imageFile?: ImageFileResult;
-  /** Other namespaces in which a package of the same name is installed, which is another package; sorted. */
-  readonly sameNameIn?: readonly string[];
-  /** Records of the package that could not be read, and were renamed to these paths. */
-  readonly setAside?: readonly string[];
-}
+import { formatRelease } from "../kubepkg/package_id.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
+import { BlobImporter } from "./blob_importer.ts";
+import { installableRelease, PackageImport, type PlannedContent } from "./import_package.ts";
+import { PartImport } from "./import_part.ts";
+import type { ImportPlan } from "./import_plan.ts";
+import { Installation, type InstallOptions } from "./installation.ts";
+import type { InstallResult, PackageOutcome } from "./install_result.ts";
+import { readSignedDocument } from "./trust.ts";
 
 /**
- * Imports the content of a bundle of one package, hands its manifests over, and records the package. In this order an
+ * Installs the package of a bundle: imports its content, hands its manifests over, and records it. In this order an
  * interrupted installation can be repeated and resumes where it stopped.
  *
- * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again
- * against the result of the one before.
+ * Blobs are written in the order of the bundle. When all content that the package needs is in the store, the manifests and
+ * the tags are written, and then the installation is finished. A failure before that changes nothing visible, and a retry
+ * skips the content that was written. Of concurrent installations only one at a time changes anything visible, and the
+ * version rule is checked again against the result of the one before.
  *
+ * One part of several writes only its own content; the part that completes the content finishes the installation. If
+ * the same release is already installed, only its missing content is restored.
+ *
+ * @throws {CorruptError} when the bundle is damaged or has several packages, or content does not match its digest
+ * @throws {RefusedError} when the version rule forbids the import
+ * @throws {IncompleteError} when content is missing
+ * @throws {NoSpaceError} when there is not enough space
+ * @throws {StalePartialError} when a partial file of an earlier import was wrong; it is deleted, and a retry starts
+ *   over
  * @throws {Error} when the manifests cannot be handed over; if that can be known in advance, before anything is written
- * @throws as `importBundle` does
  */
-export async function installBundle(
-  source: BundleSource,
-  options: InstallOptions,
-): Promise<InstallResult> {
-  return onlyResult(await installAndLog(source, options, true));
+export async function installBundle(source: BundleSource, options: InstallOptions): Promise<InstallResult> {
+  const [outcome] = await installAndLog(source, options, ({ kubepkg }) => [kubepkg]);
+  if (outcome?.result === undefined) throw outcome?.error;
+  return outcome.result;
 }
 
 /**
- * Installs all packages of a bundle, each by itself: one may be refused while another is installed.
+ * Installs all packages of a bundle, each by itself: one may be refused while another is installed. The bundle is read once,
+ * and only if at least one package has to be imported.
  *
  * @returns how each package ended, in the order of the bundle
- * @throws as `importPackages` does
+ * @throws as `installBundle` does, when the file is not a bundle
  */
-export async function installPackages(
-  source: BundleSource,
+export async function installPackages(source: BundleSource, options: InstallOptions): Promise<PackageOutcome[]> {
+  return await installAndLog(source, options, ({ packages }) => packages);
+}
+
+/**
+ * Plans the installation of a release whose content is sent later. Writes nothing.
+ *
+ * @param signed the bytes of the document with their signatures
+ */
+export async function planInstallation(
+  { kubepkg, what }: BundleDocument,
+  signed: SignedDocument,
   options: InstallOptions,
-): Promise<PackageOutcome<InstallResult>[]> {
-  return await installAndLog(source, options, false);
+): Promise<InstallResult> {
+  const installation = new Installation(options);
+  const release = installableRelease(kubepkg, what);
+  const work = new PackageImport(release, { options, installation, document: signed, what });
+  return await installation.describe(work.result(await work.plan()));
 }
 
 async function installAndLog(
   source: BundleSource,
-  { audit, ...options }: InstallOptions,
-  isSingle: boolean,
-): Promise<PackageOutcome<InstallResult>[]> {
-  if (audit === undefined || options.dryRun) return await installAll(source, options, isSingle);
+  options: InstallOptions,
+  choose: (bundle: BundleReader) => readonly KubePkg[],
+): Promise<PackageOutcome[]> {
+  const audit = options.dryRun ? undefined : options.audit;
   try {
-    const outcomes = await installAll(source, { ...options, audit }, isSingle);
-    await audit.end(outcomes);
-    return outcomes;
+    const bundle = await readBundle(source, options);
+    const work = new BundleImport(bundle, options);
+    try {
+      const outcomes = await work.run(choose(bundle));
+      await audit?.end(outcomes);
+      return outcomes;
+    } finally {
+      await work.close();
+      await bundle.cancel();
+    }
   } catch (error) {
-    await audit.fail(error);
+    await audit?.fail(error);
     throw error;
   }
 }
 
-async function installAll(
-  source: BundleSource,
-  { store, records, handover, images, audit, node = "", now = Date.now, ...options }: InstallOptions,
-  isSingle: boolean,
-): Promise<PackageOutcome<InstallResult>[]> {
-  const handedOver = new Map<KubePkg, HandoverResult>();
-  const imageFiles = new Map<KubePkg, ImageFileResult | undefined>();
-  const setAside = new Map<KubePkg, readonly string[]>();
-  const { force, pruneData } = options;
-  const files = new ImageFiles({ ...images, store, records: records.images, force });
-  const admission = new Admission(records, options.trust);
-  const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
-  const outcomes = await importPackages(source, store, {
-    ...options,
-    isSingle,
-    pending: records.pending,
-    planManifests: handing && (async (kubepkg) => {
-      const { plan: { changes, refusal }, warnings } = await planHandover(kubepkg, handing);
-      return { manifests: describeChanges(changes), warnings, refusal };
-    }),
-    findRefusal: async (kubepkg, bytesToWrite) => {
-      return await admission.findRefusal(kubepkg) ?? await files.findRefusal(kubepkg, bytesToWrite);
-    },
-    installation: {
-      findInstalled: (id) => force ? records.read(id).catch(absentIfBroken) : records.read(id),
-      prepare: async () => {
-        // A damaged key is an error now, not when everything else is done.
-        await records.nodeKey.read();
-        await handover?.prepare();
-        await files.prepare();
-      },
-      lock: () => records.lock(),
-      listOthers: (kubepkg) => listOtherPackages(records, packageIdOf(kubepkg)),
-      isFinished: async (kubepkg) => {
-        return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
-      },
-      admit: async (kubepkg, verdict, signed) => {
-        const refusal = await admission.findRefusal(kubepkg);
-        if (refusal !== undefined) throw refusal;
-        await admission.record(kubepkg, verdict, signed);
-      },
-      begin: audit?.begin,
-      finish: async (kubepkg, { isRepair, trust }) => {
-        if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
-        // Before the manifests: what they run is then ready for the next start of k3s.
-        if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
-        // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
-        if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
-          handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
+interface PlannedPackage {
+  readonly work: PackageImport;
+  readonly plan: ImportPlan;
+}
+
+class BundleImport {
+  readonly #bundle: BundleReader;
+  readonly #options: InstallOptions;
+  readonly #installation: Installation;
+  readonly #outcomes = new Map<KubePkg, PackageOutcome>();
+  #part: PartImport | undefined;
+  #document: SignedDocument | undefined;
+
+  constructor(bundle: BundleReader, options: InstallOptions) {
+    this.#bundle = bundle;
+    this.#options = options;
+    this.#installation = new Installation(options);
+  }
+
+  async run(packages: readonly KubePkg[]): Promise<PackageOutcome[]> {
+    const wanted = new Map<KubePkg, PlannedPackage>();
+    const planned: PlannedContent = { digests: new Set(), bytes: 0 };
+    this.#document = await readSignedDocument(this.#bundle, this.#options.trust);
+    await this.#options.checkDocument?.(this.#document.bytes);
+    for (const kubepkg of packages) {
+      await this.#attempt(kubepkg, async () => {
+        const found = await this.#plan(kubepkg, planned);
+        if ("work" in found) wanted.set(kubepkg, found);
+        else return found;
+      });
+    }
+    if (wanted.size > 0) {
+      try {
+        await this.#importContent(wanted);
+      } catch (error) {
+        for (const kubepkg of wanted.keys()) {
+          if (!this.#outcomes.has(kubepkg)) this.#fail(kubepkg, error);
         }
-        // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
-        const receipt = createReceipt(kubepkg, { node, repaired: isRepair, time: now(), trust });
-        await records.receipts.write(signReceipt(receipt, await records.nodeKey.ensure()));
-        if (!isRepair) await records.write(kubepkg);
-        // A repair installs no new release, so another pending release stays pending.
-        else await records.pending.removeRelease(kubepkg);
-      },
-    },
-  });
-  const done: PackageOutcome<InstallResult>[] = [];
-  for (const outcome of outcomes) {
-    if (outcome.result === undefined) {
-      done.push(outcome);
-      continue;
+      }
     }
-    const { plan, kubepkg, isImported } = outcome.result;
-    // An installation that was interrupted right before its end has left its pending record.
-    if (plan.verdict === "same" && !isImported && !plan.isRepair && !options.dryRun) {
-      await records.pending.removeRelease(kubepkg);
+    const outcomes: PackageOutcome[] = [];
+    for (const kubepkg of packages) {
+      const outcome = this.#outcomes.get(kubepkg)!;
+      const { result } = outcome;
+      outcomes.push(result === undefined ? outcome : { ...outcome, result: await this.#installation.describe(result) });
     }
-    const imageFile = imageFiles.get(kubepkg);
-    const aside = setAside.get(kubepkg) ?? [];
-    const sameNameIn = await listSameName(packageIdOf(kubepkg), records);
-    done.push({
-      ...outcome,
-      result: {
-        ...outcome.result,
-        ...describeHandover(handedOver.get(kubepkg)),
-        imageFile,
-        ...(sameNameIn.length === 0 ? {} : { sameNameIn }),
-        ...(aside.length === 0 ? {} : { setAside: aside }),
-      },
+    return outcomes;
+  }
+
+  /** Closes what the import has opened, after success and after failure. */
+  async close(): Promise<void> {
+    await this.#part?.close();
+  }
+
+  // Returns the result if there is nothing to import.
+  async #plan(kubepkg: KubePkg, planned: PlannedContent): Promise<PlannedPackage | InstallResult> {
+    const { force, dryRun, onPlan, trust, records } = this.#options;
+    const { what, part } = this.#bundle;
+    const release = installableRelease(kubepkg, what);
+    this.#part = part && new PartImport(this.#bundle, release, { ...this.#options, part });
+    const work = new PackageImport(release, {
+      options: this.#options,
+      installation: this.#installation,
+      document: this.#document!,
+      what,
+      part: this.#part,
     });
+    const plan = await work.plan(planned);
+    onPlan?.(plan);
+    if (dryRun) return work.result(plan);
+    if (plan.refusal !== undefined) throw plan.refusal;
+    if (plan.verdict !== "same" || plan.isRepair || force) return { work, plan };
+    // Nothing is installed, but the site knows its signatures from now on.
+    if (trust !== undefined) {
+      await using _lock = await records.lock();
+      await this.#installation.admission.admit(release, this.#document!);
+    }
+    return await work.skip(plan);
   }
-  return done;
+
+  async #importContent(wanted: ReadonlyMap<KubePkg, PlannedPackage>): Promise<void> {
+    await this.#installation.prepare();
+    const releases = [...wanted.values()].map(({ work }) => work.kubepkg);
+    const content = new BlobImporter(this.#bundle, releases, { ...this.#options, part: this.#part });
+    await this.#part?.begin((digest) => content.holds(digest));
+    await content.importAll();
+    await this.#options.onRead?.();
+    await content.rebuildLayers();
+    if (this.#part === undefined) return await this.#installAll(wanted, content);
+    const [[kubepkg, { work, plan }]] = wanted as unknown as [[KubePkg, PlannedPackage]];
+    await this.#attempt(kubepkg, async () => await this.#installPart(this.#part!, { work, plan }, content));
+  }
+
+  async #installAll(wanted: ReadonlyMap<KubePkg, PlannedPackage>, content: BlobImporter): Promise<void> {
+    const graphs = new Map<KubePkg, ImageGraph[]>();
+    for (const [kubepkg, { work }] of wanted) {
+      await this.#attempt(kubepkg, async () => void graphs.set(kubepkg, await content.checkComplete(work.kubepkg)));
+    }
+    if (graphs.size > 0) await content.writeNonManifests([...graphs.values()].flat());
+    for (const [kubepkg, images] of graphs) {
+      const { work, plan } = wanted.get(kubepkg)!;
+      await this.#attempt(kubepkg, async () => {
+        await using _lock = await this.#options.records.lock();
+        return await work.install(plan, images, content.countsOf(work.kubepkg));
+      });
+    }
+  }
+
+  async #installPart(
+    part: PartImport,
+    { work, plan }: PlannedPackage,
+    content: BlobImporter,
+  ): Promise<InstallResult> {
+    const { kubepkg } = work;
+    const { store, records } = this.#options;
+    await using _lock = await records.lock();
+    // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
+    await work.checkRelease();
+    const link = async (digest: Digest) => {
+      if (this.#bundle.declared?.has(digest)) await store.linkBlob(content.repositoryOf(digest), digest);
+    };
+    await part.finish((digest) => content.holds(digest), link);
+    // Those whose last piece this part has brought.
+    await content.rebuildLayers();
+    if (part.state.count > 1 && (await content.listMissing(kubepkg)).length > 0) {
+      await part.keepPending();
+      return work.result(plan, content.countsOf(kubepkg));
+    }
+    const graphs = await content.checkComplete(kubepkg);
+    await content.writeNonManifests(graphs);
+    return await work.install(plan, graphs, content.countsOf(kubepkg));
+  }
+
+  /** Runs a step for one package, and records its result, if there is one, or its error. */
+  async #attempt(kubepkg: KubePkg, step: () => Promise<InstallResult | void>): Promise<void> {
+    try {
+      const result = await step();
+      if (result !== undefined) this.#outcomes.set(kubepkg, { ...nameOf(kubepkg), result });
+    } catch (error) {
+      this.#fail(kubepkg, error);
+    }
+  }
+
+  #fail(kubepkg: KubePkg, error: unknown): void {
+    this.#outcomes.set(kubepkg, { ...nameOf(kubepkg), error: this.#withPackage(kubepkg, error) });
+  }
+
+  #withPackage(kubepkg: KubePkg, error: unknown): unknown {
+    if (!(error instanceof DigestMismatchError)) return error;
+    const { what } = this.#options;
+    const from = what === undefined ? "" : ` from ${what}`;
+    return new CorruptError(`Cannot import ${formatRelease(kubepkg)}${from}: ${error.message}`, { cause: error });
+  }
 }
 
-function describeHandover(
-  handedOver: HandoverResult | undefined,
-): Pick<InstallResult, "handover" | "isConfirmed" | "remaining" | "handoverNote"> {
-  if (handedOver === undefined) return {};
-  const { where, isConfirmed, remaining, note } = handedOver;
-  return {
-    handover: where,
-    isConfirmed,
-    remaining,
-    handoverNote: note,
-  };
-}
-
-// A package whose record cannot be read counts as installed.
-async function listSameName({ namespace, name }: PackageId, records: PackageRecords): Promise<string[]> {
-  const found: string[] = [];
-  for (const id of await records.listIds()) {
-    if (id.name !== name || id.namespace === namespace) continue;
-    const isInstalled = await records.read(id).then((it) => it !== undefined, () => true);
-    if (isInstalled) found.push(id.namespace);
-  }
-  return found;
+function nameOf({ metadata: { name, namespace }, spec: { version } }: KubePkg) {
+  return { name, namespace, version };
 }

@@ -7,7 +7,6 @@ import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import type { DeltaStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
 
@@ -21,8 +20,6 @@ export interface RebuildJob {
   /** Called with the number of bytes of the layer that were written; with 0 as a sign of life while a base is read. */
   readonly onBytes: (count: number) => void;
 }
-
-type RebuildStore = PieceStore & DeltaStore & Partial<SharedStore>;
 
 /** Whether a layer was rebuilt, was in the store already, or the store has no delta for it. */
 export type RebuildOutcome = "rebuilt" | "held" | "missing";
@@ -42,7 +39,7 @@ export async function receiveDelta(
   const { digest, size, delta } = blob;
   const held = await store.statBlob("", delta!.digest);
   const isHeld = held !== undefined && held === layerSize || await store.statBlob("", digest) === size;
-  if (isHeld || !canRebuild(store)) return onBytes(size);
+  if (isHeld) return onBytes(size);
   await writeBundleBlob(store, blob, { onBytes });
   try {
     const { target } = await readDeltaHeader(openDelta(store, digest, size));
@@ -63,10 +60,6 @@ function wrongDelta(layer: Digest, reason: string, cause: unknown): CorruptError
   );
 }
 
-function canRebuild(store: ImportStore): store is RebuildStore {
-  return store.openScratch !== undefined && store.openIngest !== undefined && store.linkBlob !== undefined;
-}
-
 /**
  * Rebuilds a layer from its delta, which the store holds, and from its bases. It is visible once its digest is verified;
  * then the delta is removed, as it is when it turns out to be wrong. If this is interrupted, the delta stays, and the next
@@ -78,10 +71,9 @@ function canRebuild(store: ImportStore): store is RebuildStore {
  */
 export async function rebuildFromDelta(store: ImportStore, job: RebuildJob): Promise<RebuildOutcome> {
   const { delta: { digest, delta, size: deltaSize }, size, repository, onBytes } = job;
-  if (!canRebuild(store)) return "missing";
   const isDeltaHeld = await store.statBlob("", delta) === deltaSize;
   // A layer that nothing refers to may be removed from a shared store at any time, unless it is kept.
-  const isHeld = await store.statBlob("", digest) === size && (await store.keepBlob?.(repository, digest) ?? true);
+  const isHeld = await store.statBlob("", digest) === size && await store.keepBlob(repository, digest);
   if (isHeld) {
     if (isDeltaHeld) await discardDelta(store, job);
     onBytes(size);
@@ -106,7 +98,7 @@ class RunningRebuilds {
   readonly #progress = new Map<string, RebuildProgress>();
 
   /** Rebuilds a layer, or waits until it is rebuilt, and reports the same progress. */
-  async join(store: RebuildStore, job: RebuildJob): Promise<void> {
+  async join(store: ImportStore, job: RebuildJob): Promise<void> {
     const { delta, size, onBytes } = job;
     // Another delta of the layer may be right where this one is wrong, and what another package declares of the same one.
     const key = JSON.stringify([delta, size]);
@@ -126,15 +118,15 @@ class RunningRebuilds {
   }
 }
 
-const running = new WeakMap<RebuildStore, RunningRebuilds>();
+const running = new WeakMap<ImportStore, RunningRebuilds>();
 
-function rebuildsOf(store: RebuildStore): RunningRebuilds {
+function rebuildsOf(store: ImportStore): RunningRebuilds {
   const known = running.get(store) ?? new RunningRebuilds();
   running.set(store, known);
   return known;
 }
 
-async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
+async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
   const { delta: { digest, delta, size: deltaSize }, size, onBytes } = job;
   const file = openDelta(store, delta, deltaSize);
   try {
@@ -168,12 +160,12 @@ async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
 
 // A package may name any blob as its delta, also one of another package. Only a file that says itself that it is a delta for
 // the layer is removed; everything else is left to garbage collection.
-async function discardDelta(store: RebuildStore, { delta: { digest, delta, size } }: RebuildJob): Promise<void> {
+async function discardDelta(store: ImportStore, { delta: { digest, delta, size } }: RebuildJob): Promise<void> {
   const header = await readDeltaHeader(openDelta(store, delta, size)).catch(() => undefined);
   if (header?.target.digest === digest) await store.discardBlob(delta);
 }
 
-function openDelta(store: RebuildStore, digest: Digest, size: number): DeltaFile {
+function openDelta(store: ImportStore, digest: Digest, size: number): DeltaFile {
   return {
     size,
     open: async (start, length) => {
@@ -197,7 +189,7 @@ function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
 class UndeclaredError extends CorruptError {}
 
 // The bytes of an interrupted rebuild save nothing: they would be made again to be compared.
-async function openEmpty(store: RebuildStore, digest: Digest): Promise<Ingest> {
+async function openEmpty(store: ImportStore, digest: Digest): Promise<Ingest> {
   const ingest = await store.openIngest(digest);
   if (ingest.written === 0) return ingest;
   await ingest.abort();
@@ -205,7 +197,7 @@ async function openEmpty(store: RebuildStore, digest: Digest): Promise<Ingest> {
 }
 
 /** Why a delta is wrong; `undefined` if the error is not the delta's. */
-async function explain(error: unknown, store: RebuildStore): Promise<string | undefined> {
+async function explain(error: unknown, store: ImportStore): Promise<string | undefined> {
   if (error instanceof BaseError) {
     // The store moves a corrupt base aside. What is intact has the bytes that its digest says, so the delta lies.
     return await store.checkBlob(error.digest) === "intact" ? error.message : undefined;

@@ -1,4 +1,4 @@
-import type { BundleReader } from "../bundle/read_bundle.ts";
+import type { BundleDocument } from "../bundle/bundle_document.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease, packageIdOf } from "../kubepkg/package_id.ts";
 import { CorruptError, UntrustedError } from "../oci/error.ts";
@@ -42,7 +42,7 @@ const CREATED = "org.opencontainers.image.created";
  * otherwise it is damaged.
  */
 export async function readSignedDocument(
-  bundle: BundleReader,
+  bundle: BundleDocument,
   trust: SiteTrust | undefined,
 ): Promise<SignedDocument> {
   const bytes = bundle.document;

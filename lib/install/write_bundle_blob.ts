@@ -1,17 +1,15 @@
 import type { BundleBlob } from "../bundle/read_bundle.ts";
-import { streamBytes } from "../bytes/byte_reader.ts";
-import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
 import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 
-/** A store that bundles are imported into. If it keeps partial files, an interrupted blob is resumed. */
-export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog> & DeltaStore & SharedStore>;
+/** A store that bundles are imported into. */
+export type ImportStore = PieceStore & DeltaStore & SharedStore;
 
 /** Options of `writeBundleBlob`. */
 export interface WriteBundleBlobOptions {
-  /** The repository that the blob is linked into; none for a delta, in a store that keeps partial files. */
+  /** The repository that the blob is linked into; none for a delta. */
   readonly repository?: string;
   /** Called with the number of bytes that were processed, including those of an earlier import. */
   readonly onBytes: (count: number) => void;
@@ -25,7 +23,6 @@ export class StalePartialError extends Error {
   override readonly name = "StalePartialError";
 }
 
-const ANY_TYPE = "application/octet-stream";
 const PIECE_BYTES = 1024 * 1024;
 
 /**
@@ -42,30 +39,19 @@ export async function writeBundleBlob(
   blob: BundleBlob,
   { repository, onBytes }: WriteBundleBlobOptions,
 ): Promise<void> {
-  const { digest, size } = blob;
-  if (store.openIngest === undefined) {
-    const read = async (max: number) => {
-      const piece = await blob.read(max);
-      if (piece !== undefined) onBytes(piece.length);
-      return piece;
-    };
-    const descriptor = { mediaType: ANY_TYPE, digest, size };
-    return await store.writeBlob(repository ?? "", descriptor, streamBytes({ read }, PIECE_BYTES));
-  }
-  const open = () => store.openIngest!(digest);
-  await ingestBlob(blob, open, onBytes);
-  if (repository !== undefined) await store.linkBlob?.(repository, digest);
+  const { digest } = blob;
+  await ingestBlob(blob, () => store.openIngest(digest), onBytes);
+  if (repository !== undefined) await store.linkBlob(repository, digest);
 }
 
 /** Writes bytes from memory as a blob, without linking it into a repository. */
 export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes: Uint8Array): Promise<void> {
-  let ingest = await store.openIngest?.(digest);
-  // All bytes are in memory, so resuming a partial file would save nothing.
-  if (ingest !== undefined && ingest.written > 0) {
+  let ingest = await store.openIngest(digest);
+  // All bytes are in memory, so resuming the partial file of an interrupted import would save nothing.
+  if (ingest.written > 0) {
     await ingest.abort();
-    ingest = await store.openIngest?.(digest);
+    ingest = await store.openIngest(digest);
   }
-  if (ingest === undefined) throw new Error(`Cannot write ${digest}: this store does not support partial files`);
   try {
     await ingest.write(bytes);
   } catch (error) {

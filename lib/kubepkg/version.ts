@@ -16,9 +16,6 @@ export interface ReleaseComparison {
   readonly verdict: Verdict;
   /** Absent where no release is installed. */
   readonly installedVersion?: string;
-  readonly candidateVersion: string;
-  /** Whether the candidate is installed only with force. */
-  readonly needsForce: boolean;
 }
 
 /**
@@ -26,15 +23,8 @@ export interface ReleaseComparison {
  * `1.22.2+k0s.1`. `1.22.2` and `1.22.2+k0s.1` are equal: `same` with equal content, `changed` with other content.
  */
 export function compareRelease(installed: KubePkg | undefined, candidate: KubePkg): ReleaseComparison {
-  const candidateVersion = candidate.spec.version;
-  if (installed === undefined) return { verdict: "install", candidateVersion, needsForce: false };
-  const verdict = decide(installed, candidate);
-  return {
-    verdict,
-    installedVersion: installed.spec.version,
-    candidateVersion,
-    needsForce: verdict === "changed" || verdict === "downgrade",
-  };
+  if (installed === undefined) return { verdict: "install" };
+  return { verdict: decide(installed, candidate), installedVersion: installed.spec.version };
 }
 
 /**

@@ -14,7 +14,7 @@ import { isTag } from "../oci/reference.ts";
 import { addBlob } from "./add_blob.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
-import type { DeltaStore, PieceStore, TaggedStore } from "./blob_store.ts";
+import type { DeltaStore, PieceStore, SharedStore, TaggedStore } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
@@ -58,7 +58,7 @@ export interface DiskStoreOptions {
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** A store on disk, in the layout of CNCF distribution's filesystem driver. */
-export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
+export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedStore {
   /** Whether the store accepts content. */
   readonly health: WriteHealth;
   readonly #root: string;
@@ -263,6 +263,11 @@ export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     await this.#links.write(layerLinkPath(repo, digest), digest);
+  }
+
+  // The lease of a writer keeps every blob that the store holds.
+  keepBlob(): Promise<boolean> {
+    return Promise.resolve(true);
   }
 
   #ingestOptions(digest: Digest, repo: string | ReadonlySet<string> = new Set()): IngestOptions {

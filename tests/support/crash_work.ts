@@ -1,7 +1,8 @@
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { PullThrough } from "../../lib/cache/pull_through.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
-import { installBundle, type InstallResult } from "../../lib/install/install_bundle.ts";
+import { installBundle } from "../../lib/install/install_bundle.ts";
+import type { InstallResult } from "../../lib/install/install_result.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { removePackage } from "../../lib/install/remove_package.ts";
 import { rollBackPackage } from "../../lib/install/rollback_package.ts";

@@ -1,3 +1,5 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
+import { layOutBundle } from "../../lib/bundle/bundle_layout.ts";
 import { writePrepared } from "../../lib/bundle/pack_bundle.ts";
 import { addDeltas } from "../../lib/bundle/pack_deltas.ts";
 import { preparePack } from "../../lib/bundle/prepare_pack.ts";
@@ -8,7 +10,6 @@ import { DELTA_REPO, makeAppFiles, readWholeBundle } from "./delta_fixture.ts";
 import { buildImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
-import { concat } from "./tar.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /** Packs the second version of an application for a site that has the first. */
@@ -22,10 +23,14 @@ export async function packDeltaBundle() {
   const prepared = await preparePack(release, store, { have });
   using made = await addDeltas(prepared, { store, have, models: new Set(modelNames()), effort: "fast" });
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  await writePrepared(made.pack, {}, { write: (bytes) => Promise.resolve(void pieces.push(new Uint8Array(bytes))) });
-  const bytes = concat(pieces);
+  await writePrepared({ pack: made.pack, layout: layOutBundle(made.pack) }, {}, {
+    write: (bytes) => Promise.resolve(void pieces.push(new Uint8Array(bytes))),
+  });
+  const bytes = joinChunks(pieces);
   await Deno.writeFile(`${folder.path}/2.tgz`, bytes);
   return {
+    /** The images of both versions. */
+    images,
     /** The image of the first version. */
     old: images[0]!,
     bytes,

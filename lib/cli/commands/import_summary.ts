@@ -1,5 +1,4 @@
-import type { PackageOutcome } from "../../install/import_bundle.ts";
-import type { InstallResult } from "../../install/install_bundle.ts";
+import type { InstallResult, PackageOutcome } from "../../install/install_result.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { formatRelease } from "../../kubepkg/package_id.ts";
 import { describeError, paint } from "../console/describe_error.ts";
@@ -10,7 +9,7 @@ import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 
 /** Describes what an import did with one package, or why it did nothing, for `--json`. */
-export function summarizeOutcome(file: string, outcome: PackageOutcome<InstallResult>, dryRun: boolean): unknown {
+export function summarizeOutcome(file: string, outcome: PackageOutcome, dryRun: boolean): unknown {
   if (outcome.result !== undefined) return summarize(file, outcome.result, dryRun);
   const { name, namespace, version, error } = outcome;
   return { file, name, namespace, version, dryRun, imported: false, error: describeError(error) };

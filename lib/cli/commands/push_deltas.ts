@@ -1,3 +1,4 @@
+import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import { type PackResult, writePrepared } from "../../bundle/pack_bundle.ts";
 import { type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
 import { readBundle } from "../../bundle/read_bundle.ts";
@@ -98,7 +99,7 @@ async function writeTemporary(pack: PreparedPack, data: string): Promise<AgentBu
   resources.use(new UnfinishedFile(path));
   resources.defer(() => removeIfPresent(path));
   const output = resources.use(await openOwned(path, { write: true, createNew: true, mode: 0o600 }));
-  const { size, deltas } = await writePrepared(pack, {}, createSink(output, path));
+  const { size, deltas } = await writePrepared({ pack, layout: layOutBundle(pack) }, {}, createSink(output, path));
   await tryLockFile(output, path, false);
   const owned = resources.move();
   return { path, size, deltas: deltas!, [Symbol.asyncDispose]: () => owned.disposeAsync() };

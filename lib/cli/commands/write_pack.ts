@@ -57,14 +57,15 @@ async function write(
   { path, maxBytes, outbox }: Pick<OutputOptions, "maxBytes" | "outbox"> & { readonly path: string },
   options: Omit<WriteOptions, "check"> & WriteBundleOptions,
 ): Promise<Packed> {
-  if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
-  const { size } = layOutBundle(pack);
+  const file = { pack, layout: layOutBundle(pack) };
+  if (path === "-") return await writePrepared(file, options, createSink(Deno.stdout, "to standard output"));
+  const { size } = file.layout;
   // What fits into one part needs no parts.
   if (maxBytes === undefined || size <= maxBytes) {
     if (outbox !== undefined) {
-      return await outbox.add(path, (output) => writePrepared(pack, options, output), { ...options, size });
+      return await outbox.add(path, (output) => writePrepared(file, options, output), { ...options, size });
     }
-    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), { ...options, size });
+    const written = await writeBundleFile(path, (output) => writePrepared(file, options, output), { ...options, size });
     return { file: path, ...written };
   }
   const stem = path.replace(/\.(?:tgz|tar\.gz)$/, "");

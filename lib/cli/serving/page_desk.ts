@@ -67,10 +67,11 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
         ...describeIncompleteImages(pack),
         ...checked.warnings,
       ];
-      const options = { hashOutput: true, onProgress, size: layOutBundle(pack).size };
+      const file = { pack, layout: layOutBundle(pack) };
+      const options = { hashOutput: true, onProgress, size: file.layout.size };
       const { tgzDigest, size, blobs } = await outbox.add(
         `${name}@${version}.tgz`,
-        (output) => writePrepared(pack, options, output),
+        (output) => writePrepared(file, options, output),
         options,
       );
       log.write("info", `packed ${name}@${version} into the outbox: ${tgzDigest}`);

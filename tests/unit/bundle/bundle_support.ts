@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { gzipSync } from "node:zlib";
 import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../../lib/archive/tar_header.ts";
 import { blobEntryName } from "../../../lib/bundle/entry_names.ts";
@@ -5,13 +6,13 @@ import { packBundle, type PackOptions, type PackResult } from "../../../lib/bund
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { API_VERSION, type KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import type { ContentSource } from "../../../lib/content/source.ts";
+import type { ContentSource, ContentStore } from "../../../lib/content/source.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatform } from "../../../lib/oci/platform.ts";
 import { parseReference, repositoryOf } from "../../../lib/oci/reference.ts";
 import { type Content, makeBlob, streamOf } from "../../support/content.ts";
-import type { MemoryStore } from "../../support/memory_store.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 const encoder = new TextEncoder();
 
@@ -71,7 +72,10 @@ export function makeUsualImage(seed = 1): TestImage {
 }
 
 /** Writes images into a store under their references. */
-export async function fillStore(store: MemoryStore, images: Readonly<Record<string, TestImage>>): Promise<MemoryStore> {
+export async function fillStore<Store extends ContentStore>(
+  store: Store,
+  images: Readonly<Record<string, TestImage>>,
+): Promise<Store> {
   for (const [name, image] of Object.entries(images)) {
     const reference = parseReference(name);
     for (const { bytes, descriptor } of image.blobs) {
@@ -113,24 +117,24 @@ export async function pack(
     ...options,
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
-  return { bytes: await joinBytes(parts), result };
+  return { bytes: joinChunks(parts), result };
 }
 
 /** A file of a tar. */
 export type TestFile = readonly [name: string, content: string | Uint8Array];
 
 /** Makes a tar of regular files. */
-export async function makeTar(files: readonly TestFile[], end = 2 * BLOCK_BYTES): Promise<Uint8Array<ArrayBuffer>> {
+export function makeTar(files: readonly TestFile[], end = 2 * BLOCK_BYTES): Uint8Array<ArrayBuffer> {
   const parts = files.flatMap(([name, content]) => {
     const bytes = typeof content === "string" ? encoder.encode(content) : content;
     return [formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)];
   });
-  return await joinBytes([...parts, new Uint8Array(end)]);
+  return joinChunks([...parts, new Uint8Array(end)]);
 }
 
 /** Makes a gzip-compressed tar. */
-export async function makeTgz(files: readonly TestFile[]): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(gzipSync(await makeTar(files)));
+export function makeTgz(files: readonly TestFile[]): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(gzipSync(makeTar(files)));
 }
 
 /** Makes the bundle entry of a content. */
@@ -152,11 +156,6 @@ export async function digestsIn(bytes: Uint8Array<ArrayBuffer>): Promise<Digest[
   return found;
 }
 
-/** Concatenates bytes. */
-export async function joinBytes(parts: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-}
-
 /** Runs a program and returns its standard output. @throws {Error} when it fails */
 export async function run(command: string, args: readonly string[], cwd?: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args: [...args], ...(cwd ? { cwd } : {}) })
@@ -167,7 +166,7 @@ export async function run(command: string, args: readonly string[], cwd?: string
 
 /** Runs `work` with a temporary folder. */
 export async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
+  const folder = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   try {
     await work(folder);
   } finally {

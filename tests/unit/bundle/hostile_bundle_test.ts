@@ -1,8 +1,8 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { decompress } from "../../../lib/archive/decompress.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { installBundle } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
@@ -10,17 +10,8 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertLess, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { TestFolder } from "../../support/test_folder.ts";
-import { linesOf, WatchedStore } from "../install/import_support.ts";
-import {
-  fileOf,
-  filesOf,
-  joinBytes,
-  makeImage,
-  makeKubePkg,
-  makeTar,
-  makeTgz,
-  type TestFile,
-} from "./bundle_support.ts";
+import { importBundle, linesOf, WatchedStore } from "../install/import_support.ts";
+import { fileOf, filesOf, makeImage, makeKubePkg, makeTar, makeTgz, type TestFile } from "./bundle_support.ts";
 
 const IMAGE = makeImage("linux/amd64", [makeBlob(700)]);
 const KUBEPKG = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }, "1.0.0", {
@@ -49,7 +40,7 @@ for (const [title, files] of LATE) {
   Deno.test(`[50] importBundle() writes nothing if ${title}`, async () => {
     const store = new WatchedStore();
     await assertRejects(
-      async () => importBundle(streamOf(await makeTgz(files)), store),
+      () => importBundle(streamOf(makeTgz(files)), store),
       CorruptError,
       "not a bundle",
     );
@@ -58,7 +49,7 @@ for (const [title, files] of LATE) {
 }
 
 Deno.test("[51] readBundle() reads no more than the header of a kubepkg.json of 100 MB", async () => {
-  const tar = await makeTar([["kubepkg.json", new Uint8Array(100_000_000).fill(0x20)]]);
+  const tar = makeTar([["kubepkg.json", new Uint8Array(100_000_000).fill(0x20)]]);
   const { stream, read } = count(tar, 1024);
   await assertRejects(
     () => readBundle(stream),
@@ -75,7 +66,7 @@ const COMPRESSIONS: readonly [string, (bytes: Uint8Array) => Uint8Array][] = [["
 ]];
 for (const [name, compress] of COMPRESSIONS) {
   Deno.test(`[47] importBundle() refuses endless zeros after the tar in ${name}, and tags nothing`, async () => {
-    const bytes = new Uint8Array(compress(await joinBytes([await makeTar(FILES), BOMB])));
+    const bytes = new Uint8Array(compress(joinChunks([makeTar(FILES), BOMB])));
     const store = new WatchedStore();
     await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "data follows its end");
     assertEquals(store.visible, []);
@@ -85,7 +76,7 @@ for (const [name, compress] of COMPRESSIONS) {
     const files = FILES.map((
       [file, content],
     ): TestFile => [file, file === fileOf(IMAGE.blobs[1]!)[0] ? BOMB : content]);
-    const bytes = new Uint8Array(compress(await makeTar(files)));
+    const bytes = new Uint8Array(compress(makeTar(files)));
     const { stream, read } = count(bytes, 256);
     const store = new WatchedStore();
     await assertRejects(() => importBundle(stream, store), CorruptError, "has 67108864 bytes, kubepkg.json says 700");
@@ -110,7 +101,7 @@ for (const name of ["../../x", "..", "a/b", "/x", "x/../../y", ".x", "x\\y", "x\
   Deno.test(`[52] installBundle() of a package named ${JSON.stringify(name)} creates no file`, async () => {
     await using folder = await TestFolder.create();
     await folder.write("deep/er/there", "");
-    const bytes = await makeTgz(filesOf({ ...KUBEPKG, metadata: { ...KUBEPKG.metadata, name } }, IMAGE));
+    const bytes = makeTgz(filesOf({ ...KUBEPKG, metadata: { ...KUBEPKG.metadata, name } }, IMAGE));
     const data = `${folder.path}/deep/er/data`;
     const install = () =>
       installBundle(streamOf(bytes), {

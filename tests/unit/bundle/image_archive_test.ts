@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { planImageArchive } from "../../../lib/bundle/image_archive.ts";
 import type { ImageGraph } from "../../../lib/bundle/image_graph.ts";
 import { TarReader } from "../../../lib/archive/tar_reader.ts";
@@ -9,7 +10,7 @@ import { parseReference, repositoryOf } from "../../../lib/oci/reference.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
-import { fillStore, joinBytes, makeImage, makeMultiImage, type TestImage } from "./bundle_support.ts";
+import { fillStore, makeImage, makeMultiImage, type TestImage } from "./bundle_support.ts";
 
 const [AMD64, ARM64, ARM_V6, ARM_V7] = ["linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7"]
   .map((platform, i) => makeImage(platform, [makeBlob(1000 + i, i)]));
@@ -39,7 +40,7 @@ interface Entry {
 async function read(archive: ReturnType<typeof planImageArchive>): Promise<Entry[]> {
   const parts = [archive.head];
   for await (const piece of archive.readBody()) parts.push(piece.slice());
-  const bytes = await joinBytes(parts);
+  const bytes = joinChunks(parts);
   assertEquals(bytes.length, archive.size);
   const tar = new TarReader(new ByteReader(openByteSource(streamOf(bytes)), "the archive"));
   const found: Entry[] = [];

@@ -35,14 +35,14 @@ Deno.test("listBundleDigests() lists omitted content too", async () => {
 });
 
 Deno.test("listBundleDigests() lists the entries of a bundle without a declaration", async () => {
-  const bytes = await makeTgz(filesOf(KUBEPKG, IMAGE));
+  const bytes = makeTgz(filesOf(KUBEPKG, IMAGE));
   assertEquals(await listBundleDigests(streamOf(bytes)), NEEDED);
   await assertRejects(() => listBundleDigests(streamOf(bytes.slice(0, -1000)), "old.tgz"), CorruptError, "old.tgz");
 });
 
 Deno.test("listBundleDigests() refuses a part, and a file that is not a bundle", async () => {
   const part = { id: computeDigest("x"), number: 2, count: 3, carries: [] };
-  const bytes = await makeTgz([["kubepkg.json", JSON.stringify({ ...KUBEPKG, status: { digests: [], part } })]]);
+  const bytes = makeTgz([["kubepkg.json", JSON.stringify({ ...KUBEPKG, status: { digests: [], part } })]]);
   await assertRejects(() => listBundleDigests(streamOf(bytes), "a.tgz"), RefusedError, "a.tgz: it is part 2 of 3");
   await assertRejects(() => listBundleDigests(streamOf(new Uint8Array(2000)), "a.tgz"), CorruptError, "a.tgz");
 });

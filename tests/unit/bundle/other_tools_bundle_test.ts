@@ -38,7 +38,7 @@ const ACCEPTED: readonly [string, readonly TestFile[]][] = [
 ];
 for (const [title, files] of ACCEPTED) {
   Deno.test(`[80] readBundle() reads a bundle with ${title}`, async () => {
-    assertEquals(await read(await makeTar(files)), [...A.blobs, ...A.manifests].map((it) => it.descriptor.digest));
+    assertEquals(await read(makeTar(files)), [...A.blobs, ...A.manifests].map((it) => it.descriptor.digest));
   });
 }
 
@@ -65,7 +65,7 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
 for (const [title, files, message] of REFUSED) {
   const number = /^\[\d+\] /.exec(title)?.[0] ?? "[80] ";
   Deno.test(`${number}readBundle() refuses a bundle of another tool with ${title.replace(number, "")}`, async () => {
-    const bytes = await makeTar(files);
+    const bytes = makeTar(files);
     await assertRejects(() => read(bytes), CorruptError, message);
   });
 }
@@ -89,13 +89,13 @@ const STRICT: readonly [string, readonly TestFile[], string][] = [
 ];
 for (const [title, files, message] of STRICT) {
   Deno.test(`[42] readBundle() refuses a bundle that crpe packed with ${title}`, async () => {
-    const tar = await makeTar(files);
+    const tar = makeTar(files);
     await assertRejects(() => read(seal(tar)), CorruptError, message);
   });
 }
 
 Deno.test("[80] readBundle(), inspectBundle(), verifyBundle() and listBundleDigests() read a bundle of two packages", async () => {
-  const bytes = await makeTar(LIST_FILES);
+  const bytes = makeTar(LIST_FILES);
   const digests = [
     ...new Set([...A.blobs, ...A.manifests, ...B.blobs, ...B.manifests].map((it) => it.descriptor.digest)),
   ];
@@ -111,7 +111,7 @@ Deno.test("[80] readBundle(), inspectBundle(), verifyBundle() and listBundleDige
 });
 
 Deno.test("[80] verifyBundle() names the image that a missing blob of the second package breaks", async () => {
-  const bytes = await makeTar(LIST_FILES.filter(([name]) => name !== fileOf(B.blobs[2]!)[0]));
+  const bytes = makeTar(LIST_FILES.filter(([name]) => name !== fileOf(B.blobs[2]!)[0]));
   const { problems } = await verifyBundle(streamOf(bytes));
   assertEquals(problems.map(({ digest, images }) => [digest, images]), [[
     B.blobs[2]!.descriptor.digest,

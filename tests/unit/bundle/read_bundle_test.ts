@@ -32,7 +32,7 @@ async function readAll(bytes: Uint8Array<ArrayBuffer>): Promise<string[]> {
 }
 
 Deno.test("readBundle() reads gzip, zstd and plain tar", async () => {
-  const tar = await makeTar([["kubepkg.json", KUBEPKG], fileOf(BLOB)]);
+  const tar = makeTar([["kubepkg.json", KUBEPKG], fileOf(BLOB)]);
   const expected = [blobEntryName(BLOB.descriptor.digest)];
   for (const bytes of [tar, gzipSync(tar), zstdCompressSync(tar)]) {
     assertEquals(await readAll(new Uint8Array(bytes)), expected);
@@ -115,13 +115,13 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
 
 for (const [title, files, message] of REFUSED) {
   Deno.test(`${title.startsWith("[") ? title.slice(0, 5) : ""}readBundle() refuses a bundle when ${title.replace(/^\[\d+\] /, "")}`, async () => {
-    const bytes = await makeTgz(files);
+    const bytes = makeTgz(files);
     assertStringIncludes((await assertRejects(() => readAll(bytes), CorruptError)).message, message);
   });
 }
 
 Deno.test("[47] readBundle() reads no more of a gzip bomb than its first header", async () => {
-  const tar = await makeTar([["kubepkg.json", DECLARED], [fileOf(BLOB)[0], new Uint8Array(64 << 20)]]);
+  const tar = makeTar([["kubepkg.json", DECLARED], [fileOf(BLOB)[0], new Uint8Array(64 << 20)]]);
   const bomb = new Uint8Array(gzipSync(tar));
   let given = 0;
   let isCancelled = false;
@@ -187,7 +187,7 @@ Deno.test("verifyBundle() lists all problems, and the images that each breaks", 
     },
   });
   const corrupted = BLOB.bytes.with(0, 1 + (BLOB.bytes[0] ?? 0));
-  const bytes = await makeTar([
+  const bytes = makeTar([
     ["kubepkg.json", JSON.stringify(kubepkg)],
     ["what", ""],
     [fileOf(BLOB)[0], corrupted],
@@ -227,7 +227,7 @@ Deno.test("[48] verifyBundle() lists what is missing in a truncated bundle", asy
   assertStringIncludes(problems[0]?.message ?? "", "Cannot");
   assert(problems.some(({ digest }) => digest === IMAGE.root.descriptor.digest));
   const { problems: none } = await verifyBundle(
-    streamOf(await makeTgz([["kubepkg.json", JSON.stringify(makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }))]])),
+    streamOf(makeTgz([["kubepkg.json", JSON.stringify(makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }))]])),
   );
   assertEquals(none.map(({ digest }) => digest), [IMAGE.root.descriptor.digest]);
 });

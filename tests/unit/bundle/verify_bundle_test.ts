@@ -2,13 +2,12 @@ import { gzipSync } from "node:zlib";
 import type { BundleProgress } from "../../../lib/bundle/pack_bundle.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
-import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, streamOf } from "../../support/content.ts";
 import { packDeltaBundle } from "../../support/delta_bundle.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
-import { linesOf } from "../install/import_support.ts";
+import { importBundle, linesOf, WatchedStore } from "../install/import_support.ts";
 import {
   fileOf,
   filesOf,
@@ -29,7 +28,7 @@ const LAYER = IMAGE.blobs[1]!;
 const NAMES = { "app:1": IMAGE.root.descriptor.digest, "app:2": OTHER.root.descriptor.digest };
 
 /** Makes a bundle of both images, with or without `status.digests`. The list has only what is in the file. */
-async function makeBundle(isListed: boolean, ...omitted: Content[]) {
+function makeBundle(isListed: boolean, ...omitted: Content[]) {
   const rest = ({ manifests, blobs, root }: TestImage): TestImage => ({
     root,
     manifests: manifests.filter((it) => !omitted.includes(it)),
@@ -40,19 +39,19 @@ async function makeBundle(isListed: boolean, ...omitted: Content[]) {
   const status = isListed ? { status: { digests: [...unique.values()] } } : {};
   const kubepkg = makeKubePkg(NAMES, "1.0.0", status);
   const files = new Map(both.flatMap((it) => filesOf(kubepkg, it)));
-  return await makeTgz([...files]);
+  return makeTgz([...files]);
 }
 
 for (const isListed of [true, false]) {
   const how = isListed ? "that status.digests does not list" : "in a bundle without status.digests";
   Deno.test(`verifyBundle() finds missing content ${how}, and the images that it breaks`, async () => {
-    assertEquals((await verifyBundle(streamOf(await makeBundle(isListed)))).problems, []);
-    const { problems } = await verifyBundle(streamOf(await makeBundle(isListed, LAYER)));
+    assertEquals((await verifyBundle(streamOf(makeBundle(isListed)))).problems, []);
+    const { problems } = await verifyBundle(streamOf(makeBundle(isListed, LAYER)));
     assertEquals(problems.map(({ digest, images }) => [digest, images]), [
       [LAYER.descriptor.digest, ["docker.io/library/app:1"]],
     ]);
     assertStringIncludes(problems[0]!.message, "it is missing");
-    const roots = await verifyBundle(streamOf(await makeBundle(isListed, OTHER.root)));
+    const roots = await verifyBundle(streamOf(makeBundle(isListed, OTHER.root)));
     assertEquals(roots.problems.map(({ digest, images }) => [digest, images]), [
       [OTHER.root.descriptor.digest, ["docker.io/library/app:2"]],
     ]);
@@ -80,7 +79,7 @@ Deno.test("verifyBundle() names the image whose manifest is broken, and continue
   const broken = makeDocument("application/vnd.oci.image.manifest.v1+json", { schemaVersion: 2, layers: 5 });
   const kubepkg = makeKubePkg({ "app:1": broken.descriptor.digest, "app:2": OTHER.root.descriptor.digest });
   const files = [...filesOf(kubepkg, OTHER), fileOf(broken)].filter(([name]) => name !== fileOf(OTHER.blobs[1]!)[0]);
-  const { problems } = await verifyBundle(streamOf(await makeTgz(files)));
+  const { problems } = await verifyBundle(streamOf(makeTgz(files)));
   assertEquals(problems.map(({ digest, images }) => [digest, images]), [
     [undefined, ["docker.io/library/app:1"]],
     [OTHER.blobs[1]!.descriptor.digest, ["docker.io/library/app:2"]],
@@ -88,7 +87,7 @@ Deno.test("verifyBundle() names the image whose manifest is broken, and continue
 });
 
 const JSON_FILE = new TextEncoder().encode(JSON.stringify(makeKubePkg({})));
-const TAR = await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({}))]]);
+const TAR = makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({}))]]);
 const NAMED: readonly [string, Uint8Array, string][] = [
   ["a JSON file", JSON_FILE, "Cannot read a.tgz: it is not a bundle (neither gzip, zstd nor tar)"],
   [
@@ -103,19 +102,19 @@ const NAMED: readonly [string, Uint8Array, string][] = [
   ["a tar with a wrong checksum", TAR.with(0, 1), "Cannot read a.tgz: the checksum of a header is wrong"],
   [
     "a tar without kubepkg.json",
-    await makeTar([["oci-layout", ""]]),
+    makeTar([["oci-layout", ""]]),
     "Cannot use a.tgz: this is an image archive",
   ],
-  ["a tar without a KubePkg", await makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
-  ["a tar without JSON", await makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],
+  ["a tar without a KubePkg", makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
+  ["a tar without JSON", makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],
   [
     "a package with an image without a digest",
-    await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({ "b:1": "" }))]]),
+    makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({ "b:1": "" }))]]),
     "Cannot use a.tgz: it does not say which digest docker.io/library/b:1 has",
   ],
   [
     "a package with a number that would lose precision",
-    await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({})).replace('"v1"', '"v1","n":9007199254740993')]]),
+    makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({})).replace('"v1"', '"v1","n":9007199254740993')]]),
     'Cannot use kubepkg.json of a.tgz: spec.manifests["web.default.service"].n: the number 9007199254740993',
   ],
 ];
@@ -123,7 +122,7 @@ for (const [title, bytes, message] of NAMED) {
   Deno.test(`importBundle(), verifyBundle() and inspectBundle() name the file in errors about ${title}`, async () => {
     const open = () => streamOf(new Uint8Array(bytes));
     const readers = [
-      () => importBundle(open(), new MemoryStore(), { what: "a.tgz" }),
+      () => importBundle(open(), new WatchedStore(), { what: "a.tgz" }),
       async () => {
         const { problems } = await verifyBundle(open(), { what: "a.tgz" });
         throw new CorruptError(problems[0]?.message ?? "");
@@ -138,7 +137,7 @@ for (const [title, bytes, message] of NAMED) {
 
 Deno.test("verifyBundle() reports the progress within a blob, and the total", async () => {
   const seen: { bytes: number; total?: number }[] = [];
-  const { blobs } = await verifyBundle(streamOf(await makeBundle(true)), {
+  const { blobs } = await verifyBundle(streamOf(makeBundle(true)), {
     onProgress: ({ bytes, total }) => seen.push({ bytes, ...(total === undefined ? {} : { total }) }),
   });
   assertEquals(seen.every(({ bytes, total }) => total === blobs.size && bytes <= total), true);

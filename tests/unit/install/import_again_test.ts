@@ -1,12 +1,13 @@
-import { importBundle } from "../../../lib/install/import_bundle.ts";
-import type { Installation } from "../../../lib/install/import_package.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
+import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
+import { TestFolder } from "../../support/test_folder.ts";
 import { filesOf, fillStore, makeImage, makeKubePkg, makeTgz, makeUsualImage, pack } from "../bundle/bundle_support.ts";
-import { checkImage, WatchedStore } from "./import_support.ts";
+import { checkImage, importBundle, WatchedStore } from "./import_support.ts";
 
 const IMAGE = makeUsualImage();
 const LAYER = IMAGE.blobs[1]!.descriptor.digest;
@@ -20,26 +21,21 @@ class LeakyStore extends WatchedStore {
   readonly lost = new Set<Digest>();
 
   override async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    return this.lost.has(digest) ? undefined : await super.statBlob(repo, digest);
-  }
-
-  override async writeBlob(...args: Parameters<WatchedStore["writeBlob"]>): Promise<void> {
-    await super.writeBlob(...args);
-    this.lost.delete(args[1].digest);
+    return this.lost.has(digest) && !this.blobs.includes(digest) ? undefined : await super.statBlob(repo, digest);
   }
 }
 
 async function makeStore(bundle = BUNDLE): Promise<LeakyStore> {
   const store = new LeakyStore();
   await importBundle(streamOf(bundle), store);
-  store.blobs.length = store.asked.length = 0;
+  store.reset();
   return store;
 }
 
 Deno.test("importBundle() of an installed release restores a missing blob", async () => {
   const store = await makeStore();
   store.lost.add(LAYER);
-  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED });
+  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: [INSTALLED] });
   assertEquals([isImported, plan.verdict, plan.isRepair, plan.blobs.toWrite], [true, "same", true, 1]);
   assertEquals(store.blobs, [LAYER]);
   await checkImage(store, `${REPO}:1`, IMAGE);
@@ -49,16 +45,16 @@ Deno.test("importBundle() of an installed release restores a tag that was moved"
   const store = await makeStore();
   await fillStore(store, { "app:1": makeImage("linux/amd64") });
   store.blobs.length = 0;
-  const { plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED });
+  const { plan } = await importBundle(streamOf(BUNDLE), store, { installed: [INSTALLED] });
   assertEquals([plan.isRepair, store.blobs], [true, []]);
   await checkImage(store, `${REPO}:1`, IMAGE);
 });
 
 Deno.test("importBundle() of an installed release restores a blob of a bundle without status.digests", async () => {
   const kubepkg = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest });
-  const bundle = await makeTgz(filesOf(kubepkg, IMAGE));
+  const bundle = makeTgz(filesOf(kubepkg, IMAGE));
   const store = await makeStore(bundle);
-  const again = () => importBundle(streamOf(bundle), store, { installed: kubepkg });
+  const again = () => importBundle(streamOf(bundle), store, { installed: [kubepkg] });
   assertEquals((await again()).isImported, false);
   store.lost.add(LAYER);
   assertEquals((await again()).isImported, true);
@@ -69,7 +65,7 @@ Deno.test("importBundle() of an installed release restores a blob of a bundle wi
 Deno.test("importBundle() with dryRun reports a repair and writes nothing", async () => {
   const store = await makeStore();
   store.lost.add(LAYER);
-  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED, dryRun: true });
+  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: [INSTALLED], dryRun: true });
   assertEquals([isImported, plan.isRepair, store.blobs, store.visible], [false, true, [], []]);
 });
 
@@ -78,70 +74,83 @@ Deno.test("importBundle() of an installed release fails if the missing blob was 
   const delta = await pack(makeKubePkg({ "app:1": "" }), SOURCE, { have: new Set([LAYER]) });
   store.lost.add(LAYER);
   await assertRejects(
-    () => importBundle(streamOf(delta.bytes), store, { installed: delta.result.kubepkg }),
+    () => importBundle(streamOf(delta.bytes), store, { installed: [delta.result.kubepkg] }),
     IncompleteError,
     LAYER,
   );
 });
 
-/** An installation during which another one finishes, after the plan is made and before the lock is taken. */
-function withConcurrentInstall(before: string | undefined, after: string): Installation & { steps: string[] } {
-  const steps: string[] = [];
-  const release = (version: string) => ({ ...INSTALLED, spec: { ...INSTALLED.spec, version } });
-  return {
-    steps,
-    findInstalled: () => {
-      const version = steps.includes("lock") ? after : before;
-      return Promise.resolve(version === undefined ? undefined : release(version));
-    },
-    lock: () => {
-      steps.push("lock");
-      return Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve(void steps.push("unlock")) });
-    },
-    finish: (_, { isRepair, installedVersion }) => {
-      steps.push(`finish ${isRepair} ${installedVersion}`);
-      return Promise.resolve();
-    },
-  };
+/** Records of a site on which another release is installed after the plan is made, before the lock is taken. */
+class ConcurrentRecords extends PackageRecords implements AsyncDisposable {
+  readonly steps: string[] = [];
+  readonly #folder: TestFolder;
+  readonly #version: string;
+
+  private constructor(folder: TestFolder, version: string) {
+    super(folder.path);
+    this.#folder = folder;
+    this.#version = version;
+  }
+
+  static async create(version: string): Promise<ConcurrentRecords> {
+    return new ConcurrentRecords(await TestFolder.create(), version);
+  }
+
+  override async lock(): Promise<AsyncDisposable> {
+    const lock = await super.lock();
+    await super.write({ ...INSTALLED, spec: { ...INSTALLED.spec, version: this.#version } });
+    this.steps.push("lock");
+    return {
+      [Symbol.asyncDispose]: async () => {
+        this.steps.push("unlock");
+        await lock[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  override async write(kubepkg: KubePkg): Promise<void> {
+    this.steps.push(`record ${kubepkg.spec.version}`);
+    await super.write(kubepkg);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#folder[Symbol.asyncDispose]();
+  }
 }
 
 Deno.test("[38] importBundle() is refused if a higher version was installed while its blobs were written", async () => {
   const store = new WatchedStore();
-  const installation = withConcurrentInstall(undefined, "2.0.0");
-  await assertRejects(
-    () => importBundle(streamOf(BUNDLE), store, { installation }),
-    RefusedError,
-    "2.0.0 is installed",
-  );
-  assertEquals([store.visible, installation.steps], [[], ["lock", "unlock"]]);
+  await using records = await ConcurrentRecords.create("2.0.0");
+  await assertRejects(() => importBundle(streamOf(BUNDLE), store, { records }), RefusedError, "2.0.0 is installed");
+  assertEquals([store.visible, records.steps], [[], ["lock", "unlock"]]);
   assert(store.blobs.length > 0);
 });
 
 Deno.test("[38] importBundle() changes nothing if the same release was installed while its blobs were written", async () => {
   const store = await makeStore();
-  const installation = withConcurrentInstall(undefined, INSTALLED.spec.version);
-  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installation });
+  await using records = await ConcurrentRecords.create(INSTALLED.spec.version);
+  const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { records });
   assertEquals([isImported, plan.verdict, plan.isRepair], [false, "same", false]);
-  assertEquals([store.visible, installation.steps], [[], ["lock", "unlock"]]);
+  assertEquals([store.visible, records.steps], [[], ["lock", "unlock"]]);
 });
 
 Deno.test("[38] importBundle() upgrades from the release that is installed when it gets the lock", async () => {
-  const installation = withConcurrentInstall(undefined, "0.0.0-rc.1");
-  const { plan } = await importBundle(streamOf(BUNDLE), new WatchedStore(), { installation });
-  assertEquals([plan.verdict, plan.installedVersion], ["upgrade", "0.0.0-rc.1"]);
-  assertEquals(installation.steps, ["lock", "finish false 0.0.0-rc.1", "unlock"]);
+  await using records = await ConcurrentRecords.create("0.0.0-rc.1");
+  const { plan } = await importBundle(streamOf(BUNDLE), new WatchedStore(), { records });
+  assertEquals([plan.verdict, plan.installedVersion, plan.isRepair], ["upgrade", "0.0.0-rc.1", false]);
+  assertEquals(records.steps, ["lock", `record ${INSTALLED.spec.version}`, "unlock"]);
 });
 
 Deno.test("importBundle() prepares before it writes, and releases the lock if finishing fails", async () => {
   const store = new WatchedStore();
-  const prepare = () => Promise.reject(new Error("no room for manifests"));
-  await assertRejects(() => importBundle(streamOf(BUNDLE), store, { installation: { prepare } }), Error, "no room");
-  assertEquals([store.blobs, store.visible], [[], []]);
-  const installation = {
-    ...withConcurrentInstall(undefined, "0.0.0"),
-    findInstalled: () => Promise.resolve(undefined),
-    finish: () => Promise.reject(new Error("cannot record")),
-  };
-  await assertRejects(() => importBundle(streamOf(BUNDLE), store, { installation }), Error, "cannot record");
-  assertEquals(installation.steps, ["lock", "unlock"]);
+  await using records = await ConcurrentRecords.create("0.0.0-rc.1");
+  const { nodeKey, receipts } = records;
+  const read = nodeKey.read.bind(nodeKey);
+  nodeKey.read = () => Promise.reject(new Error("the key is damaged"));
+  await assertRejects(() => importBundle(streamOf(BUNDLE), store, { records }), Error, "the key is damaged");
+  assertEquals([store.blobs, store.visible, records.steps], [[], [], []]);
+  nodeKey.read = read;
+  receipts.write = () => Promise.reject(new Error("cannot write the receipt"));
+  await assertRejects(() => importBundle(streamOf(BUNDLE), store, { records }), Error, "cannot write the receipt");
+  assertEquals(records.steps, ["lock", "unlock"]);
 });

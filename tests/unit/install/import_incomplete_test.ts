@@ -1,4 +1,3 @@
-import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
@@ -15,7 +14,7 @@ import {
   type TestFile,
   type TestImage,
 } from "../bundle/bundle_support.ts";
-import { checkImage, linesOf, WatchedStore } from "./import_support.ts";
+import { checkImage, importBundle, linesOf, WatchedStore } from "./import_support.ts";
 
 const IMAGE = makeUsualImage();
 Deno.test("[43] importBundle() refuses a blob or manifest whose content does not match its digest", async () => {
@@ -31,7 +30,7 @@ Deno.test("[43] importBundle() refuses a blob or manifest whose content does not
         return [name, wrong.bytes.with(9, 1 + (wrong.bytes[9] ?? 0))];
       });
       const store = new WatchedStore();
-      const error = await assertRejects(async () => importBundle(streamOf(await makeTgz(files)), store), CorruptError);
+      const error = await assertRejects(() => importBundle(streamOf(makeTgz(files)), store), CorruptError);
       assertStringIncludes(error.message, `Cannot import demo@1.0.0: Cannot accept ${wrong.descriptor.digest}`);
       assertEquals(store.visible, []);
     }
@@ -130,7 +129,7 @@ for (const [title, image, errorClass, message] of BROKEN) {
         : {};
       const kubepkg = makeKubePkg({ "app:1": image.root.descriptor.digest }, "1.0.0", more);
       const store = new WatchedStore();
-      const run = async () => await importBundle(streamOf(await makeTgz(filesOf(kubepkg, image))), store);
+      const run = async () => await importBundle(streamOf(makeTgz(filesOf(kubepkg, image))), store);
       const error = await assertRejects(run, errorClass as typeof CorruptError);
       assertStringIncludes(error.message, message);
       assertEquals(store.visible, []);
@@ -142,7 +141,7 @@ Deno.test("[53] importBundle() refuses a bundle if a blob of status.digests is n
   const kubepkg = makeKubePkg({ "app:1": GOOD.descriptor.digest }, "1.0.0", {
     status: { digests: linesOf(single(GOOD)) },
   });
-  const bytes = await makeTgz(filesOf(kubepkg, single(GOOD, [CONFIG])));
+  const bytes = makeTgz(filesOf(kubepkg, single(GOOD, [CONFIG])));
   const store = new WatchedStore();
   const error = await assertRejects(() => importBundle(streamOf(bytes), store), IncompleteError, "a blob is neither");
   assertEquals(error.missing, [LAYER.descriptor.digest]);
@@ -153,7 +152,7 @@ Deno.test("[53] importBundle() refuses a bundle if a blob of status.digests is n
 });
 Deno.test("importBundle() checks the free space for blobs that the package does not declare", async () => {
   const store = new WatchedStore();
-  const bytes = await makeTgz(filesOf(makeKubePkg({ "app:1": GOOD.descriptor.digest }), single(GOOD)));
+  const bytes = makeTgz(filesOf(makeKubePkg({ "app:1": GOOD.descriptor.digest }), single(GOOD)));
   await assertRejects(
     () => importBundle(streamOf(bytes), store, { freeBytes: () => Promise.resolve(699) }),
     NoSpaceError,

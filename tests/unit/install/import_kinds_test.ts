@@ -1,5 +1,4 @@
 import { gzipSync } from "node:zlib";
-import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { CorruptError, IncompleteError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
@@ -18,7 +17,7 @@ import {
   type TestFile,
   withFolder,
 } from "../bundle/bundle_support.ts";
-import { checkImage, linesOf, WatchedStore } from "./import_support.ts";
+import { checkImage, importBundle, linesOf, WatchedStore } from "./import_support.ts";
 
 const IMAGE = makeUsualImage();
 const OTHER = makeUsualImage(20);
@@ -65,7 +64,7 @@ Deno.test("importBundle() of a bundle with omitted blobs refuses it before it wr
   await withFolder(async (folder) => {
     for (const store of [new WatchedStore(), new DiskStore(folder)]) {
       await importBundle(streamOf(first.bytes), store);
-      const { blobs } = await importBundle(streamOf(delta.bytes), store, { installed: first.result.kubepkg });
+      const { blobs } = await importBundle(streamOf(delta.bytes), store, { installed: [first.result.kubepkg] });
       assertEquals([blobs.skipped, blobs.written], [0, delta.result.blobs.count]);
       await checkImage(store, "docker.io/library/app:1", IMAGE);
       await checkImage(store, "docker.io/library/app:2", OTHER);
@@ -100,7 +99,7 @@ const OLD: readonly [string, object, (files: TestFile[]) => TestFile[]][] = [
 for (const [title, images, arrange] of OLD) {
   Deno.test(`importBundle() reads a bundle of earlier tools: ${title}`, async () => {
     const kubepkg = { ...makeKubePkg(images as Record<string, string>) };
-    const tar = await makeTar(arrange(filesOf(kubepkg, IMAGE)));
+    const tar = makeTar(arrange(filesOf(kubepkg, IMAGE)));
     for (const bytes of [tar, new Uint8Array(gzipSync(tar))]) {
       const store = new WatchedStore();
       const { images } = await importBundle(streamOf(bytes), store);
@@ -116,16 +115,16 @@ Deno.test("importBundle() reads a bundle that has the digests of tags only in it
   );
   const files = filesOf(makeKubePkg({ "app:1": "" }, "1.0.0", { status: { digests } }), IMAGE);
   const store = new WatchedStore();
-  const { kubepkg } = await importBundle(streamOf(await makeTgz(files)), store);
+  const { kubepkg } = await importBundle(streamOf(makeTgz(files)), store);
   await checkImage(store, "docker.io/library/app:1", IMAGE);
   assertEquals(kubepkg.spec.images, { "app:1": IMAGE.root.descriptor.digest });
   assertEquals(
-    (await importBundle(streamOf(await makeTgz(files)), store, { installed: kubepkg })).plan.verdict,
+    (await importBundle(streamOf(makeTgz(files)), store, { installed: [kubepkg] })).plan.verdict,
     "same",
   );
   const lost = filesOf(makeKubePkg({ "app:2": "" }, "1.0.0", { status: { digests } }), IMAGE);
   await assertRejects(
-    async () => importBundle(streamOf(await makeTgz(lost)), store),
+    () => importBundle(streamOf(makeTgz(lost)), store),
     CorruptError,
     "which digest docker.io/library/app:2 has",
   );
@@ -140,7 +139,7 @@ Deno.test("importBundle() writes a layer that looks like a manifest as a layer",
     for (const more of [{}, { status: { digests } }]) {
       const store = new WatchedStore();
       await importBundle(
-        streamOf(await makeTgz(filesOf(makeKubePkg({ "app:1": image.root.descriptor.digest }, "1.0.0", more), image))),
+        streamOf(makeTgz(filesOf(makeKubePkg({ "app:1": image.root.descriptor.digest }, "1.0.0", more), image))),
         store,
       );
       await checkImage(store, "docker.io/library/app:1", image);

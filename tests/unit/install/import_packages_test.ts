@@ -1,5 +1,4 @@
-import type { PackageId } from "../../../lib/kubepkg/package_id.ts";
-import { importBundle, importPackages, type PackageOutcome } from "../../../lib/install/import_bundle.ts";
+import type { PackageOutcome } from "../../../lib/install/install_result.ts";
 import { installPackages } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { CorruptError, type IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
@@ -8,10 +7,10 @@ import { assertEquals, assertRejects, assertStringIncludes } from "../../support
 import { streamOf } from "../../support/content.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 import { fileOf, makeTar } from "../bundle/bundle_support.ts";
-import { A, B, LIST_FILES, listFiles, type PACKAGE_A, packageOf } from "../bundle/list_bundle.ts";
-import { checkImage, WatchedStore } from "./import_support.ts";
+import { A, B, LIST_FILES, listFiles, packageOf } from "../bundle/list_bundle.ts";
+import { checkImage, importBundle, importPackages, WatchedStore } from "./import_support.ts";
 
-const LIST = await makeTar(LIST_FILES);
+const LIST = makeTar(LIST_FILES);
 const SHARED = A.blobs.map(({ descriptor }) => descriptor.digest)
   .filter((digest) => B.blobs.some(({ descriptor }) => descriptor.digest === digest));
 
@@ -39,8 +38,7 @@ Deno.test("[80] importPackages() imports all packages of a list, and writes a sh
 
 Deno.test("[80] importPackages() refuses one package of a list, and skips its content", async () => {
   const store = new WatchedStore();
-  const findInstalled = ({ name }: PackageId) => Promise.resolve(name === "a" ? packageOf("a", A, "2.0.0") : undefined);
-  const outcomes = await importPackages(streamOf(LIST), store, { installation: { findInstalled } });
+  const outcomes = await importPackages(streamOf(LIST), store, { installed: [packageOf("a", A, "2.0.0")] });
   assertEquals(summarize(outcomes), ["a: RefusedError", "b: install"]);
   await checkImage(store, "reg.test/b:1", B);
   assertEquals(await store.resolve("reg.test/a", "1"), undefined);
@@ -49,9 +47,8 @@ Deno.test("[80] importPackages() refuses one package of a list, and skips its co
 
 Deno.test("[80] importPackages() reads no blob if all packages are refused or installed", async () => {
   const store = new WatchedStore();
-  const installed: Record<string, unknown> = { a: packageOf("a", A, "2.0.0"), b: packageOf("b", B, "1.0.1") };
-  const findInstalled = ({ name }: PackageId) => Promise.resolve(installed[name] as typeof PACKAGE_A);
-  const outcomes = await importPackages(streamOf(LIST), store, { installation: { findInstalled } });
+  const installed = [packageOf("a", A, "2.0.0"), packageOf("b", B, "1.0.1")];
+  const outcomes = await importPackages(streamOf(LIST), store, { installed });
   assertEquals(summarize(outcomes), ["a: RefusedError", "b: RefusedError"]);
   assertEquals([store.blobs, store.visible], [[], []]);
 });
@@ -59,7 +56,7 @@ Deno.test("[80] importPackages() reads no blob if all packages are refused or in
 Deno.test("[80] importPackages() imports a package although content of another one is missing", async () => {
   const store = new WatchedStore();
   const own = fileOf(B.blobs.find(({ descriptor }) => !SHARED.includes(descriptor.digest))!)[0];
-  const bytes = await makeTar(LIST_FILES.filter(([name]) => name !== own));
+  const bytes = makeTar(LIST_FILES.filter(([name]) => name !== own));
   const outcomes = await importPackages(streamOf(bytes), store);
   assertEquals(summarize(outcomes), ["a: install", "b: IncompleteError"]);
   assertEquals((outcomes[1]?.error as IncompleteError).missing.length, 1);
@@ -67,11 +64,15 @@ Deno.test("[80] importPackages() imports a package although content of another o
   assertEquals(await store.resolve("reg.test/b", "1"), undefined);
 });
 
-Deno.test("[80] importPackages() installs one package although the hand-over of another one fails", async () => {
-  const finish = ({ metadata: { name } }: typeof PACKAGE_A) => {
-    return name === "a" ? Promise.reject(new Error("Cannot hand over")) : Promise.resolve();
+Deno.test("[80] importPackages() installs one package although another one cannot be recorded", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  const write = records.write.bind(records);
+  records.write = async (kubepkg) => {
+    if (kubepkg.metadata.name === "a") throw new Error("Cannot record");
+    await write(kubepkg);
   };
-  const outcomes = await importPackages(streamOf(LIST), new WatchedStore(), { installation: { finish } });
+  const outcomes = await importPackages(streamOf(LIST), new WatchedStore(), { records });
   assertEquals(summarize(outcomes), ["a: Error", "b: install"]);
 });
 
@@ -98,7 +99,7 @@ Deno.test("[80] importPackages() of a damaged bundle installs none of its packag
   const files = LIST_FILES.map(([name, content]): [string, string | Uint8Array] => {
     return [name, name === fileOf(blob)[0] ? blob.bytes.map((byte) => byte ^ 1) : content];
   });
-  const outcomes = await importPackages(streamOf(await makeTar(files)), store);
+  const outcomes = await importPackages(streamOf(makeTar(files)), store);
   assertEquals(summarize(outcomes), ["a: CorruptError", "b: CorruptError"]);
   assertStringIncludes(String(outcomes[1]?.error), "Cannot import b@1.0.0: ");
   assertEquals(store.visible, []);
@@ -118,7 +119,7 @@ Deno.test("[80] installPackages() records each package of a list", async () => {
     await installPackages(streamOf(bytes), { store: new DiskStore(folder.path), records });
   assertEquals(summarize(await install(LIST)), ["a: install", "b: install"]);
   assertEquals(summarize(await install(LIST)), ["a: nothing", "b: nothing"]);
-  const next = await makeTar(listFiles([packageOf("a", A, "0.9.0"), packageOf("b", B, "1.1.0")]));
+  const next = makeTar(listFiles([packageOf("a", A, "0.9.0"), packageOf("b", B, "1.1.0")]));
   const outcomes = await install(next);
   assertEquals(summarize(outcomes), ["a: RefusedError", "b: upgrade"]);
   assertEquals(outcomes[0]?.error instanceof RefusedError, true);

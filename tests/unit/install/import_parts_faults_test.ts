@@ -1,4 +1,4 @@
-import type { InstallResult } from "../../../lib/install/install_bundle.ts";
+import type { InstallResult } from "../../../lib/install/install_result.ts";
 import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";

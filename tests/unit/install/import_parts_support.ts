@@ -1,6 +1,8 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../../lib/install/install_bundle.ts";
+import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
@@ -14,11 +16,7 @@ import { buildImage } from "../../support/images.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
-
-// These tests sync hundreds of files, which is fast on a file system in memory.
-const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
 /** The repository of the image. */
 export const REPO = "registry.test/app";
@@ -48,7 +46,7 @@ export async function packApp(version: string, image = IMAGE, have?: ReadonlySet
   });
   const contents = new Map<Digest, Uint8Array>(image.blobs);
   for (const { descriptor, bytes } of image.manifests) contents.set(descriptor.digest, bytes);
-  return { kubepkg: result.kubepkg, bundle: concat(pieces), contents };
+  return { kubepkg: result.kubepkg, bundle: joinChunks(pieces), contents };
 }
 
 /** Version 1.0.0 as one bundle, with the content of its image. */
@@ -74,7 +72,7 @@ export const PARTS = await parts();
 
 /** Creates a site: a store and the records of its packages, both empty. */
 export async function createSite() {
-  const folder = await TestFolder.create(MEMORY);
+  const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const install = async (bytes: Uint8Array<ArrayBuffer>, options: Partial<InstallOptions> = {}) => {

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import type { BundleSource } from "../../../lib/bytes/byte_reader.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
@@ -15,7 +16,6 @@ import { buildImage } from "../../support/images.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const KIB = 1024;
@@ -40,7 +40,7 @@ async function packImage() {
   const result = await packBundle(kubepkg, store, {
     output: { write: (bytes) => void pieces.push(bytes.slice()) },
   });
-  return { bundle: concat(pieces), kubepkg: result.kubepkg };
+  return { bundle: joinChunks(pieces), kubepkg: result.kubepkg };
 }
 const { bundle: BUNDLE, kubepkg: KUBEPKG } = await packImage();
 

@@ -1,7 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { importBundle } from "../../../lib/install/import_bundle.ts";
-import type { ImportResult } from "../../../lib/install/import_package.ts";
+import type { InstallResult } from "../../../lib/install/install_result.ts";
 import { StalePartialError } from "../../../lib/install/write_bundle_blob.ts";
 import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
@@ -19,7 +18,7 @@ import { CountedFile } from "../../support/counted_file.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 import { fillStore, makeImage, makeKubePkg, pack } from "../bundle/bundle_support.ts";
-import { checkImage } from "./import_support.ts";
+import { checkImage, importBundle } from "./import_support.ts";
 
 const REPO = "docker.io/library/app";
 const LAYERS = [makeBlob(1_000_000, 1), makeBlob(4_000_000, 2), makeBlob(1_000_000, 3)];
@@ -90,7 +89,7 @@ for (const [what, left, isGood] of partialFiles) {
   Deno.test(`importBundle() with a partial file ${what} ${outcome}`, async () => {
     await using site = await createSite();
     await site.folder.write(PARTIAL, left);
-    const run = (): Promise<ImportResult> => importBundle(new FileSource(new CountedFile(TGZ)), site.store);
+    const run = (): Promise<InstallResult> => importBundle(new FileSource(new CountedFile(TGZ)), site.store);
     if (!isGood) {
       const { message } = await assertRejects(run, StalePartialError);
       assertStringIncludes(message, `Cannot accept ${CUT.descriptor.digest}: the content has digest`);

@@ -1,31 +1,102 @@
+import type { BundleSource } from "../../../lib/bytes/byte_reader.ts";
 import { isComplete } from "../../../lib/cache/completeness.ts";
-import type { ContentStore } from "../../../lib/content/source.ts";
+import type { ContentStore, NewManifest } from "../../../lib/content/source.ts";
+import { installBundle, installPackages } from "../../../lib/install/install_bundle.ts";
+import type { InstallOptions } from "../../../lib/install/installation.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
+import type { ImportStore } from "../../../lib/install/write_bundle_blob.ts";
+import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError } from "../../../lib/oci/error.ts";
 import type { Descriptor } from "../../../lib/oci/manifest.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import type { Ingest } from "../../../lib/store/ingest.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import type { Content } from "../../support/content.ts";
-import { MemoryStore } from "../../support/memory_store.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 import type { TestImage } from "../bundle/bundle_support.ts";
 
-/** A memory store that records which blobs are written. */
-export class WatchedStore extends MemoryStore {
+// A store and its records sync many files, which is fast on a file system in memory.
+const ROOT = Deno.makeTempDirSync({ prefix: "crpe-test-", dir: MEMORY_FOLDER });
+addEventListener("unload", () => Deno.removeSync(ROOT, { recursive: true }));
+let folders = 0;
+
+function newFolder(): string {
+  return `${ROOT}/${++folders}`;
+}
+
+/** A store in a folder of its own, which notes what is written. */
+export class WatchedStore extends DiskStore implements Disposable {
+  readonly #folder: string;
+  /** The blobs that were written. */
   readonly blobs: Digest[] = [];
+  /** The calls that wrote manifests and tags. */
+  readonly visible: ("writeManifest" | "tag")[] = [];
   failOn: Digest | undefined;
 
-  override async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    if (expected.digest === this.failOn) {
-      await body.cancel();
-      throw new NoSpaceError("Cannot write: no space left on the device");
-    }
-    await super.writeBlob(repo, expected, body);
-    this.blobs.push(expected.digest);
+  constructor(folder = newFolder()) {
+    super(folder);
+    this.#folder = folder;
   }
 
-  /** The calls that wrote manifests and tags. */
-  get visible(): string[] {
-    return this.asked.filter((method) => method === "writeManifest" || method === "tag");
+  override async openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
+    if (digest === this.failOn) throw new NoSpaceError("Cannot write: no space left on the device");
+    const ingest = await super.openIngest(digest, repo);
+    const commit = ingest.commit.bind(ingest);
+    ingest.commit = async () => {
+      await commit();
+      this.blobs.push(digest);
+    };
+    return ingest;
   }
+
+  override async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
+    const isHeld = await this.statBlob(repo, expected.digest) === expected.size;
+    await super.writeBlob(repo, expected, body);
+    if (!isHeld) this.blobs.push(expected.digest);
+  }
+
+  override async writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void> {
+    this.visible.push("writeManifest");
+    await super.writeManifest(repo, expected, bytes);
+  }
+
+  override async tag(repo: string, tag: string, digest: Digest): Promise<void> {
+    this.visible.push("tag");
+    await super.tag(repo, tag, digest);
+  }
+
+  /** Removes the folder early, where a test has many large stores. */
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#folder, { recursive: true });
+  }
+
+  /** Forgets what was written. */
+  reset(): void {
+    this.blobs.length = this.visible.length = 0;
+  }
+}
+
+/** How a test imports a bundle. */
+export interface ImportOptions extends Partial<Omit<InstallOptions, "store">> {
+  /** The releases that are installed before. */
+  readonly installed?: readonly KubePkg[];
+}
+
+async function withRecords(store: ImportStore, { installed = [], ...options }: ImportOptions): Promise<InstallOptions> {
+  const { records = new PackageRecords(newFolder()) } = options;
+  for (const kubepkg of installed) await records.write(kubepkg);
+  return { ...options, store, records };
+}
+
+/** Installs the package of a bundle, by default with records of its own. */
+export async function importBundle(source: BundleSource, store: ImportStore, options: ImportOptions = {}) {
+  return await installBundle(source, await withRecords(store, options));
+}
+
+/** Installs the packages of a bundle, by default with records of their own. */
+export async function importPackages(source: BundleSource, store: ImportStore, options: ImportOptions = {}) {
+  return await installPackages(source, await withRecords(store, options));
 }
 
 /** Checks that a store holds a complete image under its name, `REPOSITORY:TAG`. */

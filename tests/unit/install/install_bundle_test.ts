@@ -1,6 +1,8 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../../lib/install/install_bundle.ts";
+import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { RefusedError } from "../../../lib/oci/error.ts";
@@ -11,7 +13,6 @@ import { buildImage } from "../../support/images.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
@@ -23,7 +24,7 @@ async function makeBundle(): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
   await packBundle(kubepkg, store, { output: { write: (bytes) => void parts.push(bytes.slice()) } });
-  return concat(parts);
+  return joinChunks(parts);
 }
 const BUNDLE = await makeBundle();
 

@@ -1,4 +1,4 @@
-import { missingError } from "../../../lib/install/plan_import.ts";
+import { missingError } from "../../../lib/install/plan_blobs.ts";
 import { API_VERSION, type KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { assertEquals } from "../../support/assert.ts";

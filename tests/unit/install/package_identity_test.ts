@@ -1,6 +1,8 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../../lib/install/install_bundle.ts";
+import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { removePackage } from "../../../lib/install/remove_package.ts";
 import { rollBackPackage } from "../../../lib/install/rollback_package.ts";
@@ -13,7 +15,6 @@ import { assertEquals, assertRejects, assertStringIncludes } from "../../support
 import { streamOf } from "../../support/content.ts";
 import { idOf } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const [WEB, SHOP, LAB] = [idOf("web"), idOf("web", "shop"), idOf("web", "lab")];
@@ -35,7 +36,7 @@ async function bundle(id: PackageId, version: string): Promise<Uint8Array<ArrayB
   await packBundle(release(id, version), new MemoryStore(), {
     output: { write: (bytes: Uint8Array<ArrayBuffer>) => void parts.push(bytes.slice()) },
   });
-  return concat(parts);
+  return joinChunks(parts);
 }
 
 async function createSite() {

@@ -1,60 +1,27 @@
-import { writePrepared } from "../../../lib/bundle/pack_bundle.ts";
+import { packDeltaBundle } from "../../support/delta_bundle.ts";
 import { declaredDeltas } from "../../../lib/bundle/declared_deltas.ts";
-import { addDeltas } from "../../../lib/bundle/pack_deltas.ts";
-import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import type { Scratch } from "../../../lib/bytes/scratch.ts";
-import { modelNames } from "../../../lib/delta/models/all.ts";
-import { importBundle } from "../../../lib/install/import_bundle.ts";
-import type { ImportOptions } from "../../../lib/install/import_package.ts";
-import { planImport } from "../../../lib/install/plan_import.ts";
-import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { planBlobs } from "../../../lib/install/plan_blobs.ts";
 import type { StatusDelta } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../../support/assert.ts";
-import {
-  DELTA_REPO,
-  deltaOf,
-  makeAppFiles,
-  type OpenedBundle,
-  readWholeBundle,
-  withDelta,
-} from "../../support/delta_fixture.ts";
+import { DELTA_REPO, deltaOf, makeAppFiles, type OpenedBundle, withDelta } from "../../support/delta_fixture.ts";
 import { buildImage } from "../../support/images.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { importBundle, type ImportOptions } from "./import_support.ts";
 
 // The zlib of the tests is described with corrections: a delta is a fifth of its layer.
-const IMAGES = [1, 2].map((version) => buildImage({ files: makeAppFiles(version, 8) }));
+const packed = await packDeltaBundle();
+const IMAGES = packed.images;
 const layerOf = (version: number) => [...IMAGES[version - 1]!.blobs.keys()][0]!;
-
-/** Packs the second version for a site that has the first. */
-async function packDelta(): Promise<{ bytes: Uint8Array; bundle: OpenedBundle }> {
-  await using folder = await TestFolder.create();
-  const store = new DiskStore(`${folder.path}/source`);
-  for (const [i, image] of IMAGES.entries()) await writeImage(store, `${DELTA_REPO}:${i + 1}`, image);
-  const have = new Set([...IMAGES[0]!.blobs.keys(), IMAGES[0]!.root.digest]);
-  const kubepkg = parseKubePkg(makeKubePkg({ [`${DELTA_REPO}:2`]: "" }, { version: "2.0.0" }));
-  const prepared = await preparePack(kubepkg, store, { have });
-  using made = await addDeltas(prepared, { store, have, models: new Set(modelNames()), effort: "fast" });
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  await writePrepared(made.pack, {}, {
-    write: (bytes) => Promise.resolve(void pieces.push(new Uint8Array(bytes))),
-  });
-  const bytes = concat(pieces);
-  await Deno.writeFile(`${folder.path}/2.tgz`, bytes);
-  return { bytes, bundle: await readWholeBundle(`${folder.path}/2.tgz`) };
-}
-
-const packed = packDelta();
 
 /** A folder with a site that has the first version, and the bundle for it. */
 async function createFixture() {
-  const { bytes, bundle } = await packed;
+  const { bytes, bundle } = packed;
   const folder = await TestFolder.create();
   const site = new DiskStore(`${folder.path}/site`);
   await writeImage(site, `${DELTA_REPO}:1`, IMAGES[0]!);
@@ -241,16 +208,16 @@ Deno.test("a plan names a base of several deltas once, and at most 100 images th
   }));
   const deltas = layers.map(({ digest }, i) => ({ ...delta, digest, delta: computeDigest(`delta ${i}`) }));
   const status = { ...kubepkg.status, digests: [...kubepkg.status!.digests!, ...layers], deltas };
-  const plan = await planImport({ ...kubepkg, spec: { ...kubepkg.spec, images }, status }, {
+  const { missing } = await planBlobs({ ...kubepkg, spec: { ...kubepkg.spec, images }, status }, {
     statBlob: (digest) => empty.statBlob("", digest),
+    countBytes: (_, size) => Promise.resolve(size),
   });
-  const { missing } = plan.blobs;
   assertEquals(missing.map(({ digest }) => digest), delta.bases.map(({ digest }) => digest));
   assertEquals(missing[0]!.images.length, 100);
 });
 
 Deno.test("a package whose deltas need very many bases is refused", async () => {
-  const { bundle } = await packed;
+  const { bundle } = packed;
   const delta = deltaOf(bundle);
   const bases = Array.from({ length: 128 }, (_, i) => ({ digest: computeDigest(`base ${i}`), size: 1 }));
   const deltas = Array.from({ length: 129 }, () => ({ ...delta, bases }));

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { installBundle } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
@@ -12,7 +13,6 @@ import { buildImage } from "../../support/images.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
@@ -30,7 +30,7 @@ async function pack(name: string, version: string, by: string): Promise<Uint8Arr
     referrers: { catalog: store, isCarried: true },
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
-  return concat(parts);
+  return joinChunks(parts);
 }
 
 /** Actions one after the other; `NAME VERSION SIGNATURES` is an import. After each, whose signatures the tag leads to. */
