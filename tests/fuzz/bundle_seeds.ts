@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { gunzipSync } from "node:zlib";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
@@ -11,7 +12,6 @@ import { buildArtifact, buildImage, buildIndex, type BuiltImage } from "../suppo
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 import { writeImage } from "../support/put_image.ts";
-import { concat } from "../support/tar.ts";
 import { joinTar, makePart, splitTar, type TarPart } from "./tar_parts.ts";
 
 /** The compression of a bundle's tar. */
@@ -127,7 +127,7 @@ async function packImages(
     referrers: { catalog: store, isCarried: true },
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
-  return concat(parts);
+  return joinChunks(parts);
 }
 
 function partsOf(file: Uint8Array): TarPart[] {

@@ -1,5 +1,5 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { constants, crc32, deflateRawSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { concat } from "../support/tar.ts";
 import type { SeedCompression } from "./bundle_seeds.ts";
 import type { Random } from "../support/random.ts";
 
@@ -14,7 +14,7 @@ export function compress(
   const parts = pieces.flatMap((piece) => compression === "gzip" ? [member(piece, random)] : frame(piece, random));
   // gzip readers accept trailing zero bytes as padding; zstd readers do not.
   if (compression === "gzip" && random.chance(0.1)) parts.push(new Uint8Array(random.below(1000)));
-  return concat(parts);
+  return joinChunks(parts);
 }
 
 // A gzip member (RFC 1952, 2.3).
@@ -28,7 +28,7 @@ function member(bytes: Uint8Array<ArrayBuffer>, random: Random): Uint8Array {
   const trailer = new DataView(new ArrayBuffer(8));
   trailer.setUint32(0, crc32(bytes), true);
   trailer.setUint32(4, bytes.length, true);
-  return concat([
+  return joinChunks([
     Uint8Array.of(0x1f, 0x8b, 8, flags, ...random.bytes(4), 0, 3),
     ...(hasExtra ? [Uint8Array.of(extra.length & 0xff, extra.length >> 8), extra] : []),
     ...(hasName ? [text] : []),

@@ -1,6 +1,6 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { findPeer } from "../support/peers.ts";
-import { concat } from "../support/tar.ts";
 import { privateHosts } from "./hostile_hosts.ts";
 import {
   type HostileRequest,
@@ -122,7 +122,7 @@ class RequestRun {
   // Gives the number of completed requests: all, or those up to the one that closed the connection.
   async #exchange(connection: RawConnection, batch: readonly HostileRequest[]): Promise<number> {
     const isAlone = !batch[0]!.isFramed;
-    connection.send(concat(batch.map(({ bytes }) => bytes)));
+    connection.send(joinChunks(batch.map(({ bytes }) => bytes)));
     if (isAlone) await connection.finish();
     for (const [i, request] of batch.entries()) {
       const answer = await connection.receive(request.method);

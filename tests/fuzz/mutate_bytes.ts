@@ -1,4 +1,4 @@
-import { concat } from "../support/tar.ts";
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import type { Random } from "../support/random.ts";
 
 /** Changed bytes, and the mutation in words. */
@@ -25,11 +25,11 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   "cut off": (bytes, random) => bytes.slice(0, placeIn(bytes, random)),
   "a piece removed": (bytes, random) => {
     const [start, end] = rangeIn(bytes, random);
-    return concat([bytes.subarray(0, start), bytes.subarray(end)]);
+    return joinChunks([bytes.subarray(0, start), bytes.subarray(end)]);
   },
   "a piece doubled": (bytes, random) => {
     const [start, end] = rangeIn(bytes, random);
-    return concat([bytes.subarray(0, end), bytes.subarray(start)]);
+    return joinChunks([bytes.subarray(0, end), bytes.subarray(start)]);
   },
   "a piece set to zeros": (bytes, random) => bytes.slice().fill(0, ...rangeIn(bytes, random)),
   "two pieces swapped": (bytes, random) => {
@@ -42,11 +42,11 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   "bytes inserted": (bytes, random) => {
     const at = placeIn(bytes, random);
-    return concat([bytes.subarray(0, at), random.bytes(1 + random.below(600)), bytes.subarray(at)]);
+    return joinChunks([bytes.subarray(0, at), random.bytes(1 + random.below(600)), bytes.subarray(at)]);
   },
-  "bytes after the end": (bytes, random) => concat([bytes, random.bytes(1 + random.below(40))]),
-  "bytes before the start": (bytes, random) => concat([random.bytes(1 + random.below(20)), bytes]),
-  "repeated": (bytes) => concat([bytes, bytes]),
+  "bytes after the end": (bytes, random) => joinChunks([bytes, random.bytes(1 + random.below(40))]),
+  "bytes before the start": (bytes, random) => joinChunks([random.bytes(1 + random.below(20)), bytes]),
+  "repeated": (bytes) => joinChunks([bytes, bytes]),
   "a binary number changed": (bytes, random) => {
     const copy = bytes.slice();
     const view = new DataView(copy.buffer);

@@ -1,4 +1,4 @@
-import { concat } from "../support/tar.ts";
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 
 /** A response as received. */
 export interface RawAnswer {
@@ -115,7 +115,7 @@ export class RawConnection implements Disposable {
       clearTimeout(timer);
     }
     if (count === null) this.#isEnded = true;
-    else this.#rest = concat([this.#rest, this.#buffer.subarray(0, count)]);
+    else this.#rest = joinChunks([this.#rest, this.#buffer.subarray(0, count)]);
     return count !== null;
   }
 

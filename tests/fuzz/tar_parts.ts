@@ -1,5 +1,5 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { formatTarHeader, paddedSize } from "../../lib/archive/tar_header.ts";
-import { concat } from "../support/tar.ts";
 
 const BLOCK = 512;
 
@@ -40,7 +40,7 @@ export function splitTar(tar: Uint8Array<ArrayBuffer>): TarPart[] {
 
 /** Joins entries into a tar. @param end the bytes after the last entry */
 export function joinTar(parts: readonly TarPart[], end = new Uint8Array(2 * BLOCK)): Uint8Array<ArrayBuffer> {
-  return concat([
+  return joinChunks([
     ...parts.flatMap(({ head, content }) => {
       return [head, content, new Uint8Array(paddedSize(content.length) - content.length)];
     }),

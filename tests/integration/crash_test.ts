@@ -11,7 +11,7 @@ import {
   packBundles,
   takeFolderSoon,
 } from "../support/crash_work.ts";
-import { TestFolder } from "../support/test_folder.ts";
+import { MEMORY_FOLDER, TestFolder } from "../support/test_folder.ts";
 import { type FileOperation, findUndurable } from "../support/watched_files.ts";
 
 const CHILD = new URL("../support/crash_child.ts", import.meta.url).pathname;
@@ -25,9 +25,6 @@ const INSTALLED: Readonly<Partial<Record<CrashWork, readonly ("import" | "upgrad
 };
 // How many processes are started, killed and checked at the same time.
 const LANES = 3;
-// In a file system in memory thousands of syncs cost nothing, and a kill has the same effect.
-const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
-
 /** When the process kills itself. */
 interface Kill {
   /** The number of the change, counted from 1; 0 for none. */
@@ -50,7 +47,7 @@ interface CrashScenario {
 async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario> {
   await packBundles(bundles);
   const createFolder = async () => {
-    const folder = await TestFolder.create(MEMORY);
+    const folder = await TestFolder.create(MEMORY_FOLDER);
     await Deno.mkdir(`${folder.path}/manifests`);
     if (INSTALLED[work] !== undefined) {
       const { success } = await new Deno.Command("cp", { args: ["-a", `${bundles}/installed/.`, folder.path] })
@@ -140,7 +137,7 @@ function missingBytes(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): numb
 
 for (const work of WORKS) {
   Deno.test(`[24] [26] ${work} is killed at every write, sync and rename, and completes when repeated`, async () => {
-    await using bundles = await TestFolder.create(MEMORY);
+    await using bundles = await TestFolder.create(MEMORY_FOLDER);
     const scenario = await prepare(work, bundles.path);
     const changes = scenario.operations.filter(({ kind }) => kind !== "report");
     const kills = changes.flatMap(({ kind }, i): Kill[] => {
@@ -167,7 +164,7 @@ for (const work of WORKS) {
   // Content that is removed is moved aside, and nothing is promised of it.
   if (work === "remove") continue;
   Deno.test(`[25] ${work} syncs all its files and folders, in order, before it reports success`, async () => {
-    await using bundles = await TestFolder.create(MEMORY);
+    await using bundles = await TestFolder.create(MEMORY_FOLDER);
     const { operations } = await prepare(work, bundles.path);
     const bytes = operations.reduce((sum, operation) => sum + (operation.bytes ?? 0), 0);
     const renames = operations.filter(({ kind, to = "" }) => kind === "rename" && /\/(?:data|link)$/.test(to));

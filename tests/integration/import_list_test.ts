@@ -8,8 +8,8 @@ const NEXT = listFiles([packageOf("a", A, "0.9.0"), packageOf("b", B, "1.1.0")])
 /** The folder of an agent, with `list.tar`, a bundle of two packages, and `next.tar`, of which one is a downgrade. */
 async function createFixture() {
   const fixture = await createAgentFixture();
-  await fixture.folder.write("list.tar", await makeTar(LIST_FILES));
-  await fixture.folder.write("next.tar", await makeTar(NEXT));
+  await fixture.folder.write("list.tar", makeTar(LIST_FILES));
+  await fixture.folder.write("next.tar", makeTar(NEXT));
   return fixture;
 }
 

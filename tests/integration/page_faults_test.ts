@@ -168,7 +168,7 @@ peerTest("page: a bundle of several packages is sent whole, each package with it
   await using agent = await fixture.startAgent();
   await using registry = await startRegistry({ folder: folder.path, data: "source" }, "--offline");
   const put = async (files: typeof LIST_FILES) => {
-    const bytes = await makeTar(files);
+    const bytes = makeTar(files);
     const name = computeDigest(bytes).replace(":", "-");
     await folder.write(`source/outbox/${name}.tgz`, bytes);
   };

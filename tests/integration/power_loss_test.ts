@@ -12,7 +12,7 @@ import { MemoryStore } from "../support/memory_store.ts";
 import { findPeer, peerTest } from "../support/peers.ts";
 import { pullTags } from "../support/pull_tags.ts";
 import { writeImage } from "../support/put_image.ts";
-import { TestFolder } from "../support/test_folder.ts";
+import { MEMORY_FOLDER, TestFolder } from "../support/test_folder.ts";
 
 // The states of a disk are found from the system calls of the real program, so that what is not synced is lost, which a
 // kill of the process cannot show.
@@ -20,7 +20,6 @@ import { TestFolder } from "../support/test_folder.ts";
 const SEED = 1;
 // Every so many states, the work is done again, in the folder that the records name. All are checked in memory.
 const REPEATED = 31;
-const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 const IMAGE = imagesOfBundle(1)["registry.test/team/app:1.0"]!;
 
 interface PowerLossWork {
@@ -147,7 +146,7 @@ const WORKS: readonly PowerLossWork[] = [
 for (const { what, like, before, run, isReport } of WORKS) {
   peerTest(`[25] ${what} is right after a power loss at any of its system calls`, ["strace"], async () => {
     await using temporary = await TestFolder.create();
-    await using memory = await TestFolder.create(MEMORY);
+    await using memory = await TestFolder.create(MEMORY_FOLDER);
     const top = await Deno.realPath(temporary.path);
     const paths: Paths = { root: `${top}/root`, bundles: `${top}/bundles` };
     await Deno.mkdir(`${paths.root}/manifests`, { recursive: true });

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { FileInode, FolderInode, type Inode } from "./disk_model.ts";
 import type { SystemCall } from "./parse_trace.ts";
 
@@ -102,7 +103,7 @@ export class TraceReplay {
     if (!(inode instanceof FileInode)) throw new Error(`Cannot replay ${name} of a folder`);
     if (name === "ftruncate") inode.change({ kind: "resize", size: Number(args[1]) }, ended);
     else if (name === "write" || name === "writev" || name === "pwrite64") {
-      const bytes = join(strings).subarray(0, result);
+      const bytes = joinChunks(strings).subarray(0, result);
       const isHere = name !== "pwrite64";
       const offset = !isHere ? Number(args[3]) : file.isAppending ? inode.current.length : file.position;
       inode.change({ kind: "write", offset, bytes }, ended);
@@ -158,16 +159,6 @@ function placeIn(root: FolderInode, path: string): Place {
     folder = next;
   }
   return { folder, name: last };
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }
 
 /** Reads a folder into the model, as a disk on which everything is synced. */

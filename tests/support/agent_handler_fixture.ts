@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { ApiTokens } from "../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../lib/agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../lib/agent/options.ts";
@@ -11,7 +12,6 @@ import type { BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { MemoryStore } from "./memory_store.ts";
 import { writeImage } from "./put_image.ts";
-import { concat } from "./tar.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /** The token of the agents in tests. */
@@ -106,5 +106,5 @@ export async function makeBundle(
     have: new Set(have),
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
-  return concat(parts);
+  return joinChunks(parts);
 }

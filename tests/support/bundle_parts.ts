@@ -1,9 +1,9 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { gzipSync } from "node:zlib";
 import { formatGzipHead, GzipWriter } from "../../lib/archive/gzip_writer.ts";
 import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../lib/archive/tar_header.ts";
 import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
-import { concat } from "./tar.ts";
 
 /** An item of a part: a whole blob, or a piece of one. */
 export type PartItem = readonly [digest: Digest] | readonly [digest: Digest, start: number, length: number];
@@ -41,24 +41,28 @@ export async function makeParts(
       const spoiled = options.spoil === undefined ? bytes : options.spoil(name, bytes);
       return spoiled === undefined ? [] : [formatEntry(name, spoiled)];
     });
-    const rest = concat([...body, new Uint8Array(2 * BLOCK_BYTES)]);
+    const rest = joinChunks([...body, new Uint8Array(2 * BLOCK_BYTES)]);
     switch (options.compression ?? "ours") {
       case "none":
-        return concat([head, rest]);
+        return joinChunks([head, rest]);
       case "gzip":
-        return new Uint8Array(gzipSync(concat([head, rest]), { level: 1 }));
+        return new Uint8Array(gzipSync(joinChunks([head, rest]), { level: 1 }));
       case "ours": {
         const { bytes, state } = formatGzipHead(head);
         const written = [bytes.slice()];
         const gzip = new GzipWriter({ write: (piece) => void written.push(piece.slice()) }, state);
         await gzip.write(rest);
         await gzip.finish();
-        return concat(written);
+        return joinChunks(written);
       }
     }
   }));
 }
 
 function formatEntry(name: string, bytes: Uint8Array): Uint8Array {
-  return concat([formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)]);
+  return joinChunks([
+    formatTarHeader(name, bytes.length),
+    bytes,
+    new Uint8Array(paddedSize(bytes.length) - bytes.length),
+  ]);
 }

@@ -1,9 +1,10 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { gzipSync } from "node:zlib";
 import { type Algorithm, computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
 import { parsePlatform, type Platform } from "../../lib/oci/platform.ts";
 import type { LargeBlob } from "./large_blob.ts";
-import { concat, makeTar } from "./tar.ts";
+import { makeTar } from "./tar.ts";
 
 /** The files of a layer: path → content. */
 export type Files = Readonly<Record<string, string | Uint8Array>>;
@@ -223,5 +224,5 @@ function storeAsZstd(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     const word = block.length << 3 | isLast;
     parts.push(new Uint8Array([word & 0xff, word >> 8 & 0xff, word >> 16 & 0xff]), block);
   }
-  return concat(parts);
+  return joinChunks(parts);
 }

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { createHash } from "node:crypto";
 import { S3Client } from "../../lib/object_store/s3_client.ts";
 import type { S3Location } from "../../lib/object_store/s3_location.ts";
@@ -140,13 +141,7 @@ export class MemoryS3 {
       return part?.etag === etag ? part : undefined;
     });
     if (parts.length === 0 || parts.some((part) => part === undefined)) return refuse(400, "InvalidPart");
-    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part!.bytes.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part!.bytes, at);
-      at += part!.bytes.length;
-    }
-    this.#put(upload.key, bytes, new Headers());
+    this.#put(upload.key, joinChunks(parts.map((part) => part!.bytes)), new Headers());
     return xml("<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>");
   }
 

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 const BLOCK = 512;
 const encoder = new TextEncoder();
 
@@ -49,16 +50,5 @@ export function makeTar(files: Readonly<Record<string, string | Uint8Array>>): U
     const bytes = typeof content === "string" ? encoder.encode(content) : content;
     parts.push(formatTarHeader({ path, size: bytes.length }), bytes, new Uint8Array(tarPadding(bytes.length)));
   }
-  return concat([...parts, TAR_END]);
-}
-
-/** Joins byte arrays. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+  return joinChunks([...parts, TAR_END]);
 }

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { gzipSync } from "node:zlib";
 import { type DeltaFile, rebuildLayer } from "../../../lib/delta/apply_delta.ts";
 import {
@@ -18,7 +19,6 @@ import { CorruptError } from "../../../lib/oci/error.ts";
 import { makeText } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 import type { Random } from "../../support/random.ts";
-import { concat } from "../../support/tar.ts";
 import { checkError, fault, type FuzzTarget } from "../fuzz_target.ts";
 import { mutateBytes } from "../mutate_bytes.ts";
 import { mutateJson } from "../mutate_json.ts";
@@ -60,8 +60,13 @@ export const LAYER_DELTAS: FuzzTarget = {
 
 async function makeSeed(level: number): Promise<Seed> {
   const texts = [0, 1, 2, 3].map((i) => encoder.encode(makeText(i, 9000)));
-  const before = concat([texts[0]!, texts[1]!, texts[2]!]);
-  const after = concat([texts[2]!, texts[0]!.map((byte, i) => i % 97 === 0 ? byte ^ 1 : byte), texts[3]!, texts[1]!]);
+  const before = joinChunks([texts[0]!, texts[1]!, texts[2]!]);
+  const after = joinChunks([
+    texts[2]!,
+    texts[0]!.map((byte, i) => i % 97 === 0 ? byte ^ 1 : byte),
+    texts[3]!,
+    texts[1]!,
+  ]);
   const [oldLayer, layer] = [before, after].map((bytes) => new Uint8Array(gzipSync(bytes, { level }))) as [
     Bytes,
     Bytes,
@@ -103,7 +108,7 @@ async function mutate(seed: Seed, random: Random) {
       const changed = encoder.encode(text);
       const prefix = seed.bytes.slice(0, PREFIX_BYTES);
       new DataView(prefix.buffer).setUint32(PREFIX_BYTES - 4, changed.length, true);
-      return { bytes: concat([prefix, changed, seed.bytes.subarray(PREFIX_BYTES + length)]), what };
+      return { bytes: joinChunks([prefix, changed, seed.bytes.subarray(PREFIX_BYTES + length)]), what };
     }
     default: {
       const changed = { ...seed.sections };
@@ -125,7 +130,7 @@ async function assemble(header: DeltaHeader, changed: Seed["sections"]): Promise
   const sections: [string, Section][] = [];
   for (const name of SECTIONS) sections.push([name, await packSection(scratchOf(changed[name]), packed, 1)]);
   const head = formatDeltaHeader({ ...header, sections: Object.fromEntries(sections) as DeltaHeader["sections"] });
-  return concat([head, packed.bytes]);
+  return joinChunks([head, packed.bytes]);
 }
 
 async function apply(bytes: Uint8Array, { layer, bases }: Seed): Promise<string> {
@@ -142,6 +147,6 @@ async function apply(bytes: Uint8Array, { layer, bases }: Seed): Promise<string>
   } catch (error) {
     return checkError(error, [CorruptError]);
   }
-  const made = concat(pieces as Uint8Array<ArrayBuffer>[]);
+  const made = joinChunks(pieces as Uint8Array<ArrayBuffer>[]);
   return made.length === layer.length && made.every((byte, i) => byte === layer[i]) ? "the layer" : "other bytes";
 }

@@ -3,7 +3,7 @@ import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { makeTar } from "../bundle/bundle_support.ts";
 import { A, B, LIST_FILES, listFiles, packageOf } from "../bundle/list_bundle.ts";
 
-const LIST = await makeTar(LIST_FILES);
+const LIST = makeTar(LIST_FILES);
 const NDJSON = { accept: "application/x-ndjson" };
 
 Deno.test("[80] PUT /kubepkgs of a bundle of two packages answers with a result for each", async () => {
@@ -25,9 +25,9 @@ Deno.test("[80] PUT /kubepkgs of a bundle of two packages answers with a result 
 for (const [how, headers] of [["", {}], [", as lines", NDJSON]] as const) {
   Deno.test(`[80] PUT /kubepkgs of which one package is refused installs the other, and answers 409${how}`, async () => {
     await using agent = await createAgentHandlerFixture();
-    const newer = await makeTar(listFiles([packageOf("a", A, "2.0.0"), packageOf("b", B)]).slice(0, 6));
+    const newer = makeTar(listFiles([packageOf("a", A, "2.0.0"), packageOf("b", B)]).slice(0, 6));
     await agent.ask("/kubepkgs", { method: "PUT", body: newer });
-    const next = await makeTar(listFiles([packageOf("a", A), packageOf("b", B, "1.1.0")]));
+    const next = makeTar(listFiles([packageOf("a", A), packageOf("b", B, "1.1.0")]));
     const response = await agent.ask("/kubepkgs", { method: "PUT", body: next, headers });
     const last = JSON.parse((await response.text()).trim().split("\n").at(-1)!);
     const error = last.errors?.[0] ?? last.error;

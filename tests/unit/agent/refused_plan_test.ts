@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../../lib/agent/handler.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
@@ -9,7 +10,6 @@ import { buildImage } from "../../support/images.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
@@ -26,7 +26,7 @@ async function packApp(version: string, image = IMAGE, isDelta = false) {
     have,
     output: { write: (bytes) => void pieces.push(bytes.slice()) },
   });
-  return { kubepkg: result.kubepkg, bundle: concat(pieces) };
+  return { kubepkg: result.kubepkg, bundle: joinChunks(pieces) };
 }
 
 const INSTALLED = await packApp("2.0.0");

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { Buffer } from "node:buffer";
 import { constants, crc32, gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { decompress } from "../../../lib/archive/decompress.ts";
@@ -7,7 +8,7 @@ import { computeDigest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBytes, streamOf } from "../../support/content.ts";
-import { joinBytes, run, withFolder } from "../bundle/bundle_support.ts";
+import { run, withFolder } from "../bundle/bundle_support.ts";
 import { peerTest } from "../../support/peers.ts";
 
 const TEXT = new TextEncoder().encode("some text that repeats itself ".repeat(500));
@@ -25,7 +26,7 @@ async function write(
     },
   }, state);
   await work(gzip);
-  const bytes = await joinBytes(parts);
+  const bytes = joinChunks(parts);
   assertEquals(bytes.length, gzip.size);
   return bytes;
 }
@@ -36,7 +37,7 @@ async function read(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<Arra
   for (let piece = await reader.read(1 << 20); piece !== undefined; piece = await reader.read(1 << 20)) {
     parts.push(piece);
   }
-  return await joinBytes(parts);
+  return joinChunks(parts);
 }
 
 for (const size of [0, 1, 65_534, 65_535, 65_536, 131_070, 16 * 65_535 - 1, 16 * 65_535, 16 * 65_535 + 1, 3_000_000]) {
@@ -48,7 +49,7 @@ for (const size of [0, 1, 65_534, 65_535, 65_536, 131_070, 16 * 65_535 - 1, 16 *
       for (let at = 0; at < size; at += 77_777) await gzip.write(content.subarray(at, at + 77_777));
       await gzip.finish();
     });
-    const expected = await joinBytes([TEXT, content]);
+    const expected = joinChunks([TEXT, content]);
     assertEquals(bytes.length, predicted);
     assert(new Uint8Array(gunzipSync(bytes)).every((byte, i) => byte === expected[i]));
     assertEquals(await read(streamOf(bytes, 10_000)), expected);
@@ -86,7 +87,7 @@ peerTest(
       await Deno.writeFile(`${folder}/a.gz`, bytes);
       await run("gunzip", ["-t", "a.gz"], folder);
       await run("gunzip", ["a.gz"], folder);
-      assertEquals(computeDigest(await Deno.readFile(`${folder}/a`)), computeDigest(await joinBytes([TEXT, content])));
+      assertEquals(computeDigest(await Deno.readFile(`${folder}/a`)), computeDigest(joinChunks([TEXT, content])));
     });
   },
 );
@@ -135,7 +136,7 @@ for (const chunkSize of [1000, BORDER - 1, BORDER, BORDER + 1, BORDER + 2, BORDE
 Deno.test("decompress() reads gzip byte by byte", async () => {
   assertEquals(
     await read(streamOf(new Uint8Array(Buffer.concat([gzipSync(TEXT), gzipSync(TEXT)])), 1)),
-    await joinBytes([TEXT, TEXT]),
+    joinChunks([TEXT, TEXT]),
   );
 });
 
@@ -144,7 +145,7 @@ Deno.test("decompress() detects zstd, zstd after a skippable frame, and plain by
   const skippable = new Uint8Array([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9]);
   assertEquals(await read(streamOf(zstd, 1000)), CONTENT);
   for (const chunkSize of [13, 1000, 1 << 20]) {
-    const several = await joinBytes([
+    const several = joinChunks([
       zstd,
       skippable,
       zstdCompressSync(TEXT),
@@ -153,17 +154,17 @@ Deno.test("decompress() detects zstd, zstd after a skippable frame, and plain by
     ]);
     assertEquals(
       computeDigest(await read(streamOf(several, chunkSize))),
-      computeDigest(await joinBytes([CONTENT, TEXT, CONTENT])),
+      computeDigest(joinChunks([CONTENT, TEXT, CONTENT])),
     );
   }
-  assertEquals(await read(streamOf(await joinBytes([skippable, zstd]), 1000)), CONTENT);
+  assertEquals(await read(streamOf(joinChunks([skippable, zstd]), 1000)), CONTENT);
   assertEquals(await read(streamOf(CONTENT, 100)), CONTENT);
   assertEquals(await read(streamOf(new Uint8Array([0x1f]))), new Uint8Array([0x1f]));
   assertEquals(await read(streamOf(new Uint8Array(0))), new Uint8Array(0));
 });
 
 Deno.test("decompress() accepts zero bytes after gzip as padding", async () => {
-  assertEquals(await read(streamOf(await joinBytes([SEVERAL, new Uint8Array(1000)]), 7777)), CONTENT);
+  assertEquals(await read(streamOf(joinChunks([SEVERAL, new Uint8Array(1000)]), 7777)), CONTENT);
 });
 
 const GZIP = new Uint8Array(gzipSync(CONTENT));
@@ -177,8 +178,8 @@ const BROKEN: readonly [string, Uint8Array<ArrayBuffer>][] = [
   ["gzip with a wrong checksum", corrupted(-6)],
   ["gzip with a wrong length", corrupted(-2)],
   ["gzip of an unknown method", corrupted(2)],
-  ["gzip followed by other data", await joinBytes([GZIP, TEXT])],
-  ["zstd followed by other data", await joinBytes([zstdCompressSync(CONTENT), TEXT])],
+  ["gzip followed by other data", joinChunks([GZIP, TEXT])],
+  ["zstd followed by other data", joinChunks([zstdCompressSync(CONTENT), TEXT])],
   ["zstd cut in the middle", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, 150_000)],
   ["zstd cut at its end", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, -1)],
   ["zstd cut in its header", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, 5)],
@@ -229,5 +230,5 @@ Deno.test("openByteSource() reads byte streams in chunks that the reader may kee
   for (let piece = await reader.read(Infinity); piece !== undefined; piece = await reader.read(Infinity)) {
     parts.push(piece);
   }
-  assertEquals(await joinBytes(parts), content);
+  assertEquals(joinChunks(parts), content);
 });

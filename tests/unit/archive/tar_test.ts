@@ -1,10 +1,11 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { BLOCK_BYTES, formatTarHeader, parseTarHeader } from "../../../lib/archive/tar_header.ts";
 import { TarReader } from "../../../lib/archive/tar_reader.ts";
 import { ByteReader, openByteSource } from "../../../lib/bytes/byte_reader.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeBytes, streamOf } from "../../support/content.ts";
-import { joinBytes, makeTar, run, type TestFile, withFolder } from "../bundle/bundle_support.ts";
+import { makeTar, run, type TestFile, withFolder } from "../bundle/bundle_support.ts";
 import { peerTest } from "../../support/peers.ts";
 
 const encoder = new TextEncoder();
@@ -19,7 +20,7 @@ async function readTar(tar: TarReader): Promise<[string, Uint8Array][]> {
   for (let entry = await tar.next(); entry !== undefined; entry = await tar.next()) {
     const parts: Uint8Array[] = [];
     for (let piece = await entry.read(700); piece !== undefined; piece = await entry.read(700)) parts.push(piece);
-    found.push([entry.name, await joinBytes(parts)]);
+    found.push([entry.name, joinChunks(parts)]);
   }
   return found;
 }
@@ -64,25 +65,20 @@ const FILES: readonly TestFile[] = [
   ["dir/ü/文", "not ASCII"],
 ];
 
-async function asBytes(files: readonly TestFile[]): Promise<[string, Uint8Array][]> {
-  return await Promise.all(files.map(async ([name, content]) => {
-    return [name, await joinBytes([typeof content === "string" ? encoder.encode(content) : content])] as [
-      string,
-      Uint8Array,
-    ];
-  }));
+function asBytes(files: readonly TestFile[]): [string, Uint8Array][] {
+  return files.map(([name, content]) => [name, typeof content === "string" ? encoder.encode(content) : content]);
 }
 
 for (const chunkSize of [1, 511, 512, 513, 1 << 20]) {
   Deno.test(`TarReader reads the headers of formatTarHeader(), in chunks of ${chunkSize} bytes`, async () => {
     const files = chunkSize === 1 ? FILES.filter(([, content]) => content.length < 1000) : FILES;
-    assertEquals(await readTar(openTar(await makeTar(files), chunkSize)), await asBytes(files));
+    assertEquals(await readTar(openTar(makeTar(files), chunkSize)), asBytes(files));
   });
 }
 
 peerTest("[45] a sha512 name is written as pax, which GNU tar reads", ["tar"], async () => {
   await withFolder(async (folder) => {
-    await Deno.writeFile(`${folder}/a.tar`, await makeTar(FILES));
+    await Deno.writeFile(`${folder}/a.tar`, makeTar(FILES));
     const listed = await run("tar", ["tvf", "a.tar", "--numeric-owner", "--utc", "--quoting-style=literal"], folder);
     const lines = listed.trim().split("\n");
     assertEquals(lines.length, FILES.length);
@@ -94,7 +90,7 @@ peerTest("[45] a sha512 name is written as pax, which GNU tar reads", ["tar"], a
       );
     }
     await run("tar", ["xf", "a.tar"], folder);
-    for (const [name, bytes] of await asBytes(FILES)) {
+    for (const [name, bytes] of asBytes(FILES)) {
       assertEquals(new Uint8Array(await Deno.readFile(`${folder}/${name}`)), bytes);
     }
   });
@@ -108,14 +104,14 @@ for (const format of ["gnu", "pax", "ustar", "v7"]) {
         : format === "ustar"
         ? FILES.filter(([name]) => name.length <= 100)
         : FILES;
-      for (const [name, content] of await asBytes(files)) {
+      for (const [name, content] of asBytes(files)) {
         await Deno.mkdir(`${folder}/in/${name}`.replace(/\/[^/]*$/, ""), { recursive: true });
         await Deno.writeFile(`${folder}/in/${name}`, content);
       }
       await run("tar", ["cf", "a.tar", `--format=${format}`, "-C", "in", "."], folder);
       const read = await readTar(openTar(await Deno.readFile(`${folder}/a.tar`)));
       const byName = (a: [string, Uint8Array], b: [string, Uint8Array]) => a[0] < b[0] ? -1 : 1;
-      assertEquals(read.sort(byName), (await asBytes(files)).sort(byName));
+      assertEquals(read.sort(byName), (asBytes(files)).sort(byName));
     });
   });
 }
@@ -131,19 +127,19 @@ Deno.test("formatTarHeader() writes sizes of 8 GiB and more as pax", () => {
 
 Deno.test("TarReader reads sizes of more than 8 GiB, in pax and in GNU's base-256", async () => {
   const size = 8 ** 11 + 5;
-  const pax = openTar(await joinBytes([formatTarHeader("x", size), END]));
+  const pax = openTar(joinChunks([formatTarHeader("x", size), END]));
   assertEquals((await pax.next())?.size, size);
   const header = makeHeader("x", 0, (block) => {
     block.fill(0, 124, 136);
     block[124] = 0x80;
     new DataView(block.buffer).setBigUint64(128, BigInt(size));
   });
-  assertEquals((await openTar(await joinBytes([header, END])).next())?.size, size);
+  assertEquals((await openTar(joinChunks([header, END])).next())?.size, size);
 });
 
 Deno.test("TarReader accepts folders, a leading ./, global headers and the padding of the last record", async () => {
   const tar = openTar(
-    await joinBytes([
+    joinChunks([
       ...extended("g", record("comment=x")),
       typed("5", "./"),
       typed("5", "blobs/"),
@@ -160,7 +156,7 @@ Deno.test("TarReader accepts folders, a leading ./, global headers and the paddi
 });
 
 Deno.test("TarReader returns nothing of an entry once the next one is open", async () => {
-  const tar = openTar(await makeTar([["a", makeBytes(2000)], ["b", "second"]]));
+  const tar = openTar(makeTar([["a", makeBytes(2000)], ["b", "second"]]));
   const first = await tar.next();
   assert(await first?.read(10));
   const second = await tar.next();
@@ -256,7 +252,7 @@ const REFUSED: readonly [string, () => Uint8Array[], string][] = [
 
 for (const [title, make, message] of REFUSED) {
   Deno.test(`${title.startsWith("[") ? title.slice(0, 5) : ""}TarReader refuses ${title.replace(/^\[\d+\] /, "")}`, async () => {
-    const bytes = await joinBytes(make());
+    const bytes = joinChunks(make());
     const error = await assertRejects(() => readTar(openTar(bytes)), CorruptError);
     assertStringIncludes(error.message, message);
   });

@@ -11,6 +11,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "../..
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
 import { removeFolder } from "../../support/remove_folder.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 const REPO = "registry.example/team/app";
 const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
@@ -19,7 +20,7 @@ const manifest = makeManifest(config, [layer]);
 const index = makeIndex([manifest]);
 
 async function open(...content: Content[]) {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const upstream = new FakeUpstream(...(content.length > 0 ? content : [layer, config, manifest, index]));
   upstream.tags.set("1.0", index.descriptor.digest);
   const store = new DiskStore(root);

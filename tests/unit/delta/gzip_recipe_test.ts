@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { constants, createGzip, gunzipSync, gzipSync } from "node:zlib";
 import { modelById, modelNames } from "../../../lib/delta/models/all.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
@@ -16,16 +17,6 @@ function makeBytes(size: number, kind: "text" | "random"): Uint8Array<ArrayBuffe
     bytes[index] = kind === "random" ? state >>> 24 : 97 + (state >>> 28) % (1 + index % 7);
   }
   return bytes;
-}
-
-function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }
 
 // One set of parameters, so that a case takes little time.
@@ -52,19 +43,19 @@ const STREAMS: Record<string, () => Uint8Array | Promise<Uint8Array>> = {
   "fixed codes": () => gzipSync(makeBytes(50_000, "text"), { strategy: constants.Z_FIXED }),
   "codes without matches": () => gzipSync(makeBytes(50_000, "text"), { strategy: constants.Z_HUFFMAN_ONLY }),
   "runs of the longest match": () => gzipSync(new Uint8Array(3_000_000), { level: 9 }),
-  "several members": () => join(...[10, 0, 40_000].map((size) => gzipSync(makeBytes(size, "text")))),
-  "bytes after the last member": () => join(gzipSync(makeBytes(5000, "text")), encoder.encode("\0\0\0more")),
+  "several members": () => joinChunks([10, 0, 40_000].map((size) => gzipSync(makeBytes(size, "text")))),
+  "bytes after the last member": () => joinChunks([gzipSync(makeBytes(5000, "text")), encoder.encode("\0\0\0more")]),
   "a header with all its fields": () => {
     const gzip = gzipSync(makeBytes(3000, "text"));
     const header = gzip.slice(0, 10);
     header[3] = 2 | 4 | 8 | 16;
-    return join(
+    return joinChunks([
       header,
       Uint8Array.of(2, 0, 7, 7),
       encoder.encode("name\0comment\0"),
       Uint8Array.of(1, 2),
       gzip.slice(10),
-    );
+    ]);
   },
   "a block that ends in bits that are not zero": () => {
     const gzip = new Uint8Array(gzipSync(new Uint8Array(), { level: 6 }));
@@ -87,7 +78,7 @@ const STREAMS: Record<string, () => Uint8Array | Promise<Uint8Array>> = {
       await new Promise<void>((resolve) => stream.flush(() => resolve()));
     }
     await new Promise<void>((resolve) => stream.on("end", () => resolve()).end());
-    return join(...parts);
+    return joinChunks(parts);
   },
 };
 for (const [name, make] of Object.entries(STREAMS)) {

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import type { ByteSource } from "../../../lib/bytes/byte_reader.ts";
 import { OperationWriter } from "../../../lib/delta/operation_writer.ts";
 import {
@@ -107,8 +108,7 @@ Deno.test("a diff over many windows finds what moved far", async () => {
   const index = await PlainIndex.build(memoryScratch(old), { window: 24, step: 12 });
   // Larger than a window of the new bytes, which is 8 MiB.
   const parts = Array.from({ length: 40 }, (_, i) => old.subarray((i * 7919) % 90_000));
-  const target = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  parts.reduce((at, part) => (target.set(part, at), at + part.length), 0);
+  const target = joinChunks(parts);
   const [literals, differences] = [memoryScratch(), memoryScratch()];
   const ranges = [{ start: 0, end: old.length }];
   const sink = new OperationWriter({ ranges, old: memoryScratch(old), literals, differences });

@@ -6,9 +6,10 @@ import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { testStoreContract } from "../../support/store_contract.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 async function openStore(s3 = new MemoryS3(), { maxBytes }: { maxBytes?: number } = {}) {
-  const spool = await Deno.makeTempDir();
+  const spool = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const warnings: string[] = [];
   const warn = (message: string) => warnings.push(message);
   const files = new SharedFiles();

@@ -1,8 +1,8 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { createRegistryHandler } from "../../../lib/registry/handler.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "../../support/assert.ts";
 import type { MemoryStore } from "../../support/memory_store.ts";
 import { blob, index, layer, makeStore, manifest } from "../../support/registry_fixture.ts";
-import { concat } from "../../support/tar.ts";
 
 // These tests need a real socket: they check how the server sends the responses of the handler.
 
@@ -47,7 +47,7 @@ async function exchange(port: number, ...requests: string[]): Promise<{ head: st
   } catch (error) {
     if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
   }
-  const bytes = concat(parts);
+  const bytes = joinChunks(parts);
   return { head: new TextDecoder("latin1").decode(bytes), bytes };
 }
 

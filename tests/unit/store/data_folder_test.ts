@@ -3,9 +3,10 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 Deno.test("takeDataFolder() refuses a folder that is already being served", async () => {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   {
     using _first = await takeDataFolder(root);
     await assertRejects(() => takeDataFolder(root), FolderInUseError, "another crpe is serving it");
@@ -15,7 +16,7 @@ Deno.test("takeDataFolder() refuses a folder that is already being served", asyn
 });
 
 Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked files and partial files", async () => {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const store = new DiskStore(root);
   const blob = makeBlob(10);
   await store.writeBlob("a.b/c", blob.descriptor, streamOf(blob.bytes));
@@ -33,7 +34,7 @@ Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked
 });
 
 Deno.test("[94] sweepIngest() removes the partial file of a missing blob after two weeks, unless it is in use", async () => {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   await Deno.mkdir(`${root}/ingest`);
   const digestOf = (digit: string) => `sha256-${digit.repeat(64)}.partial`;
   const [recent, old, used] = ["1", "2", "3"].map(digestOf);
@@ -52,7 +53,7 @@ Deno.test("[94] sweepIngest() removes the partial file of a missing blob after t
 });
 
 Deno.test("[29] verifyStore() reports a corrupt blob and the images that need it", async () => {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const store = new DiskStore(root);
   const [good, bad] = [makeBlob(1000, 1), makeBlob(2000, 2)];
   const manifest = makeManifest(good, [bad]);
@@ -79,7 +80,7 @@ Deno.test("[29] verifyStore() reports a corrupt blob and the images that need it
 });
 
 Deno.test("verifyStore() reports required blobs that are missing", async () => {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const store = new DiskStore(root);
   const [here, gone] = [makeBlob(1000, 1), makeBlob(2000, 2)];
   await store.writeBlob("a.b/c", here.descriptor, streamOf(here.bytes));

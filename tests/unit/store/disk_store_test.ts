@@ -2,9 +2,10 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeBlob, makeManifest, streamOf } from "../../support/content.ts";
 import { testStoreContract } from "../../support/store_contract.ts";
+import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 async function openTemporary() {
-  const root = await Deno.makeTempDir();
+  const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const warnings: string[] = [];
   const store = new DiskStore(root, { warn: (message) => warnings.push(message) });
   return Object.assign(store, {

@@ -1,3 +1,4 @@
+import { joinChunks } from "../../../../lib/bytes/join_chunks.ts";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { AgentClient } from "../../../../lib/agent/client/agent_client.ts";
 import { pushBundle } from "../../../../lib/agent/client/push_bundle.ts";
@@ -12,7 +13,6 @@ import { buildImage } from "../../../support/images.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { MemoryStore } from "../../../support/memory_store.ts";
 import { writeImage } from "../../../support/put_image.ts";
-import { concat } from "../../../support/tar.ts";
 
 const REPO = "registry.test/app";
 const HEADER_BYTES = 24;
@@ -27,7 +27,7 @@ async function packApp(): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { data: { port: "8080" } }));
   await packBundle(kubepkg, store, { output: { write: (bytes) => void pieces.push(bytes.slice()) } });
-  return concat(pieces);
+  return joinChunks(pieces);
 }
 
 /** Pushes to an agent that holds all blobs. @returns the requests that it received, and the error of the push */
