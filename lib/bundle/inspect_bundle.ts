@@ -84,10 +84,8 @@ export async function inspectSigned(source: BundleSource, what?: string): Promis
       document: { bytes: bundle.document, text, signatures },
       signatures: signatures.map(({ keyId, signature, publicKey }) => ({
         keyId,
-        ...(publicKey === undefined ? {} : {
-          algorithm: publicKey.algorithm,
-          isValid: verifyDetached(bundle.document, signature, publicKey),
-        }),
+        algorithm: publicKey?.algorithm,
+        isValid: publicKey && verifyDetached(bundle.document, signature, publicKey),
       })),
     };
   } finally {
@@ -115,7 +113,7 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
         digest,
         platforms: platformsIn(own),
         size: [...needed].reduce((sum, each) => sum + (sizes.get(each) ?? 0), 0),
-        ...(referrers === 0 ? {} : { referrers }),
+        referrers: referrers === 0 ? undefined : referrers,
       };
     }),
     manifests: Object.entries(kubepkg.spec.manifests).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0)
@@ -124,7 +122,7 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
         return {
           key,
           kind,
-          ...(typeof namespace === "string" ? { namespace } : {}),
+          namespace: typeof namespace === "string" ? namespace : undefined,
           name: typeof name === "string" ? name : key,
         };
       }),

@@ -120,7 +120,7 @@ async function reusePart(
   const { hash, check } = found;
   return {
     size: layout.size,
-    ...(hash === undefined ? {} : { tgzDigest: `sha256:${hash.digest("hex")}` as const }),
+    tgzDigest: hash && `sha256:${hash.digest("hex")}`,
     resumed: layout.size,
     check,
   };

@@ -138,9 +138,9 @@ export class ImageResolver {
       return {
         descriptor,
         blobs: successorsOf(manifest),
-        ...(foreignLayers.length === 0 ? {} : { foreignLayers }),
+        foreignLayers: foreignLayers.length === 0 ? undefined : foreignLayers,
         children: [],
-        ...(platform === undefined || isUnknown ? {} : { platform }),
+        platform: isUnknown ? undefined : platform,
       };
     }
     const children: CarriedManifest[] = [];
@@ -218,8 +218,8 @@ export class ImageResolver {
     });
     return {
       isWanted: ({ platform }) => platform !== undefined && wanted.has(platform),
-      ...(substitutes.length === 0 ? {} : { substitutes }),
-      ...(missing.length === 0 ? {} : { missing }),
+      substitutes: substitutes.length === 0 ? undefined : substitutes,
+      missing: missing.length === 0 ? undefined : missing,
     };
   }
 }

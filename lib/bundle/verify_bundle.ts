@@ -193,7 +193,7 @@ class BundleCheck {
 
   #record(error: unknown, image?: string): void {
     if (!(error instanceof CorruptError)) throw error;
-    this.#problems.push({ message: error.message, ...(image === undefined ? {} : { images: [image] }) });
+    this.#problems.push({ message: error.message, images: image === undefined ? undefined : [image] });
   }
 
   #reportMissing(digest: Digest, images: readonly string[]): void {

@@ -115,7 +115,7 @@ async function writeRest(
   }
   return {
     size,
-    ...(hash === undefined ? {} : { tgzDigest: `sha256:${hash.digest("hex")}` as const }),
+    tgzDigest: hash && `sha256:${hash.digest("hex")}`,
     resumed: resumePoint.isComplete ? size : resumePoint.state.size + resumePoint.tail.length,
     check,
   };

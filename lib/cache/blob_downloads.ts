@@ -203,7 +203,7 @@ export class BlobDownloads {
       onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
       openHeld: (range) => store.openBlob(repo, digest, range),
       ...{ isKept, isFromPeer },
-      ...(isBackground ? { mustPause: () => this.#running.isBusyExcept(download) } : {}),
+      mustPause: isBackground ? () => this.#running.isBusyExcept(download) : undefined,
     });
     this.#running.add({ repos, download, isBackground });
     const release = () => reservation[Symbol.dispose]();

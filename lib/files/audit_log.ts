@@ -80,8 +80,8 @@ export class AuditLog {
   async end(id: string, entry: AuditEntry, { error, ...end }: AuditEnd): Promise<void> {
     const hasBegun = this.#begun.delete(id);
     if (!hasBegun && error !== undefined && entry.by.user !== undefined && !isFile(this.#pathOf(0))) return;
-    const reason = error === undefined ? {} : { error: describe(error) };
-    await this.#append({ id, phase: "end", ...entry, ...end, ...reason }).catch((cause) => {
+    const reason = error === undefined ? undefined : describe(error);
+    await this.#append({ id, phase: "end", ...entry, ...end, error: reason }).catch((cause) => {
       const what = `the end of an action (${entry.action}: ${end.result}) is not in the audit log`;
       this.#options.onProblem?.(new Error(`${what}: ${(cause as Error).message}`, { cause }));
     });

@@ -31,7 +31,7 @@ export async function readRoom(
       const { blocks, bavail, bsize, type } = await read(at);
       // A file system in user space need not report its size.
       if (blocks === 0) return undefined;
-      return { free: bavail * bsize, ...(type === FAT_TYPE ? { maxFile: FAT_MAX_FILE } : {}) };
+      return { free: bavail * bsize, maxFile: type === FAT_TYPE ? FAT_MAX_FILE : undefined };
     } catch (error) {
       if ((error as { code?: string }).code !== "ENOENT" || at === parentOf(at)) return undefined;
     }

@@ -55,7 +55,7 @@ export class ImportAudit {
 /** Describes a verdict about signatures for the audit log. */
 function describeTrust(trust: TrustVerdict | undefined): Record<string, unknown> {
   if (trust === undefined) return {};
-  return { trust: trust.state, ...(trust.keys.length === 0 ? {} : { keys: trust.keys.map(({ id }) => id) }) };
+  return { trust: trust.state, keys: trust.keys.length === 0 ? undefined : trust.keys.map(({ id }) => id) };
 }
 
 /** Names how an installation ended that did not fail. `part`: other parts of the bundle are missing. */

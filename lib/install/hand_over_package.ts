@@ -266,7 +266,7 @@ async function leavePreviousPlace(
   }
   // Later hand-overs to the same place do not repeat it.
   const isNews = isRemoval || before !== undefined && !isSamePlace(before.place, place);
-  return { files, ...(isNews && notes.length > 0 ? { note: notes.join(". ") } : {}) };
+  return { files, note: isNews && notes.length > 0 ? notes.join(". ") : undefined };
 }
 
 function describeOld(before: HandedOver | undefined, state: "own" | "changed"): string {

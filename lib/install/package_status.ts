@@ -67,10 +67,8 @@ export async function readPackageStatus(installed: KubePkg, options: StatusOptio
     handedOver: found.kubepkg?.spec.version,
     isRemoving,
     ...finding,
-    ...(present === undefined ? {} : {
-      present: labelsOf(present),
-      missing: isRemoving ? [] : labelsOf(objects.filter((object) => !seen.has(object))),
-    }),
+    present: present && labelsOf(present),
+    missing: present && (isRemoving ? [] : labelsOf(objects.filter((object) => !seen.has(object)))),
   };
 }
 
@@ -153,8 +151,7 @@ async function findFolderState(
   if (state === undefined) {
     return { state: "unknown", reason: "kubectl does not reach the cluster that reads the file", where };
   }
-  const isRetried = state.state === "failed";
-  return { ...state, ...(isRetried ? { isRetried } : {}), where, isAsked: true };
+  return { ...state, isRetried: state.state === "failed" || undefined, where, isAsked: true };
 }
 
 // On another machine than the one that wrote the file, the folder need not exist.

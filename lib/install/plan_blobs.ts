@@ -80,7 +80,7 @@ export async function planBlobs(kubepkg: KubePkg, { statBlob, countBytes }: Blob
       }
     }
   }
-  return { ...blobs, ...(temporaryBytes === 0 ? {} : { temporaryBytes }), missing };
+  return { ...blobs, temporaryBytes: temporaryBytes === 0 ? undefined : temporaryBytes, missing };
 }
 
 /** Creates the error for blobs that neither the bundle nor the store has. */

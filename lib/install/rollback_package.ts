@@ -104,7 +104,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
     isChanged: true,
     ...describeHandover(handedOver),
     imageFile,
-    ...(warnings.length === 0 ? {} : { warnings }),
+    warnings: warnings.length === 0 ? undefined : warnings,
   };
 }
 

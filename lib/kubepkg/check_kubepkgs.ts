@@ -66,7 +66,7 @@ function listProblems(documents: readonly unknown[], bytes: Uint8Array): Problem
     problems: found.slice(0, MAX_PROBLEMS).map(({ document, path, message }) => ({
       field: formatField(path),
       message,
-      ...(lineOf === undefined ? {} : { line: lineOf(document, path) }),
+      line: lineOf?.(document, path),
     })),
     more: Math.max(0, found.length - MAX_PROBLEMS),
   };
@@ -101,10 +101,10 @@ function describeSyntax(error: CorruptError, bytes: Uint8Array): Problem {
     const [first, ...rest] = error.path;
     const [document, path] = typeof first === "number" ? [first, rest] : [0, error.path];
     const line = readFieldLines(new TextDecoder().decode(bytes))?.(document, path);
-    return { field: formatField(path), message: error.reason, ...(line === undefined ? {} : { line }) };
+    return { field: formatField(path), message: error.reason, line };
   }
   // The position in the messages of JSON, and of js-yaml.
   const [, ofJson, ofYaml] = /at line (\d+), column|\((\d+):\d+\)$/.exec(error.message) ?? [];
   const line = ofJson ?? ofYaml;
-  return { field: "", message: error.message, ...(line === undefined ? {} : { line: Number(line) }) };
+  return { field: "", message: error.message, line: line === undefined ? undefined : Number(line) };
 }

@@ -84,7 +84,7 @@ function readImage(
     return undefined;
   }
   const digest = parsed.digest ?? (value === "" ? undefined : value);
-  return { name, reference: referenceOf(name), ...(digest === undefined ? {} : { digest }) };
+  return { name, reference: referenceOf(name), digest };
 }
 
 // The key of an image. A tag takes precedence over a digest in the name; without a tag the digest is the key.

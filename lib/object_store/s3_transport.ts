@@ -185,7 +185,7 @@ export class S3Transport {
     const response = await send(signed.url, {
       ...{ method, signal, redirect: "manual" },
       headers: signed.headers,
-      ...(body === undefined ? {} : { body }),
+      body,
     });
     return { response, sent };
   }

@@ -64,7 +64,7 @@ async function* walkBrokenLinks({ store, client }: VerifiedBucket): AsyncGenerat
       const link = { path, image: `${repository}:${tag}`, repository };
       if (!isDigest(found)) {
         const digest = await findNewest(client, `${tagIndexPath(repository, tag)}/`);
-        yield { ...link, reason: "it does not contain a digest", ...(digest === undefined ? {} : { digest }) };
+        yield { ...link, reason: "it does not contain a digest", digest };
       } else if (await store.statBlob(repository, found) === undefined) {
         const reason = `it refers to the manifest ${found}, which is missing`;
         yield { ...link, reason, digest: found, isManifestMissing: true };

@@ -44,7 +44,7 @@ export function formatInventoryCode({ node, time, packages, digests }: Inventory
   const formatHead = () => ({
     ...about,
     packages: packages.slice(0, shown),
-    ...(shown === packages.length ? {} : { more: packages.length - shown }),
+    more: shown === packages.length ? undefined : packages.length - shown,
   });
   const sizeOf = (document: object) => new TextEncoder().encode(JSON.stringify(document)).length;
   while (shown > 0 && sizeOf(formatHead()) > MAX_HEAD_BYTES) shown--;

@@ -1,8 +1,10 @@
+import { readBounded } from "../bytes/read_bounded.ts";
+import { walkImage } from "../content/walk_image.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
+import { parseJson } from "../oci/json.ts";
+import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import { formatPlatform, isUnknownPlatform, type Platform, platformOfConfig } from "../oci/platform.ts";
 import type { TaggedStore } from "./blob_store.ts";
 
 const REPOSITORIES_AT_ONCE = 1000;
@@ -35,11 +37,9 @@ export async function* walkTaggedImages(store: TaggedStore): AsyncGenerator<Tagg
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
       if (root === undefined) continue;
-      const measure = new ImageMeasure(store, repo);
-      const isComplete = await measure.add(root);
-      const { size, platforms } = measure;
+      const measured = await measureImage(store, repo, root);
       const tagged = await store.dateOfTag(repo, tag);
-      yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete };
+      yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, tagged, ...measured };
     }
   }
 }
@@ -54,57 +54,46 @@ async function* walkRepositories(store: TaggedStore): AsyncGenerator<string> {
   }
 }
 
-/** Measures the content of one image that the store has. */
-class ImageMeasure {
-  readonly #store: TaggedStore;
-  readonly #repo: string;
-  readonly #sizes = new Map<Digest, number>();
-  readonly #platforms = new Set<string>();
-  // Small indexes that list each other twice have a number of paths that doubles with each.
-  readonly #indexes = new Map<Digest, boolean>();
-
-  constructor(store: TaggedStore, repo: string) {
-    this.#store = store;
-    this.#repo = repo;
-  }
-
-  /** Size of the content, each blob counted once, in bytes. */
-  get size(): number {
-    return [...this.#sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
-  }
-
-  /** Platforms whose content is complete. */
-  get platforms(): string[] {
-    return [...this.#platforms];
-  }
-
-  /** Adds a manifest or index with the content below it. @returns whether it is complete */
-  async add(root: Descriptor): Promise<boolean> {
-    const known = this.#indexes.get(root.digest);
-    if (known !== undefined) return known;
-    const bytes = await this.#store.readManifest(this.#repo, root.digest);
-    if (bytes === undefined) return false;
-    this.#sizes.set(root.digest, bytes.length);
-    const manifest = parseManifest(bytes, root.mediaType);
-    const [images, blobs]: [boolean[], boolean[]] = [[], []];
-    for (const child of successorsOf(manifest)) {
-      const isImage = isIndexType(root.mediaType) && isManifestType(child.mediaType);
-      if (isImage) images.push(await this.add(child));
-      else blobs.push(await this.#addBlob(child));
-    }
-    const isComplete = !blobs.includes(false) && (images.length === 0 || images.includes(true));
-    if (manifest.kind === "index") this.#indexes.set(root.digest, isComplete);
-    if (!isComplete || manifest.kind === "index") return isComplete;
-    const platform = root.platform ?? await readPlatform(this.#store, this.#repo, manifest.config);
-    if (platform !== undefined && !isUnknownPlatform(platform)) this.#platforms.add(formatPlatform(platform));
-    return isComplete;
-  }
-
-  async #addBlob({ digest, size: expected }: Descriptor): Promise<boolean> {
-    const size = await this.#store.statBlob(this.#repo, digest);
-    if (size !== undefined) this.#sizes.set(digest, size);
+async function measureImage(
+  store: TaggedStore,
+  repo: string,
+  root: Descriptor,
+): Promise<Pick<TaggedImage, "platforms" | "size" | "isComplete">> {
+  const sizes = new Map<Digest, number>();
+  const platforms = new Set<string>();
+  const addPlatform = (platform: Platform | undefined) => {
+    if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
+  };
+  const hasBlob = async ({ digest, size: expected }: Descriptor): Promise<boolean> => {
+    const size = await store.statBlob(repo, digest);
+    if (size !== undefined) sizes.set(digest, size);
     return size === expected;
-  }
+  };
+  const { isComplete } = await walkImage<{ isComplete: boolean; isImage?: boolean }>(root, {
+    read: async ({ digest, mediaType }) => {
+      const bytes = await store.readManifest(repo, digest);
+      return bytes && { bytes, manifest: parseManifest(bytes, mediaType) };
+    },
+    missing: () => ({ isComplete: false }),
+    visit: async ({ entry, bytes, manifest, manifests, blobs }, below) => {
+      sizes.set(entry.digest, bytes.length);
+      let hasImage = manifests.length === 0;
+      for (const child of manifests) {
+        const found = await below(child);
+        hasImage ||= found.isComplete;
+        if (found.isComplete && found.isImage) addPlatform(child.platform);
+      }
+      let isComplete = hasImage;
+      for (const blob of blobs) if (!await hasBlob(blob)) isComplete = false;
+      const isImage = manifest.kind !== "index";
+      if (isComplete && isImage && entry.platform === undefined) {
+        addPlatform(await readPlatform(store, repo, manifest.config));
+      }
+      return { isComplete, isImage };
+    },
+  });
+  // Each blob is counted once.
+  return { platforms: [...platforms], size: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0), isComplete };
 }
 
 /** Reads the platform from the config of an image; `undefined` if the config is missing or names none. */
@@ -113,20 +102,13 @@ async function readPlatform(
   repo: string,
   config: Descriptor | undefined,
 ): Promise<Platform | undefined> {
-  if (config === undefined || config.size > MAX_CONFIG_BYTES) return undefined;
+  if (config === undefined) return undefined;
   const opened = await store.openBlob(repo, config.digest);
   if (opened === undefined) return undefined;
-  const bytes = new Uint8Array(
-    await new Response(opened.body as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
-  );
   try {
-    const json = parseJson(bytes, "the config");
-    if (!isJsonObject(json)) return undefined;
-    const { os, architecture, variant } = json;
-    if (typeof os !== "string" || typeof architecture !== "string") return undefined;
-    return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+    return platformOfConfig(parseJson(await readBounded(opened.body, "the config", MAX_CONFIG_BYTES), "the config"));
   } catch (error) {
-    // The config of an artifact can be in any format.
+    // The config of an artifact can be in any format, and of any size.
     if (error instanceof CorruptError) return undefined;
     throw error;
   }

@@ -101,8 +101,8 @@ export class PodCluster implements ClusterApi {
       const response = await send(target, {
         method,
         headers: { authorization: `Bearer ${token}`, accept, ...(body === undefined ? {} : { "content-type": type }) },
-        ...(body === undefined ? {} : { body }),
-        ...(client === undefined ? {} : { client }),
+        body,
+        client,
         // The token must not be sent anywhere else.
         redirect: "error",
         signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),

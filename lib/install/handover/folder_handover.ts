@@ -91,7 +91,7 @@ export class FolderHandover implements Handover {
       changes,
       file: { path, text, digest: computeDigest(text) },
       revision,
-      ...(refusal === undefined ? {} : { refusal }),
+      refusal,
     };
   }
 
@@ -123,8 +123,8 @@ export class FolderHandover implements Handover {
       return {
         where: path,
         isConfirmed: false,
-        ...(remaining === undefined ? {} : { remaining: labelsOf(remaining) }),
-        ...(failure === undefined ? {} : { failure }),
+        remaining: remaining && labelsOf(remaining),
+        failure,
       };
     }
     await removeIfPresent(path);

@@ -73,7 +73,7 @@ export class KubectlHandover implements Handover {
     return {
       where: "the cluster, by kubectl",
       isConfirmed: remaining.length === 0 && present?.length === objects.length,
-      ...(remaining.length === 0 ? {} : { remaining: labelsOf(remaining) }),
+      remaining: remaining.length === 0 ? undefined : labelsOf(remaining),
     };
   }
 

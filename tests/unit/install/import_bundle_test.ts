@@ -221,6 +221,7 @@ Deno.test("importBundle() with dryRun returns the plan and reads only the first 
       bytesToWrite: PACKED.blobs.size - 5000,
       held: 1,
       inOtherParts: 0,
+      temporaryBytes: undefined,
       missing: [],
     },
     manifests: { added: ["Service/default/web"], changed: [], removed: [], kept: [] },

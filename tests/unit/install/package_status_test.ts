@@ -21,6 +21,7 @@ Deno.test("[78] readPackageStatus() of a folder: pending, applied, failed with t
     handedOver: "1.0.0",
     where: `${await Deno.realPath(site.manifests)}/web.yaml`,
     state: "pending",
+    isRetried: undefined,
     isRemoving: false,
     present: [],
     missing: ["ConfigMap/default/a", "Deployment/default/w"],

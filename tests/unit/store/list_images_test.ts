@@ -15,7 +15,7 @@ class CountingStore extends DiskStore {
   }
 }
 
-Deno.test("listTaggedImages() reads each of several indexes that list each other twice once", async () => {
+Deno.test("listTaggedImages() reads each manifest once, of several indexes that list each other twice", async () => {
   await using folder = await TestFolder.create();
   const store = new CountingStore(folder.path);
   const config = makeBlob(10, 1);
@@ -31,8 +31,7 @@ Deno.test("listTaggedImages() reads each of several indexes that list each other
   await store.tag(REPO, "1", top.descriptor.digest);
   const images = await listTaggedImages(store);
   assertEquals(images.map((image) => [image.reference, image.size, image.isComplete]), [[`${REPO}:1`, size, true]]);
-  // The lowest index lists the manifest twice.
-  assertEquals(store.reads, DEPTH + 2);
+  assertEquals(store.reads, DEPTH + 1);
 });
 
 class PagedStore extends DiskStore {

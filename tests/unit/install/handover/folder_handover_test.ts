@@ -338,7 +338,8 @@ for (
     const before = site.record(await site.handOver(release()));
     const removal = await site.plan(release(), { before, isRemoval: true });
     const { where, ...result } = await site.handover.apply(removal);
-    assertEquals([where, result], [`${site.manifests}/web.yaml`, expected]);
+    const unknown = { remaining: undefined, failure: undefined };
+    assertEquals([where, { ...unknown, ...result }], [`${site.manifests}/web.yaml`, { ...unknown, ...expected }]);
     assertEquals(await site.folder.listFiles("manifests"), expected.isConfirmed ? [] : ["web.yaml"]);
     if (!expected.isConfirmed) assertEquals(await site.read(), "");
     if (addons !== undefined) assertEquals(asked[0], ["web.yaml", computeDigest("")]);

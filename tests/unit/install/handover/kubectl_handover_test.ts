@@ -70,12 +70,16 @@ Deno.test("KubectlHandover.apply() applies, then deletes what left the package, 
   const result = await handover.apply(plan);
   assertEquals(kubectl.take(), ["apply shop a", "get b", "delete --wait=false b", "get b", "get shop a"]);
   // This kubectl says nothing, so that nothing is seen.
-  assertEquals(result, { where: "the cluster, by kubectl", isConfirmed: false });
+  assertEquals(result, { where: "the cluster, by kubectl", isConfirmed: false, remaining: undefined });
   kubectl.answer = ({ args: [command], input = "" }) =>
     command === "get" && input.includes("name: a")
       ? { stdout: "v1 Namespace <none> 1 <none> shop\nv1 ConfigMap shop 2 <none> a\n" }
       : undefined;
-  assertEquals(await handover.apply(plan), { where: "the cluster, by kubectl", isConfirmed: true });
+  assertEquals(await handover.apply(plan), {
+    where: "the cluster, by kubectl",
+    isConfirmed: true,
+    remaining: undefined,
+  });
 });
 
 Deno.test("KubectlHandover.apply() deletes nothing when kubectl refuses the new manifests", async () => {
