@@ -1,3 +1,4 @@
+import { pause } from "./pause.ts";
 import { CHUNK_BUDGET_BYTES, SMALLEST_CHUNK_BYTES } from "./chunk_budget.ts";
 
 const KiB = 1024;
@@ -71,7 +72,7 @@ export class MemoryBudget {
       const lease = take();
       if (lease !== undefined) return lease;
       this.onShortage();
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+      await pause(RETRY_MILLISECONDS);
     }
     return take();
   }

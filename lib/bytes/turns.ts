@@ -1,3 +1,5 @@
+import { pause } from "./pause.ts";
+
 const MAX_MILLISECONDS = 16;
 
 /** Lets other work run now and then during a long scan, whose steps are synchronous. */
@@ -9,7 +11,7 @@ export class Turns {
     // Not after each few steps: a timer takes 1.2 ms, which is as long as 200 of the shortest steps. `setImmediate` takes
     // none of it, but the runtime then looks for new data of connections only in one of 61 turns.
     if (performance.now() - this.#ended < MAX_MILLISECONDS) return;
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await pause(0);
     this.#ended = performance.now();
   }
 }

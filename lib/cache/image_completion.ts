@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { WantedBlob } from "./blob_downloads.ts";
@@ -82,7 +83,7 @@ export class ImageCompletion {
       this.#queue.delete(key);
       const isClosed = () => this.#options.isClosed?.(image.repo) ?? false;
       if (await isClosed()) {
-        await pause(CLOSED_POLL_MILLISECONDS);
+        await pause(CLOSED_POLL_MILLISECONDS, { isUnref: true });
         if (!this.#isStopped) this.#queue.set(key, image);
         continue;
       }
@@ -125,7 +126,7 @@ export class ImageCompletion {
   async #waitForClients(after: number): Promise<void> {
     const { blobs, now } = this.#options;
     while (!this.#isStopped && (now() < after || blobs.isBusy)) {
-      await pause(POLL_MILLISECONDS);
+      await pause(POLL_MILLISECONDS, { isUnref: true });
     }
   }
 
@@ -142,8 +143,4 @@ export class ImageCompletion {
     this.#queue.delete(key);
     this.#seen.delete(key);
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, milliseconds)));
 }

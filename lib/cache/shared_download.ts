@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { drain } from "../bytes/file_stream.ts";
 import type { FileReader } from "../bytes/shared_files.ts";
@@ -186,7 +187,7 @@ export class SharedDownload {
 
   async #waitWhilePaused(): Promise<void> {
     while (this.#followers.size === 0 && this.#failure === undefined && this.#options.mustPause?.()) {
-      await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, PAUSE_MILLISECONDS)));
+      await pause(PAUSE_MILLISECONDS, { isUnref: true });
     }
     if (this.#failure !== undefined) throw this.#failure.error;
   }

@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -83,7 +84,7 @@ export class BucketRecords {
   /** Waits for the lock of the records. @throws {Error} when the storage has no locks */
   async lock(): Promise<ObjectLease> {
     this.#checkShared();
-    const { delay = wait } = this.#options;
+    const { delay = pause } = this.#options;
     const options = {
       client: this.#client,
       key: LOCK,
@@ -115,8 +116,4 @@ function parseEntry(path: string, value: unknown, what: string): RecordEntry {
     return { digest, object };
   }
   throw new CorruptError(`Cannot use ${what}: the entry ${JSON.stringify(path)} is not valid`);
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { splitRepository } from "../oci/reference.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
@@ -28,7 +29,7 @@ const MAX_ATTEMPTS = 600;
  * @returns `"stored"` when another process has stored it; `undefined` when the wait was too long
  */
 export async function claimBlob(
-  { client, key, owner, isStored, delay = wait }: BlobClaim,
+  { client, key, owner, isStored, delay = pause }: BlobClaim,
 ): Promise<ObjectLease | "stored" | undefined> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const lease = await takeLease({ client, key, ttl: LEASE_MILLISECONDS, owner });
@@ -50,10 +51,6 @@ async function isStoredFor(lease: ObjectLease | undefined, isStored: () => Promi
     await lease?.[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Returns the key of the lease of a download. */

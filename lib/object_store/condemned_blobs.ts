@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { blobPath } from "../store/layout.ts";
@@ -24,7 +25,7 @@ export class CondemnedBlobs {
   readonly #client: S3Client;
   readonly #delay: (milliseconds: number) => Promise<void>;
 
-  constructor(client: S3Client, delay = wait) {
+  constructor(client: S3Client, delay = pause) {
     this.#client = client;
     this.#delay = delay;
   }
@@ -102,8 +103,4 @@ function keyOf(digest: Digest): string {
 function parseVerdict(bytes: Uint8Array): { verdict: string; time: number } {
   const [verdict = "", time] = new TextDecoder().decode(bytes).split(" ");
   return { verdict, time: Number(time) || 0 };
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { createHash } from "node:crypto";
 import { AwsV4Signer } from "aws4fetch";
 import { readBounded } from "../bytes/read_bounded.ts";
@@ -119,7 +120,7 @@ export class S3Transport {
   }
 
   async #retry<T>(request: S3Request, read: (response: Response) => Promise<T>): Promise<T> {
-    const { delay = wait, random = Math.random } = this.#options;
+    const { delay = pause, random = Math.random } = this.#options;
     for (let attempt = 1;; attempt++) {
       const outcome = await this.#attempt(request, read);
       if ("result" in outcome) return outcome.result;
@@ -233,8 +234,4 @@ async function readReason(response: Response): Promise<string | undefined> {
     // Not an error document; its status has to do.
     return undefined;
   }
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

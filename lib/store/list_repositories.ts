@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import type { ListOptions, RepositoryPage } from "../content/source.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
 import { ifPresentSync } from "../files/if_present.ts";
@@ -22,7 +23,7 @@ export async function listRepositories(
     if (repositories.length >= limit) return { repositories, isMore: true };
     repositories.push(name);
     // The folders are read synchronously, so that a long list would hold up other requests.
-    if (repositories.length % TURN === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (repositories.length % TURN === 0) await pause(0);
   }
   return { repositories, isMore: false };
 }

@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { createFolder } from "../files/durable.ts";
 import { lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
 import { ifPresent, isAbsent } from "../files/if_present.ts";
@@ -66,7 +67,7 @@ export async function excludeWriters(root: string): Promise<Disposable | undefin
     }
     if (exclusion !== "taken") return exclusion;
     if (attempt === ATTEMPTS) return undefined;
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+    await pause(PAUSE_MILLISECONDS);
   }
 }
 

@@ -1,3 +1,4 @@
+import { pause } from "../../bytes/pause.ts";
 import { BUILT_IN_GROUPS } from "../../kubepkg/cluster_kinds.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { identityKey } from "../../kubepkg/object_identity.ts";
@@ -51,7 +52,7 @@ export class KubectlCluster {
   readonly #sleep: (milliseconds: number) => Promise<void>;
   readonly #now: () => number;
 
-  constructor({ runKubectl, deleteTimeLimit = DELETE_TIME_LIMIT, sleep = wait, now = clock }: KubectlClusterOptions) {
+  constructor({ runKubectl, deleteTimeLimit = DELETE_TIME_LIMIT, sleep = pause, now = clock }: KubectlClusterOptions) {
     this.#runKubectl = runKubectl;
     this.#deleteTimeLimit = deleteTimeLimit;
     this.#sleep = sleep;
@@ -267,10 +268,6 @@ function isDefinition({ identity: { group, kind } }: PackageObject): boolean {
 
 function format(objects: readonly PackageObject[]): string {
   return formatObjects(objects.map(({ object }) => object));
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function clock(): number {
