@@ -14,6 +14,7 @@ import {
   ID,
   IMAGE,
   LARGE,
+  LARGE_SIZE,
   LAYOUT,
   makeApp,
   packApp,
@@ -159,4 +160,23 @@ Deno.test("installBundle() of a repair keeps the parts of a pending release", as
   assertEquals((await site.records.pending.read(ID))?.part?.received, [1]);
   assert((await site.install(second!)).isImported);
   assertEquals((await site.records.read(ID))?.spec.version, "1.1.0");
+});
+
+Deno.test("[26] installBundle() with force keeps what parts have brought of an installed release that misses content", async () => {
+  await using site = await createSite();
+  await site.install(APP.bundle);
+  await site.store.discardBlob(LARGE);
+  for (const [i, part] of PARTS.entries()) {
+    const { isImported } = await site.install(part, { force: true });
+    const pending = await site.records.pending.list();
+    assertEquals(
+      [isImported, pending.map((it) => it.part?.received)],
+      i < 2 ? [false, [[1, 2].slice(0, i + 1)]] : [
+        true,
+        [],
+      ],
+    );
+  }
+  await site.checkInstalled();
+  assertEquals(await site.store.statBlob(REPO, LARGE), LARGE_SIZE);
 });
