@@ -99,9 +99,10 @@ Deno.test("[91] crpe verify --repair without an upstream moves the blob aside, a
   assertEquals((await it.folder.listFiles("data/quarantine")).length, 1);
 });
 
-Deno.test("[91] crpe verify --repair --from takes the content from a bundle", async () => {
+/** A site that has imported `a.tgz`, and of which a layer is corrupt. */
+async function createSpoiltSite() {
   const image = buildImage({ files: [{ "a.txt": "a" }, { "b.txt": "b" }] });
-  await using fixture = await createPackFixture({ [`${NAME}:1`]: image });
+  const fixture = await createPackFixture({ [`${NAME}:1`]: image });
   assertEquals((await fixture.pack(makeKubePkg({ [`${NAME}:1`]: "" }), "a")).code, 0);
   assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
   const [digest] = [...image.blobs].find(([, bytes]) => bytes[0] === 0x1f)!;
@@ -110,6 +111,12 @@ Deno.test("[91] crpe verify --repair --from takes the content from a bundle", as
   }/data`;
   const right = await Deno.readFile(path);
   await Deno.writeFile(path, right.map((byte) => byte ^ 1));
+  return { fixture, path, right, [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose]() };
+}
+
+Deno.test("[91] crpe verify --repair --from takes the content from a bundle", async () => {
+  await using site = await createSpoiltSite();
+  const { fixture, path, right } = site;
   const { code, stdout } = await fixture.crpe("verify", "--repair", "--from=a.tgz", "--offline", "--data=site");
   assertEquals([code, await Deno.readFile(path)], [0, right], stdout);
   // A blob that is missing altogether is brought again, too.
@@ -140,16 +147,8 @@ for (const what of ["manifests alone", "all content"]) {
 }
 
 Deno.test("[91] crpe import --force replaces a corrupt blob that the store holds", async () => {
-  const image = buildImage({ files: [{ "a.txt": "a" }, { "b.txt": "b" }] });
-  await using fixture = await createPackFixture({ [`${NAME}:1`]: image });
-  assertEquals((await fixture.pack(makeKubePkg({ [`${NAME}:1`]: "" }), "a")).code, 0);
-  assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
-  const [digest] = [...image.blobs].find(([, bytes]) => bytes[0] === 0x1f)!;
-  const path = `${fixture.folder.path}/site/docker/registry/v2/blobs/sha256/${digest.slice(7, 9)}/${
-    digest.slice(7)
-  }/data`;
-  const right = await Deno.readFile(path);
-  await Deno.writeFile(path, right.map((byte) => byte ^ 1));
+  await using site = await createSpoiltSite();
+  const { fixture, path, right } = site;
   const { code, stderr } = await fixture.crpe("import", "a.tgz", "--force", "--data=site");
   assertEquals([code, await Deno.readFile(path)], [0, right], stderr);
 });

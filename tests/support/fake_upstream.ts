@@ -108,3 +108,20 @@ export class FakeUpstream implements Upstream {
 export function unreachable(): RegistryError {
   return new RegistryError("UNAVAILABLE", "Cannot reach registry.example: connection refused");
 }
+
+/** Passes the requests for each repository to an upstream of its own, or of its registry. */
+export class RoutedUpstream implements Upstream {
+  /** @param of returns the upstream of a repository, always the same one */
+  constructor(readonly of: (repo: string) => FakeUpstream) {}
+
+  resolve = (repo: string, tag: string) => this.of(repo).resolve(repo, tag);
+  headManifest = (repo: string, tag: string, ask?: AskOptions) => this.of(repo).headManifest(repo, tag, ask);
+  readManifest = (repo: string, digest: Digest) => this.of(repo).readManifest(repo, digest);
+  statBlob = (repo: string, digest: Digest) => this.of(repo).statBlob(repo, digest);
+  openBlob = (repo: string, digest: Digest, range?: ByteRange) => this.of(repo).openBlob(repo, digest, range);
+  openBlobWith = (repo: string, digest: Digest, ask: UpstreamBlobOptions) => {
+    return this.of(repo).openBlobWith(repo, digest, ask);
+  };
+  listTags = (repo: string) => this.of(repo).listTags(repo);
+  listReferrers = (repo: string) => this.of(repo).listReferrers();
+}

@@ -1,17 +1,15 @@
-import type { ByteRange } from "../../../lib/bytes/byte_range.ts";
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { isDistant } from "../../../lib/cache/distant_ranges.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
-import type { AskOptions, Upstream, UpstreamBlobOptions } from "../../../lib/cache/upstream.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
-import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { splitRepository } from "../../../lib/oci/reference.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
-import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { FakeUpstream, RoutedUpstream, unreachable } from "../../support/fake_upstream.ts";
 import { removeFolder } from "../../support/remove_folder.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -23,39 +21,20 @@ const layer = makeBlob(300_000, 3);
 const image = makeManifest(config, [layer]);
 const large = makeBlob(12 * MiB, 4);
 
-/** Passes each repository's requests to the registry of its host. */
-class Registries implements Upstream {
-  readonly a = new FakeUpstream(config, layer, image, large);
-  readonly b = new FakeUpstream(config, layer, image, large);
-
-  of(repo: string): FakeUpstream {
-    return splitRepository(repo).host === "a.test" ? this.a : this.b;
-  }
-
-  resolve = (repo: string, tag: string) => this.of(repo).resolve(repo, tag);
-  headManifest = (repo: string, tag: string, ask?: AskOptions) => this.of(repo).headManifest(repo, tag, ask);
-  readManifest = (repo: string, digest: Digest) => this.of(repo).readManifest(repo, digest);
-  statBlob = (repo: string, digest: Digest) => this.of(repo).statBlob(repo, digest);
-  openBlob = (repo: string, digest: Digest, range?: ByteRange) => this.of(repo).openBlob(repo, digest, range);
-  openBlobWith(repo: string, digest: Digest, ask: UpstreamBlobOptions) {
-    return this.of(repo).openBlobWith(repo, digest, ask);
-  }
-  listTags = (repo: string) => this.of(repo).listTags(repo);
-  listReferrers = (repo: string) => this.of(repo).listReferrers();
-}
-
 async function openCache() {
   const folder = await TestFolder.create();
-  const registries = new Registries();
+  const createRegistry = () => new FakeUpstream(config, layer, image, large);
+  const registries = { a: createRegistry(), b: createRegistry() };
+  const upstream = new RoutedUpstream((repo) => splitRepository(repo).host === "a.test" ? registries.a : registries.b);
   const store = new DiskStore(folder.path);
   const events: CacheEvent[] = [];
-  const cache = new PullThrough({ store, upstream: registries, onEvent: (event) => events.push(event) });
+  const cache = new PullThrough({ store, upstream, onEvent: (event) => events.push(event) });
   const settle = async () => {
     const isRunning = () => [config, layer, large].some(({ descriptor }) => cache.isDownloading(descriptor.digest));
     while (isRunning()) await new Promise((resolve) => setTimeout(resolve, 1));
   };
   return {
-    ...{ folder, registries, store, cache, settle },
+    ...{ folder, registries, upstream, store, cache, settle },
     countEvents: (type: CacheEvent["type"]) => events.filter((event) => event.type === type).length,
     listTemporary: () => folder.listFiles("ingest"),
     async [Symbol.asyncDispose]() {
@@ -95,7 +74,7 @@ Deno.test("[70] sizes are known from the stored manifests after a restart", asyn
   await using it = await openCache();
   await it.cache.readManifest(REPO, image.descriptor.digest);
   replace(it.registries.a, layer, page);
-  const restarted = new PullThrough({ store: new DiskStore(it.folder.path), upstream: it.registries });
+  const restarted = new PullThrough({ store: new DiskStore(it.folder.path), upstream: it.upstream });
   const { digest } = layer.descriptor;
   await assertRejects(() => restarted.openBlob(REPO, digest), RegistryError, "the manifest says 300000");
 });

@@ -1,7 +1,6 @@
-import type { ByteRange } from "../../../lib/bytes/byte_range.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
-import type { AskOptions, Upstream, UpstreamBlobOptions } from "../../../lib/cache/upstream.ts";
-import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import type { Upstream } from "../../../lib/cache/upstream.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
 import { fetchedMarkPath, revisionLinkPath } from "../../../lib/store/layout.ts";
@@ -9,7 +8,7 @@ import { LinkedStore } from "../../../lib/store/linked_store.ts";
 import { moveAside, restoreTrash } from "../../../lib/store/trash.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
-import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { FakeUpstream, RoutedUpstream, unreachable } from "../../support/fake_upstream.ts";
 import { removeFolder } from "../../support/remove_folder.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -23,32 +22,15 @@ const image = makeManifest(config, [layer]);
 const { digest } = layer.descriptor;
 const size = layer.bytes.length;
 
-/** An upstream of its own for each repository. */
-class Repositories implements Upstream {
-  readonly #all = new Map<string, FakeUpstream>();
-
-  of(repo: string): FakeUpstream {
-    const upstream = this.#all.get(repo) ?? new FakeUpstream(config, layer, image);
-    this.#all.set(repo, upstream);
-    return upstream;
-  }
-
-  resolve = (repo: string, tag: string) => this.of(repo).resolve(repo, tag);
-  headManifest = (repo: string, tag: string, ask?: AskOptions) => this.of(repo).headManifest(repo, tag, ask);
-  readManifest = (repo: string, digest: Digest) => this.of(repo).readManifest(repo, digest);
-  statBlob = (repo: string, digest: Digest) => this.of(repo).statBlob(repo, digest);
-  openBlob = (repo: string, digest: Digest, range?: ByteRange) => this.of(repo).openBlob(repo, digest, range);
-  openBlobWith(repo: string, digest: Digest, ask: UpstreamBlobOptions) {
-    return this.of(repo).openBlobWith(repo, digest, ask);
-  }
-  listTags = (repo: string) => this.of(repo).listTags(repo);
-  listReferrers = (repo: string) => this.of(repo).listReferrers();
-}
-
 /** Opens a server's cache, in whose store the layer is that the upstream of `OWNER` has given. */
 async function openCache({ isFilled = true, writer = OWNER } = {}) {
   const folder = await TestFolder.create();
-  const upstream = new Repositories();
+  const upstreams = new Map<string, FakeUpstream>();
+  const upstream = new RoutedUpstream((repo) => {
+    const known = upstreams.get(repo) ?? new FakeUpstream(config, layer, image);
+    upstreams.set(repo, known);
+    return known;
+  });
   const store = new DiskStore(folder.path);
   if (isFilled) {
     await store.writeBlob(writer, layer.descriptor, streamOf(layer.bytes));

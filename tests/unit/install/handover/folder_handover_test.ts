@@ -7,6 +7,7 @@ import { RefusedError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeObject, makeRelease } from "../../../support/cluster/folder_site.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
+import { makeRequest } from "./make_request.ts";
 
 const release = (version = "1.0.0", name = "web") => {
   return makeRelease([makeObject("ConfigMap/a", { data: { version } })], { version, name });
@@ -18,18 +19,8 @@ async function createSite(options: FolderHandoverOptions = {}) {
   const manifests = `${await Deno.realPath(folder.path)}/manifests`;
   await Deno.mkdir(manifests);
   const handover = new FolderHandover(manifests, options);
-  const ask = (kubepkg: KubePkg, request: Partial<HandoverRequest> = {}): HandoverRequest => ({
-    package: kubepkg,
-    isRemoval: false,
-    before: undefined,
-    others: [],
-    areOthersKnown: true,
-    takenFiles: new Set(),
-    force: false,
-    pruneData: false,
-    ...request,
-  });
-  const plan = (kubepkg: KubePkg, request: Partial<HandoverRequest> = {}) => handover.plan(ask(kubepkg, request));
+  const plan = (kubepkg: KubePkg, request: Partial<HandoverRequest> = {}) =>
+    handover.plan(makeRequest(kubepkg, request));
   return {
     folder,
     manifests,

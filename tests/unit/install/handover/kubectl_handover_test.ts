@@ -10,6 +10,7 @@ import { RefusedError } from "../../../../lib/oci/error.ts";
 import { assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { RecordedKubectl } from "../../../support/recorded_kubectl.ts";
+import { makeRequest } from "./make_request.ts";
 
 const CONFLICT = 'error: Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.a';
 const IMMUTABLE = 'The Deployment "web" is invalid: spec.selector: Invalid value: {}: field is immutable';
@@ -33,26 +34,15 @@ function createSite({ forceConflicts = false } = {}) {
   const kubectl = new RecordedKubectl();
   const cluster = new KubectlCluster({ runKubectl: kubectl.run, sleep: () => Promise.resolve() });
   const handover = new KubectlHandover(cluster, { forceConflicts });
-  const request = (kubepkg: KubePkg, given: Partial<HandoverRequest> = {}): HandoverRequest => ({
-    package: kubepkg,
-    isRemoval: false,
-    before: undefined,
-    others: [],
-    areOthersKnown: true,
-    takenFiles: new Set(),
-    force: false,
-    pruneData: false,
-    ...given,
-  });
-  return { kubectl, handover, request };
+  return { kubectl, handover };
 }
 
 const before = (kubepkg: KubePkg) => ({ before: { place: { kubectl: true }, kubepkg, files: [] } as const });
 
 Deno.test("KubectlHandover.plan() decides by the record, and only tries the release out", async () => {
-  const { kubectl, handover, request } = createSite();
+  const { kubectl, handover } = createSite();
   const { changes, refusal } = await handover.plan(
-    request(make(["ConfigMap/a"]), before(make(["ConfigMap/b", "PersistentVolumeClaim/db"]))),
+    makeRequest(make(["ConfigMap/a"]), before(make(["ConfigMap/b", "PersistentVolumeClaim/db"]))),
   );
   assertEquals(describeChanges(changes), {
     added: ["ConfigMap/shop/a"],
@@ -64,8 +54,8 @@ Deno.test("KubectlHandover.plan() decides by the record, and only tries the rele
 });
 
 Deno.test("KubectlHandover.apply() applies, then deletes what left the package, then asks what is there", async () => {
-  const { kubectl, handover, request } = createSite();
-  const plan = await handover.plan(request(make(["ConfigMap/a"]), before(make(["ConfigMap/b"]))));
+  const { kubectl, handover } = createSite();
+  const plan = await handover.plan(makeRequest(make(["ConfigMap/a"]), before(make(["ConfigMap/b"]))));
   kubectl.take();
   const result = await handover.apply(plan);
   assertEquals(kubectl.take(), ["apply shop a", "get b", "delete --wait=false b", "get b", "get shop a"]);
@@ -83,8 +73,8 @@ Deno.test("KubectlHandover.apply() applies, then deletes what left the package, 
 });
 
 Deno.test("KubectlHandover.apply() deletes nothing when kubectl refuses the new manifests", async () => {
-  const { kubectl, handover, request } = createSite();
-  const plan = await handover.plan(request(make(["ConfigMap/a"]), before(make(["ConfigMap/b"]))));
+  const { kubectl, handover } = createSite();
+  const plan = await handover.plan(makeRequest(make(["ConfigMap/a"]), before(make(["ConfigMap/b"]))));
   kubectl.answer = ({ args }) => args[0] === "apply" ? "error: no\n" : undefined;
   kubectl.take();
   await assertRejects(() => handover.apply(plan), KubectlError, "Cannot hand over line4@1.0.0: kubectl failed");
@@ -98,10 +88,10 @@ for (
   ] as const
 ) {
   Deno.test(`[85] KubectlHandover.plan() refuses a release for ${what}, before anything is applied`, async () => {
-    const { kubectl, handover, request } = createSite();
+    const { kubectl, handover } = createSite();
     kubectl.answer = ({ args }) =>
       args.includes("--dry-run=server") ? `namespaces "shop" not found\n${says}` : undefined;
-    const { refusal } = await handover.plan(request(make(["ConfigMap/a"])));
+    const { refusal } = await handover.plan(makeRequest(make(["ConfigMap/a"])));
     assertEquals(refusal instanceof RefusedError, true);
     assertStringIncludes(refusal!.message, "Cannot hand over line4@1.0.0, nothing was changed: ");
     assertStringIncludes(refusal!.message, expected);
@@ -110,16 +100,16 @@ for (
 }
 
 Deno.test("[85] KubectlHandover.plan() leaves failures that the hand-over itself may heal to the hand-over", async () => {
-  const { kubectl, handover, request } = createSite();
+  const { kubectl, handover } = createSite();
   kubectl.answer = ({ args }) => args.includes("--dry-run=server") ? 'namespaces "shop" not found' : undefined;
-  assertEquals((await handover.plan(request(make(["ConfigMap/a"])))).refusal, undefined);
+  assertEquals((await handover.plan(makeRequest(make(["ConfigMap/a"])))).refusal, undefined);
 });
 
 Deno.test("[85] --force and --force-conflicts take over the fields of others", async () => {
   for (const [options, force] of [[{ forceConflicts: true }, false], [{}, true]] as const) {
-    const { kubectl, handover, request } = createSite(options);
+    const { kubectl, handover } = createSite(options);
     kubectl.answer = ({ args }) => args[0] === "apply" && !args.includes("--force-conflicts") ? CONFLICT : undefined;
-    const plan = await handover.plan(request(make(["ConfigMap/a"]), { force }));
+    const plan = await handover.plan(makeRequest(make(["ConfigMap/a"]), { force }));
     assertEquals(plan.refusal, undefined);
     kubectl.take();
     await handover.apply(plan);
@@ -128,8 +118,8 @@ Deno.test("[85] --force and --force-conflicts take over the fields of others", a
 });
 
 Deno.test("KubectlHandover.plan() tries a release once for each hand-over", async () => {
-  const { kubectl, handover, request } = createSite();
-  const plans = ["a", "a", "b"].map((name) => request(make([`ConfigMap/${name}`])));
+  const { kubectl, handover } = createSite();
+  const plans = ["a", "a", "b"].map((name) => makeRequest(make([`ConfigMap/${name}`])));
   for (const plan of plans) await handover.plan(plan);
   assertEquals(kubectl.take().filter((call) => call !== "version"), [
     "apply --dry-run=server shop a",
@@ -142,10 +132,10 @@ Deno.test("KubectlHandover.plan() tries a release once for each hand-over", asyn
 });
 
 Deno.test("KubectlHandover removes data only with pruneData, and no Namespace with objects of others", async () => {
-  const { kubectl, handover, request } = createSite();
+  const { kubectl, handover } = createSite();
   const kubepkg = make(["ConfigMap/a", "PersistentVolumeClaim/db"]);
   const removal = (given: Partial<HandoverRequest>) =>
-    handover.plan(request(kubepkg, { isRemoval: true, ...before(kubepkg), ...given }));
+    handover.plan(makeRequest(kubepkg, { isRemoval: true, ...before(kubepkg), ...given }));
   const { changes } = await removal({});
   assertEquals(describeChanges(changes).removed, ["ConfigMap/shop/a"]);
   assertEquals(kubectl.take(), []);
@@ -167,10 +157,10 @@ Deno.test("KubectlHandover removes data only with pruneData, and no Namespace wi
 });
 
 Deno.test("KubectlHandover keeps objects that another package also has", async () => {
-  const { handover, request } = createSite();
+  const { handover } = createSite();
   const others = packageObjects(make(["Service/b"], "other"));
   const { changes } = await handover.plan(
-    request(make([]), { ...before(make(["Service/a", "Service/b"])), others, pruneData: true }),
+    makeRequest(make([]), { ...before(make(["Service/a", "Service/b"])), others, pruneData: true }),
   );
   assertEquals(describeChanges(changes).removed, ["Service/shop/a"]);
   assertEquals(describeChanges(changes).kept.map(({ object }) => object).sort(), ["Namespace/shop", "Service/shop/b"]);
@@ -187,9 +177,8 @@ Deno.test("[78] KubectlHandover.apply() names the objects that stay", async () =
     now: () => time,
   });
   const handover = new KubectlHandover(cluster);
-  const { request } = createSite();
   const kubepkg = make(["ConfigMap/a"]);
-  const plan = await handover.plan(request(kubepkg, { isRemoval: true, ...before(kubepkg) }));
+  const plan = await handover.plan(makeRequest(kubepkg, { isRemoval: true, ...before(kubepkg) }));
   assertEquals(await handover.apply(plan), {
     where: "the cluster, by kubectl",
     isConfirmed: false,
@@ -222,9 +211,8 @@ Deno.test("[95] the calls of one hand-over end together, although each takes its
   };
   const sleep = (milliseconds: number) => Promise.resolve(void (now += milliseconds));
   const handover = new KubectlHandover(new KubectlCluster({ runKubectl, sleep, now: () => now }));
-  const { request } = createSite();
   const plan = await handover.plan(
-    request(make(["CustomResourceDefinition/x", "ConfigMap/new"]), {
+    makeRequest(make(["CustomResourceDefinition/x", "ConfigMap/new"]), {
       before: { place: { kubectl: true }, kubepkg: before, files: [] },
     }),
   );
