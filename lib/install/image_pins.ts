@@ -99,7 +99,15 @@ export async function findImageUser(
   if ((await new ImagePins(data).list()).includes(pin)) {
     return { what: "it is pinned", advice: `crpe images unpin ${pin} releases it` };
   }
-  const records = new PackageRecords(data);
+  return await findPackageUser(new PackageRecords(data), reference, digest);
+}
+
+/** Finds the package that needs an image: one that is installed, kept for a rollback, or pending. */
+export async function findPackageUser(
+  records: PackageRecords,
+  reference: Reference,
+  digest: Digest | undefined,
+): Promise<ImageUser | undefined> {
   const kept = await collectPackageDigests(records);
   if (digest === undefined || !kept.has(digest)) return undefined;
   const repository = repositoryOf(reference);

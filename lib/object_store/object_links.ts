@@ -55,6 +55,13 @@ export class ObjectLinks {
     this.#tags.set(key, digest);
   }
 
+  /** Removes a link that `readTag` reads. */
+  async removeTag(key: string): Promise<void> {
+    await this.#client.remove(key);
+    this.#tagWrites++;
+    this.#tags.delete(key);
+  }
+
   /** Reports whether a link is present, or was lately. */
   async has(key: string): Promise<boolean> {
     if (this.#seen.has(key)) return true;

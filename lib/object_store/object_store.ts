@@ -83,6 +83,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
   readonly #spool: BucketSpool;
+  readonly untag: ObjectTags["remove"] = (...given) => this.#tags.remove(...given);
   readonly openIngest: BucketSpool["openIngest"] = (...given) => this.#spool.openIngest(...given);
   readonly statIngest: BucketSpool["statIngest"] = (...given) => this.#spool.statIngest(...given);
   readonly listPieces: BucketSpool["listPieces"] = (...given) => this.#spool.listPieces(...given);

@@ -48,6 +48,26 @@ export class ObjectTags {
     return objects[0] && new Date(objects[0].modified);
   }
 
+  /**
+   * Removes a tag under every name that its repository is filed under, if it refers to a digest.
+   *
+   * @returns whether there was one
+   */
+  async remove(repo: string, tag: string, digest: Digest): Promise<boolean> {
+    let isRemoved = false;
+    for (const name of repositoryNames(repo)) {
+      const link = tagLinkPath(name, tag);
+      if (await this.#links.read(link) !== digest) continue;
+      // The current link first: without it, the tag's history has no effect.
+      await this.#links.removeTag(link);
+      for await (const { key } of this.#client.walk({ prefix: `${tagsPath(name)}/${tag}/` })) {
+        await this.#client.remove(key);
+      }
+      isRemoved = true;
+    }
+    return isRemoved;
+  }
+
   async #listNames(repo: string): Promise<string[]> {
     return (await listNames(this.#client, `${tagsPath(repo)}/`)).filter(isTag).sort();
   }

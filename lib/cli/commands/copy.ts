@@ -35,6 +35,7 @@ export const COMMAND: CommandDefinition = {
   flags: [
     { name: "to", value: "REGISTRY", summary: "the registry, with a prefix of the names: registry.lan:5000/mirror" },
     FLAG.data,
+    FLAG.store,
     {
       name: "manifests",
       value: "FILE",
@@ -60,7 +61,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   if (manifests !== undefined && !invocation.arguments.some(isFileOperand)) {
     throw new UsageError("Cannot use --manifests: only a bundle has manifests; name it (PKG.tgz)");
   }
-  const settings = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
   const warn = createWarning(io);
   const [dryRun, asJson] = [invocation.isSet("dry-run"), invocation.isSet("json")];
   // The manifests on standard output are not mixed with results.

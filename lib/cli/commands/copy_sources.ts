@@ -14,7 +14,7 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
-import { type OpenedStore, openStore } from "../wiring/open_store.ts";
+import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 
 /** An image that is copied, and where it is read from. */
 export interface ImageSource {
@@ -64,10 +64,10 @@ export async function openCopySources(
   if (operands.includes("-")) throw new UsageError("Cannot copy standard input: it would be read twice; name a file");
   const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
   const { data, offline } = settings;
-  if (references.size > 0) await warnOfData(data, io, { isReading: offline, warn });
+  if (references.size > 0 && settings.store === undefined) await warnOfData(data, io, { isReading: offline, warn });
   // What is copied must not be removed meanwhile.
   const lease = references.size === 0 ? undefined : await takeWriteLease(data);
-  const opened = references.size === 0 ? undefined : await openStore(settings, io, { warn });
+  const opened = references.size === 0 ? undefined : await openAnyStore(settings, io, { warn });
   const images = new Map<string, ImageSource | Error>();
   const files: ImageFile[] = [];
   const add = (name: string, source: ImageSource) =>
@@ -101,7 +101,7 @@ export async function openCopySources(
 
 function openHeldImage(
   given: Reference,
-  { store, source }: Pick<OpenedStore, "store" | "source">,
+  { store, source }: Pick<OpenedStore<AnyStore>, "store" | "source">,
   { isOffline }: { readonly isOffline: boolean },
 ): ImageSource {
   const { host, path, tag, digest } = given;

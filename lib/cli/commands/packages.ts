@@ -11,10 +11,10 @@ import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { openRecords } from "../wiring/open_packages.ts";
+import { openPackages, openRecords } from "../wiring/open_packages.ts";
 import { ask } from "./ask_agent.ts";
 import { PACKAGE_HISTORY } from "./packages_history.ts";
-import { runPendingPackages } from "./packages_pending.ts";
+import { printPendingPackages } from "./packages_pending.ts";
 import { PACKAGE_RECEIPT } from "./packages_receipt.ts";
 import { REMOVE_PACKAGE } from "./packages_remove.ts";
 import { ROLL_BACK_PACKAGE } from "./packages_rollback.ts";
@@ -44,9 +44,10 @@ export const COMMAND: CommandDefinition = {
 
 async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pending")) {
-    const { data } = await readSettings(invocation, io);
-    await warnOfData(data, io);
-    return await runPendingPackages(data, invocation, io);
+    const settings = await readSettings(invocation, io, { canUseBucket: true });
+    if (settings.store === undefined) await warnOfData(settings.data, io);
+    const opened = await openPackages(settings, io, { warn: createWarning(io), isReading: true });
+    return await printPendingPackages(opened, invocation, io);
   }
   const records = await openRecords(invocation, io);
   const { packages, problems } = await records.scan();

@@ -1,4 +1,4 @@
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import { formatParts, type PendingPackage } from "../../install/pending_packages.ts";
 import { measurePending, type PendingProgress } from "../../install/pending_progress.ts";
 import { absentIfBroken } from "../../install/records/record_file.ts";
@@ -11,7 +11,6 @@ import {
   packageIdOf,
   parsePackageId,
 } from "../../kubepkg/package_id.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
@@ -22,10 +21,12 @@ import { formatJson, formatTable } from "../console/table.ts";
 import type { OpenedPackages } from "../wiring/open_packages.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 
-/** `crpe packages --pending` */
-export async function runPendingPackages(data: string, invocation: Invocation, io: Io): Promise<number> {
-  const { pending: records } = new PackageRecords(data);
-  const store = new DiskStore(data, { isReadOnly: true });
+/** `crpe packages --pending`. What other machines have received of a package in a bucket, only they know. */
+export async function printPendingPackages(
+  { store, records: { pending: records } }: Pick<OpenedPackages, "store" | "records">,
+  invocation: Invocation,
+  io: Io,
+): Promise<number> {
   const { pending, problems } = await records.scan();
   const warn = createWarning(io);
   for (const { message } of problems) warn(message);

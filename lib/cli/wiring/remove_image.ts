@@ -1,5 +1,7 @@
 import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
+import type { ContentCatalog } from "../../content/source.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { RefusedError, RegistryError } from "../../oci/error.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -18,24 +20,37 @@ export async function removeImage(
   data: string,
   { dryRun = false }: { readonly dryRun?: boolean } = {},
 ): Promise<string> {
-  const isByDigest = wanted.tag === undefined && wanted.digest !== undefined;
-  const reference = isByDigest ? wanted : { host: wanted.host, path: wanted.path, tag: wanted.tag ?? "latest" };
+  const { reference, digest } = await findImage(wanted, new DiskStore(data, { isReadOnly: true }));
   const [full, repository] = [formatReference(reference), repositoryOf(reference)];
-  const store = new DiskStore(data, { isReadOnly: true });
-  const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
-  if (found === undefined || wanted.digest !== undefined && found.digest !== wanted.digest) {
-    const tags = (await store.listTags(repository, { limit: 10 }))?.tags ?? [];
-    const others = tags.length === 0
-      ? ""
-      : `; it has the ${tags.length === 1 ? "tag" : "tags"} ${tags.join(", ")} of ${repository}`;
-    throw new RegistryError("NOT_FOUND", `Cannot remove ${full}: the store does not have it${others}`);
-  }
   using _lease = dryRun ? undefined : await takeWriteLease(data);
   // What is installed or pinned meanwhile would else lose its images.
   await using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
-  const user = await findImageUser(data, reference, found.digest);
+  const user = await findImageUser(data, reference, digest);
   if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
   if (dryRun) return full;
-  await forgetImages(data, [{ repository, tag: reference.tag, digest: found.digest }], await collectKeptDigests(data));
+  await forgetImages(data, [{ repository, tag: reference.tag, digest }], await collectKeptDigests(data));
   return full;
+}
+
+/**
+ * Finds an image in a store. An image that is named by tag and digest is that of the tag.
+ *
+ * @throws {RegistryError} `NOT_FOUND` when the store does not have it, with tags that it has
+ */
+export async function findImage(
+  wanted: Reference,
+  store: Pick<ContentCatalog, "resolve" | "listTags">,
+): Promise<{ readonly reference: Reference; readonly digest: Digest }> {
+  const isByDigest = wanted.tag === undefined && wanted.digest !== undefined;
+  const reference = isByDigest ? wanted : { host: wanted.host, path: wanted.path, tag: wanted.tag ?? "latest" };
+  const [full, repository] = [formatReference(reference), repositoryOf(reference)];
+  const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
+  if (found !== undefined && found.digest === (wanted.digest ?? found.digest)) {
+    return { reference, digest: found.digest };
+  }
+  const tags = (await store.listTags(repository, { limit: 10 }))?.tags ?? [];
+  const others = tags.length === 0
+    ? ""
+    : `; it has the ${tags.length === 1 ? "tag" : "tags"} ${tags.join(", ")} of ${repository}`;
+  throw new RegistryError("NOT_FOUND", `Cannot remove ${full}: the store does not have it${others}`);
 }

@@ -1,0 +1,37 @@
+import { findPackageUser } from "../../install/image_pins.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
+import type { ObjectStore } from "../../object_store/object_store.ts";
+import { RefusedError } from "../../oci/error.ts";
+import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { findImage } from "./remove_image.ts";
+
+/**
+ * Removes the tag of an image from a bucket. Its manifests stay until a garbage collection with `--untagged`, because
+ * another machine may be using them.
+ *
+ * @returns the full reference of the image
+ * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it
+ * @throws {RefusedError} when a package needs it
+ * @throws {Error} when it is named by its digest alone
+ */
+export async function untagImage(
+  wanted: Reference,
+  { store, records }: { readonly store: ObjectStore; readonly records: PackageRecords },
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
+): Promise<string> {
+  const { reference, digest } = await findImage(wanted, store);
+  const full = formatReference(reference);
+  const { tag } = reference;
+  if (tag === undefined) {
+    throw new Error(
+      `Cannot remove ${full}: in a bucket, crpe gc --untagged removes what has no tag; name it by its tag`,
+    );
+  }
+  // What is installed meanwhile would else lose its images.
+  await using _lock = dryRun ? undefined : await records.lock();
+  await records.refresh();
+  const user = await findPackageUser(records, reference, digest);
+  if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
+  if (!dryRun) await store.untag(repositoryOf(reference), tag, digest);
+  return full;
+}
