@@ -1,5 +1,9 @@
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import type { S3Client } from "./s3_client.ts";
+import type { S3Client, SmallObject } from "./s3_client.ts";
+
+const DELAY_MILLISECONDS = 20;
+const MENDING_ATTEMPT = 5;
+const MAX_ATTEMPTS = 7;
 
 /** Options of `takeLease`. */
 export interface LeaseOptions {
@@ -16,6 +20,7 @@ export interface LeaseOptions {
   readonly isKept?: boolean;
   /** A clock that is never set, in milliseconds. */
   readonly monotonic?: () => number;
+  readonly delay?: (milliseconds: number) => Promise<void>;
 }
 
 interface LeaseRecord {
@@ -41,13 +46,22 @@ interface Term {
  * @returns `undefined` when another process holds it
  */
 export async function takeLease(options: LeaseOptions): Promise<ObjectLease | undefined> {
-  const { client, key, owner } = options;
+  const { client, key, owner, delay = wait } = options;
   let term = startTerm(options);
-  const etag = await client.write(key, encodeRecord({ owner, until: term.until }), { isNew: true });
-  if (etag !== undefined) return new ObjectLease(options, etag, term);
-  const current = await client.read(key);
-  // It was released in the meantime. The caller tries again.
-  if (current === undefined) return undefined;
+  let current: SmallObject | undefined;
+  for (let attempt = 1; current === undefined; attempt++) {
+    const etag = await client.write(key, encodeRecord({ owner, until: term.until }), { isNew: true });
+    if (etag !== undefined) return new ObjectLease(options, etag, term);
+    current = await client.read(key);
+    if (current !== undefined) break;
+    // It was released in the meantime.
+    if (attempt === MAX_ATTEMPTS) return undefined;
+    // Or there is none, and the storage says that there is one: it was interrupted in the middle of a write (seen in
+    // versitygw). Without an unconditional write, no process could take the lease again.
+    if (attempt === MENDING_ATTEMPT) await client.write(key, encodeRecord({ owner: "", until: 0 }));
+    await delay(DELAY_MILLISECONDS * attempt);
+    term = startTerm(options);
+  }
   const held = parseRecord(current.bytes);
   // A retry of the request above finds its own lease when only the response was lost.
   if (held?.owner === owner && held.until === term.until) return new ObjectLease(options, current.etag, term);
@@ -129,6 +143,10 @@ export class ObjectLease implements AsyncDisposable {
     // The next renewal may succeed; until then the lease counts for the rest of its time.
     if (!this.#isLost) await this.renew().catch(() => {});
   }
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function encodeRecord(record: LeaseRecord): Uint8Array<ArrayBuffer> {

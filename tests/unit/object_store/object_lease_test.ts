@@ -112,6 +112,20 @@ Deno.test("[103] no clock of a machine makes two processes hold a lease", async 
   }
 });
 
+Deno.test("[103] takeLease() mends an object that the storage neither has nor accepts as new", async () => {
+  const s3 = new MemoryS3();
+  let isBroken = true;
+  s3.intercept = ({ method, headers }) => {
+    if (method !== "PUT" || !isBroken) return undefined;
+    if (headers.get("if-none-match") === "*") return new Response("<Error/>", { status: 412 });
+    isBroken = false;
+    return undefined;
+  };
+  const options = { client: s3.client(), key: "lease", ttl: TTL, delay: () => Promise.resolve() };
+  await using lease = await takeLease({ ...options, owner: "a" });
+  assertEquals([lease?.isHeld, await takeLease({ ...options, owner: "b" })], [true, undefined]);
+});
+
 Deno.test("[103] takeLease() replaces a lease that cannot be read", async () => {
   const s3 = new MemoryS3();
   await s3.client().write("lease", new TextEncoder().encode("{"));
