@@ -6,7 +6,7 @@
  *
  * $CRPE names an executable; without it the sources run. $CRPE_S3 is the folder that scripts/peers/s3 has printed.
  */
-import { S3_BUCKET, s3Environment, startVersitygw, startWeed } from "../tests/support/object_storage.ts";
+import { s3Environment, startVersitygw, startWeed } from "../tests/support/object_storage.ts";
 
 const [name, ...files] = Deno.args;
 if (files.length === 0 || name !== "versitygw" && name !== "weed") {
@@ -16,7 +16,7 @@ if (files.length === 0 || name !== "versitygw" && name !== "weed") {
 const storage = await (name === "weed" ? startWeed() : startVersitygw());
 const tests = new Deno.Command(Deno.execPath(), {
   args: ["test", "-A", "--parallel", ...files],
-  env: { CRPE_TEST_STORE: `s3://${S3_BUCKET}/`, CRPE_TEST_STORE_ENV: JSON.stringify(s3Environment(storage)) },
+  env: { CRPE_TEST_STORE_ENV: JSON.stringify(s3Environment(storage)) },
 }).spawn();
 const { code } = await tests.status;
 storage.kill();

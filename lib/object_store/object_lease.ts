@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import type { S3Client, SmallObject } from "./s3_client.ts";
 
@@ -46,7 +47,7 @@ interface Term {
  * @returns `undefined` when another process holds it
  */
 export async function takeLease(options: LeaseOptions): Promise<ObjectLease | undefined> {
-  const { client, key, owner, delay = wait } = options;
+  const { client, key, owner, delay = pause } = options;
   let term = startTerm(options);
   let current: SmallObject | undefined;
   for (let attempt = 1; current === undefined; attempt++) {
@@ -143,10 +144,6 @@ export class ObjectLease implements AsyncDisposable {
     // The next renewal may succeed; until then the lease counts for the rest of its time.
     if (!this.#isLost) await this.renew().catch(() => {});
   }
-}
-
-function wait(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function encodeRecord(record: LeaseRecord): Uint8Array<ArrayBuffer> {

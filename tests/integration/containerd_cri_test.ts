@@ -1,4 +1,3 @@
-import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { Containerd } from "../support/containerd.ts";
@@ -7,6 +6,7 @@ import { buildImage } from "../support/images.ts";
 import { peerTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
+import { openServedStore } from "../support/served_store.ts";
 
 // No machine has this name: an image of it is pulled from a mirror, or not at all.
 const IMAGE = "registry.test/team/app";
@@ -89,7 +89,7 @@ for (const { what, peer, files, isTls = false } of rows) {
     [peer, "crictl", ...isTls ? ["openssl" as const] : []],
     async () => {
       await using folder = await TestFolder.create();
-      await writeImage(new DiskStore(`${folder.path}/data`), `${IMAGE}:1.0`, buildImage(PLATFORM));
+      await writeImage(openServedStore(`${folder.path}/data`), `${IMAGE}:1.0`, buildImage(PLATFORM));
       await Deno.mkdir(`${folder.path}/root/etc/containerd`, { recursive: true });
       for (const [name, text] of Object.entries(files)) await folder.write(`root/etc/containerd/${name}`, text);
       const certificate = isTls ? await makeCertificate() : undefined;

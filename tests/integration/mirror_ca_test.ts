@@ -1,4 +1,3 @@
-import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { ContainerTools } from "../support/container_tools.ts";
@@ -7,6 +6,7 @@ import { buildImage } from "../support/images.ts";
 import { peerTest, runPeer } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
+import { openServedStore } from "../support/served_store.ts";
 
 peerTest(
   "skopeo and doctor trust an https crpe by the CA file that mirror-config writes",
@@ -14,7 +14,7 @@ peerTest(
   async () => {
     await using folder = await TestFolder.create();
     await using tools = await ContainerTools.create();
-    await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app:1.0", buildImage());
+    await writeImage(openServedStore(`${folder.path}/data`), "registry.test/team/app:1.0", buildImage());
     const { cert, key } = await makeCertificate();
     const ca = await folder.write("cert.pem", cert);
     const tls = [`--tls-cert=${ca}`, `--tls-key=${await folder.write("key.pem", key)}`];

@@ -1,4 +1,4 @@
-import { computeDigest } from "../../lib/oci/digest.ts";
+import { bucketOf } from "./served_store.ts";
 /** The exit status and output of a process. */
 export interface ProcessResult {
   readonly code: number;
@@ -38,6 +38,9 @@ export function crpeCommand(): string[] {
   return [Deno.execPath(), ...words, `--config=${PROJECT.pathname}`, MAIN];
 }
 
+// Those of the tests that scripts/on_bucket.ts runs.
+const BUCKET_COMMANDS = ["registry", "pull", "images"];
+
 /** Starts a crpe server, and waits until it listens. */
 export async function startCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<CrpeProcess> {
   const crpe = spawnCrpe(args, options);
@@ -50,15 +53,13 @@ export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Pro
 }
 
 /**
- * The environment by which a registry, or what fills its store, uses a bucket instead of its data folder, when
- * scripts/on_bucket.ts runs the tests. The prefix follows from the data folder.
+ * The environment by which a registry, or what works with its store, uses a bucket instead of its data folder, when
+ * scripts/on_bucket.ts runs the tests.
  */
 function storeOf([command = "", ...args]: readonly string[]): Record<string, string> {
-  const bucket = Deno.env.get("CRPE_TEST_STORE");
   const data = args.find((argument) => argument.startsWith("--data="))?.slice("--data=".length);
-  if (bucket === undefined || data === undefined || !["registry", "pull"].includes(command)) return {};
-  const prefix = computeDigest(data).slice(-16);
-  return { CRPE_STORE: `${bucket}${prefix}`, ...JSON.parse(Deno.env.get("CRPE_TEST_STORE_ENV")!) };
+  const bucket = data === undefined ? undefined : bucketOf(data);
+  return bucket === undefined || !BUCKET_COMMANDS.includes(command) ? {} : { CRPE_STORE: bucket.url, ...bucket.env };
 }
 
 /** Starts crpe without waiting. `listening` resolves to the URL of a server. */
