@@ -1,9 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { writeFileDurably } from "../files/durable.ts";
-import { ifPresent } from "../files/if_present.ts";
-import { holdLock } from "../files/locked_file.ts";
-import { CorruptError, RefusedError } from "../oci/error.ts";
-import { isJsonObject, parseJson } from "../oci/json.ts";
+import { RefusedError } from "../oci/error.ts";
+import { isJsonObject } from "../oci/json.ts";
+import { ListFile } from "./list_file.ts";
 
 /** What a token allows. Each scope includes the ones before it. */
 export const SCOPES = ["read", "import", "admin"] as const;
@@ -29,7 +27,6 @@ const TOKEN_BYTES = 32;
 const MAX_TOKENS = 200;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const HASH = /^[0-9a-f]{64}$/;
-const OWNER_ONLY = { mode: 0o600 };
 
 /** Reports whether a word is a scope. */
 export function isScope(word: unknown): word is Scope {
@@ -46,23 +43,20 @@ export function hashToken(token: string): Uint8Array {
  * only. The file is read for each request with such a token, so that a revoked one is refused at once.
  */
 export class NamedTokens {
-  readonly #path: string;
-  readonly #data: string;
+  readonly #file: ListFile<NamedToken>;
 
   /** @param data the data folder */
   constructor(data: string) {
-    this.#data = data;
-    this.#path = `${data}/kubepkg/.tokens.json`;
+    this.#file = new ListFile(data, {
+      name: "tokens",
+      isItem: isNamedToken,
+      problem: "it is no list of tokens; delete it, and create them again",
+    });
   }
 
   /** Lists the tokens in the order of their names. @throws {CorruptError} for a file that cannot be read */
   async list(): Promise<NamedToken[]> {
-    const bytes = await ifPresent(Deno.readFile(this.#path));
-    if (bytes === undefined) return [];
-    const document = parseJson(bytes, this.#path);
-    const tokens = isJsonObject(document) ? document.tokens : undefined;
-    if (Array.isArray(tokens) && tokens.every(isNamedToken)) return tokens;
-    throw new CorruptError(`Cannot read ${this.#path}: it is no list of tokens; delete it, and create them again`);
+    return await this.#file.read();
   }
 
   /** Finds the token that a client has sent, in a time that does not depend on its bytes. */
@@ -96,7 +90,7 @@ export class NamedTokens {
       alphabet: "base64url",
       omitPadding: true,
     });
-    await this.#change((tokens) => {
+    await this.#file.change((tokens) => {
       if (tokens.some((known) => known.name === name)) {
         throw new RefusedError(`Cannot create the token ${name}: there is one of that name; revoke it first`);
       }
@@ -118,18 +112,11 @@ export class NamedTokens {
   /** Revokes a token. @returns the token; `undefined` if there is none of that name */
   async revoke(name: string): Promise<NamedToken | undefined> {
     let revoked: NamedToken | undefined;
-    await this.#change((tokens) => {
+    await this.#file.change((tokens) => {
       revoked = tokens.find((known) => known.name === name);
       return tokens.filter((known) => known !== revoked);
     });
     return revoked;
-  }
-
-  async #change(edit: (tokens: readonly NamedToken[]) => NamedToken[]): Promise<void> {
-    using _lock = await holdLock(`${this.#data}/ingest/tokens.lock`);
-    const bytes = new TextEncoder().encode(`${JSON.stringify({ tokens: edit(await this.list()) }, undefined, 2)}\n`);
-    const temporary = `${this.#data}/ingest/${crypto.randomUUID()}.tmp`;
-    await writeFileDurably(this.#path, bytes, { temporary, ownership: OWNER_ONLY });
   }
 }
 

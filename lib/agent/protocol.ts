@@ -1,5 +1,8 @@
 import type { Digest } from "../oci/digest.ts";
 
+/** The media type of a response that is a JSON document a line. */
+export const NDJSON = "application/x-ndjson";
+
 /** A blob (or manifest) that a push has to send. */
 export interface MissingBlob {
   readonly digest: Digest;

@@ -18,7 +18,7 @@ import { answerJson } from "./answer.ts";
 import type { AgentOptions } from "./options.ts";
 import type { MissingBlob } from "./protocol.ts";
 import { describeInstall } from "./put_package.ts";
-import { readSwitch, RequestBody } from "./request_body.ts";
+import { readInstallSwitches, RequestBody } from "./request_body.ts";
 
 const WHAT = "kubepkg.json";
 /** The most bytes that a tar has besides `kubepkg.json`: headers, signatures and its end. */
@@ -38,9 +38,7 @@ const MAX_TAR_BYTES = 32_768;
  * @throws as `planInstallation` does, for a package that would be refused
  */
 export async function postPlan(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
-  const query = new URL(request.url).searchParams;
-  const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
-  const pruneData = readSwitch(query, "prune-data");
+  const { force, dryRun, pruneData } = readInstallSwitches(new URL(request.url).searchParams);
   const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
   let bytes: Uint8Array<ArrayBuffer>;
   try {

@@ -8,9 +8,9 @@ import { OverruledError, RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
 import { NdjsonStream } from "./ndjson_stream.ts";
 import type { AgentOptions } from "./options.ts";
-import { readSwitch, RequestBody } from "./request_body.ts";
+import { NDJSON } from "./protocol.ts";
+import { readInstallSwitches, RequestBody } from "./request_body.ts";
 
-const NDJSON = "application/x-ndjson";
 const PROGRESS_MILLISECONDS = 250;
 
 /**
@@ -28,9 +28,7 @@ const PROGRESS_MILLISECONDS = 250;
  * @throws as `installBundle` does, unless the answer has started
  */
 export async function putPackage(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
-  const query = new URL(request.url).searchParams;
-  const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
-  const pruneData = readSwitch(query, "prune-data");
+  const { force, dryRun, pruneData } = readInstallSwitches(new URL(request.url).searchParams);
   if (request.headers.has("content-range")) {
     throw new RegistryError(
       "INVALID",

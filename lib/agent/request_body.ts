@@ -171,6 +171,15 @@ export function readSwitch(query: URLSearchParams, name: string): boolean {
   );
 }
 
+/** Reads how something is installed. @throws {RegistryError} as `readSwitch` does */
+export function readInstallSwitches(query: URLSearchParams): { force: boolean; dryRun: boolean; pruneData: boolean } {
+  return {
+    force: readSwitch(query, "force"),
+    dryRun: readSwitch(query, "dry-run"),
+    pruneData: readSwitch(query, "prune-data"),
+  };
+}
+
 function tooLarge(length: number | undefined, limit: number): TooLargeError {
   const found = length === undefined ? "more" : `${length}`;
   return new TooLargeError(`Cannot accept the content: it has ${found} bytes, ${limit} are allowed`);

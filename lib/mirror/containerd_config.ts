@@ -1,5 +1,5 @@
 import { parse } from "smol-toml";
-import { isJsonObject } from "../oci/json.ts";
+import { isJsonObject, textsOf } from "../oci/json.ts";
 
 /** containerd's main configuration file. It sets the folder of registries (`config_path`). */
 export const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
@@ -181,5 +181,5 @@ export function asTable(value: unknown): Toml {
 }
 
 function readStrings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+  return textsOf(value) ?? [];
 }

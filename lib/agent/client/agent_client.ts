@@ -2,9 +2,9 @@ import type { SignedDocument } from "../../signature/trust_policy.ts";
 import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { isJsonObject } from "../../oci/json.ts";
-import type { BlobState, MissingBlob } from "../protocol.ts";
+import { type BlobState, type MissingBlob, NDJSON } from "../protocol.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
-import { type AgentConnection, type AgentRequestBody, NDJSON, parseAnswer } from "./request_agent.ts";
+import { type AgentConnection, type AgentRequestBody, parseAnswer } from "./request_agent.ts";
 import { RequestTimeout } from "./request_timeout.ts";
 
 /** The agent's answer to a plan. It also has the fields of an import's result. */

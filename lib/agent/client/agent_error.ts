@@ -6,7 +6,7 @@ import {
   RefusedError,
   UntrustedError,
 } from "../../oci/error.ts";
-import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
+import { isJsonObject, type JsonLimits, parseJson, textOf, textsOf } from "../../oci/json.ts";
 import type { TransportError, TransportFailure } from "../../upstream/transport/transport_error.ts";
 
 /** The limits of a response body. */
@@ -91,7 +91,7 @@ interface ErrorBody {
   readonly code?: string;
   readonly message?: string;
   readonly offset?: number;
-  readonly missing: string[];
+  readonly missing: readonly string[];
   readonly overrule: Overrule | undefined;
 }
 
@@ -106,10 +106,10 @@ function readError(bytes: Uint8Array): ErrorBody {
   const { code, message, detail } = isJsonObject(first) ? first : {};
   const { missing, offset, overrule } = isJsonObject(detail) ? detail : {};
   return {
-    code: typeof code === "string" ? code : undefined,
-    message: typeof message === "string" ? message : undefined,
+    code: textOf(code),
+    message: textOf(message),
     offset: typeof offset === "number" ? offset : undefined,
-    missing: Array.isArray(missing) ? missing.filter((digest) => typeof digest === "string") : [],
+    missing: textsOf(missing) ?? [],
     overrule: readOverrule(overrule),
   };
 }

@@ -1,5 +1,5 @@
 import type { PackageId } from "../../kubepkg/package_id.ts";
-import { isJsonObject } from "../../oci/json.ts";
+import { isJsonObject, textOf } from "../../oci/json.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import { type AgentConnection, parseAnswer, requestAgent } from "./request_agent.ts";
 
@@ -108,7 +108,7 @@ function parseListed(value: unknown): ListedPackage {
   return {
     name,
     namespace,
-    version: typeof version === "string" ? version : undefined,
+    version: textOf(version),
     images: isJsonObject(images) ? Object.keys(images).length : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import { RefusedError } from "../../oci/error.ts";
-import { isJsonObject } from "../../oci/json.ts";
+import { isJsonObject, textOf, textsOf } from "../../oci/json.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import type { BoundNode } from "./bound_nodes.ts";
 import { createNodeSender, type NodeAccess } from "./node_sender.ts";
@@ -110,14 +110,6 @@ function readPackages(list: readonly unknown[]): Document[] {
     removing: given.removing === true,
     error: textOf(given.error),
   }));
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
-}
-
-function textsOf(value: unknown): readonly string[] | undefined {
-  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : undefined;
 }
 
 function numberOf(value: unknown): number | undefined {

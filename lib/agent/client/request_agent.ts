@@ -28,9 +28,6 @@ export interface AgentAnswer {
   readonly bytes: Uint8Array;
 }
 
-/** The media type of a response that is a JSON document a line. */
-export const NDJSON = "application/x-ndjson";
-
 /** How an agent is reached. */
 export interface AgentConnection {
   /** The address of the agent, without a slash at the end. */

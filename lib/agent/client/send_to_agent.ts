@@ -2,7 +2,8 @@ import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { toTransportError, type TransportFailure } from "../../upstream/transport/transport_error.ts";
-import { type AgentAnswer, type AgentRequest, NDJSON } from "./request_agent.ts";
+import { NDJSON } from "../protocol.ts";
+import type { AgentAnswer, AgentRequest } from "./request_agent.ts";
 import { AgentError, ANSWER_LIMITS, describeFailure } from "./agent_error.ts";
 
 // Node's error codes → the messages of Deno's own errors, which toTransportError() understands.

@@ -4,7 +4,7 @@ import type { HandoverResult } from "../../install/handover/handover.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { PackageId } from "../../kubepkg/package_id.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
-import { isJsonObject } from "../../oci/json.ts";
+import { isJsonObject, textOf, textsOf } from "../../oci/json.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -90,14 +90,4 @@ export function readDiff(value: unknown): ManifestDiff | undefined {
     return { object: `${object}`, reason: KEEP_REASONS.find((one) => one === reason) ?? "unknown" };
   });
   return { added, changed, removed, kept };
-}
-
-/** Returns a text of a document, if it is one. */
-export function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
-}
-
-/** Returns the texts of a list in a document, if it is one. */
-export function textsOf(value: unknown): readonly string[] | undefined {
-  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : undefined;
 }

@@ -8,7 +8,7 @@ import { ImportAudit } from "../../install/audit_import.ts";
 import { installPackages } from "../../install/install_bundle.ts";
 import type { InstallResult } from "../../install/install_result.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
-import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
@@ -29,7 +29,7 @@ import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
 import { openAudit } from "../wiring/open_audit.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { createHandover, findStaleHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { formatSummary, summarizeOutcome } from "./import_summary.ts";
@@ -97,15 +97,11 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
   const audit = await openAudit(data, warn);
-  // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
-    // A record that is not valid is the next hand-over's to report.
-    const before = await records.handovers.read(id).catch(() => undefined);
-    if (before?.kubepkg === undefined || before.isRemoving) return;
-    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
-    warn(
-      `the cluster still runs ${formatRelease(before.kubepkg)}: this import was not handed over; use ${flag} to do it`,
-    );
+    const stale = await findStaleHandover(records, id);
+    if (stale === undefined) return;
+    const { release, flag } = stale;
+    warn(`the cluster still runs ${release}: this import was not handed over; use ${flag} to do it`);
   };
   const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "import", {

@@ -2,6 +2,7 @@ import type { HandoverResult } from "../../install/handover/handover.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
 import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
+import { textOf, textsOf } from "../../oci/json.ts";
 import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
@@ -19,7 +20,7 @@ import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { endPending, findPendingPackage } from "./packages_pending.ts";
-import { askAbout, escape, readDiff, readHandedOver, textOf, textsOf } from "./ask_agent.ts";
+import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
 

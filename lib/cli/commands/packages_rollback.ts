@@ -1,5 +1,6 @@
 import { rollBackPackage, type RollbackResult } from "../../install/rollback_package.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
+import { textsOf } from "../../oci/json.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
 import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
@@ -15,7 +16,7 @@ import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { askAbout, escape, readDiff, readHandedOver, textsOf } from "./ask_agent.ts";
+import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
 

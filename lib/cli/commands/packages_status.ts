@@ -5,6 +5,7 @@ import {
   waitForPackage,
 } from "../../install/package_status.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
+import { textOf, textsOf } from "../../oci/json.ts";
 import { sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
@@ -15,7 +16,7 @@ import { formatJson } from "../console/table.ts";
 import { openRecords } from "../wiring/open_packages.ts";
 import { openCluster } from "../wiring/open_handover.ts";
 import { notAnAgent } from "../../agent/client/agent_error.ts";
-import { askAbout, type Document, escape, textOf, textsOf } from "./ask_agent.ts";
+import { askAbout, type Document, escape } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
 

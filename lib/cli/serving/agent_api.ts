@@ -1,7 +1,7 @@
 import { createAgentHandler } from "../../agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
-import { DEFAULT_NAMESPACE, formatPackageId, formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
+import { DEFAULT_NAMESPACE, formatPackageId, type PackageId } from "../../kubepkg/package_id.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { loggedPathOf, plainAddress } from "../../server/exchange.ts";
 import { listInventory } from "../../store/inventory.ts";
@@ -10,7 +10,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
-import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
+import { createHandover, findStaleHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import type { Log } from "./log.ts";
@@ -29,16 +29,13 @@ export function openAgentApi(
     & { shared?: HandoverContext["shared"] },
 ): Handler {
   const place = readHandoverPlace(invocation);
-  // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
-    const before = await records.handovers.read(id).catch(() => undefined);
-    if (before?.kubepkg === undefined || before.isRemoving) return;
-    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+    const stale = await findStaleHandover(records, id);
+    if (stale === undefined) return;
+    const { release, flag } = stale;
     log.write(
       "warning",
-      `the cluster still runs ${
-        formatRelease(before.kubepkg)
-      }: this import was not handed over; start with ${flag} to do it`,
+      `the cluster still runs ${release}: this import was not handed over; start with ${flag} to do it`,
     );
   };
   const answer = createAgentHandler({

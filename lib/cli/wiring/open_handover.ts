@@ -1,3 +1,5 @@
+import type { PackageRecords } from "../../install/package_records.ts";
+import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
 import { SharedHandover, type SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { FolderHandover, type FolderHandoverOptions } from "../../install/handover/folder_handover.ts";
 import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
@@ -62,4 +64,16 @@ export function createFolderHandover(
 /** Opens the cluster that kubectl reaches. */
 export function openCluster(): KubectlCluster {
   return new KubectlCluster({ runKubectl });
+}
+
+/** Finds the release that the cluster keeps running after an import without a hand-over, and the flag that had handed it over. */
+export async function findStaleHandover(
+  records: PackageRecords,
+  id: PackageId,
+): Promise<{ readonly release: string; readonly flag: string } | undefined> {
+  // A record that is not valid is the next hand-over's to report.
+  const before = await records.handovers.read(id).catch(() => undefined);
+  if (before?.kubepkg === undefined || before.isRemoving) return undefined;
+  const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+  return { release: formatRelease(before.kubepkg), flag };
 }

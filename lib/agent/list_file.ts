@@ -1,0 +1,53 @@
+import { writeFileDurably } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
+import { holdLock } from "../files/locked_file.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+
+/** What a `ListFile` has. */
+export interface ListFileOptions<T> {
+  /** The name of the file and of its list: `tokens` is in `kubepkg/.tokens.json`. */
+  readonly name: string;
+  readonly isItem: (value: unknown) => value is T;
+  /** What is wrong with a broken file, and how it is mended: `it is no list of agents; delete it, and add them again`. */
+  readonly problem: string;
+}
+
+const OWNER_ONLY = { mode: 0o600 };
+
+/** A list in a JSON file of the data folder, readable by its owner only. Several processes may change it. */
+export class ListFile<T> {
+  readonly #data: string;
+  readonly #options: ListFileOptions<T>;
+
+  /** @param data the data folder */
+  constructor(data: string, options: ListFileOptions<T>) {
+    this.#data = data;
+    this.#options = options;
+  }
+
+  /** Reads the list. @throws {CorruptError} for a file that cannot be read */
+  async read(): Promise<T[]> {
+    const { name, isItem, problem } = this.#options;
+    const path = this.#path;
+    const bytes = await ifPresent(Deno.readFile(path));
+    if (bytes === undefined) return [];
+    const document = parseJson(bytes, path);
+    const list = isJsonObject(document) ? document[name] : undefined;
+    if (Array.isArray(list) && list.every(isItem)) return list;
+    throw new CorruptError(`Cannot read ${path}: ${problem}`);
+  }
+
+  /** Changes the list. @throws {CorruptError} for a file that cannot be read @throws what `edit` throws */
+  async change(edit: (list: readonly T[]) => T[]): Promise<void> {
+    const { name } = this.#options;
+    using _lock = await holdLock(`${this.#data}/ingest/${name}.lock`);
+    const bytes = new TextEncoder().encode(`${JSON.stringify({ [name]: edit(await this.read()) }, undefined, 2)}\n`);
+    const temporary = `${this.#data}/ingest/${crypto.randomUUID()}.tmp`;
+    await writeFileDurably(this.#path, bytes, { temporary, ownership: OWNER_ONLY });
+  }
+
+  get #path(): string {
+    return `${this.#data}/kubepkg/.${this.#options.name}.json`;
+  }
+}
