@@ -14,6 +14,9 @@ const ERROR_TEXT = /^(?:Cannot(?: [a-z]| ?$)|[a-z]|$)/;
 // An argument before the message that a program reads: `BAD_GATEWAY`, `timeout`.
 const ERROR_CODE = /^(?:[A-Z_]+|[a-z_-]+)$/;
 
+// The documents of the two rooms are compared property by property.
+const DROPS_UNDEFINED = /(?:^|\/)lib\/(?!oci\/|kubepkg\/)/;
+
 /** Words and phrases that docs/GLOSSARY.md replaces. */
 export const AVOIDED_WORDS: readonly string[] = [
   ...["whoever", "nobody", "somebody", "anybody", "lacking", "what came", "on its way", "on their way"],
@@ -79,6 +82,24 @@ const plugin: Deno.lint.Plugin = {
         };
       },
     },
+    "conditional-spread": {
+      create(context) {
+        if (!DROPS_UNDEFINED.test(context.filename)) return {};
+        return {
+          SpreadElement(node) {
+            const name = droppedProperty(node.argument);
+            if (name === undefined || node.parent.type !== "ObjectExpression") return;
+            // An undefined property would replace one of a spread before it.
+            const { properties } = node.parent;
+            const before = properties.slice(0, properties.indexOf(node));
+            if (before.some((it) => it.type === "SpreadElement" && it.argument.type !== "ConditionalExpression")) {
+              return;
+            }
+            context.report({ node, message: `An undefined property counts as absent: write ${name} alone` });
+          },
+        };
+      },
+    },
     "glossary": {
       create(context) {
         const check = (range: Deno.lint.Range, text: string) => {
@@ -122,6 +143,21 @@ function listComments(code: Deno.lint.SourceCode): { range: Deno.lint.Range; tex
     else joined.push({ type, range });
   }
   return joined.map(({ range }) => ({ range, text: code.text.slice(...range) }));
+}
+
+// The name in `...(name === undefined ? {} : { name })`.
+function droppedProperty(spread: Deno.lint.Expression): string | undefined {
+  if (spread.type !== "ConditionalExpression") return undefined;
+  const { test, consequent, alternate } = spread;
+  if (consequent.type !== "ObjectExpression" || consequent.properties.length > 0) return undefined;
+  if (alternate.type !== "ObjectExpression" || alternate.properties.length !== 1) return undefined;
+  const [property] = alternate.properties;
+  if (property?.type !== "Property" || !property.shorthand || property.key.type !== "Identifier") return undefined;
+  const { name } = property.key;
+  const isSame = test.type === "BinaryExpression" && test.operator === "===" &&
+    test.left.type === "Identifier" && test.left.name === name &&
+    test.right.type === "Identifier" && test.right.name === "undefined";
+  return isSame ? name : undefined;
 }
 
 // The text that an argument begins with; `undefined` where it is no text, or begins with a value.

@@ -154,7 +154,9 @@ function addDigest(digests: Map<string, StatusDigest>, line: StatusDigest): void
     digest: line.digest,
     size: line.size,
     ...(line.tag === undefined ? {} : { tag: line.tag }),
+    // deno-lint-ignore crpe/conditional-spread -- a line of a document
     ...(platform === undefined ? {} : { platform }),
+    // deno-lint-ignore crpe/conditional-spread -- a line of a document
     ...(subject === undefined ? {} : { subject }),
   });
 }

@@ -67,7 +67,7 @@ export async function* rebuildLayer(
   try {
     const plain = applyOperations({ streams, bases, plainSize: header.plainSize });
     let left = header.target.size;
-    for await (const piece of rebuildGzip(plain, recipe, { findModel, ...(signal === undefined ? {} : { signal }) })) {
+    for await (const piece of rebuildGzip(plain, recipe, { findModel, signal })) {
       left -= piece.length;
       if (left < 0) throw new CorruptError("Cannot apply the delta: it makes too many bytes");
       yield piece;

@@ -144,7 +144,7 @@ async function describe(
 ): Promise<GzipRecipe | undefined> {
   const body = await open();
   if (body === undefined) return undefined;
-  return await describeGzip(body, { models, effort, ...(signal === undefined ? {} : { signal }) });
+  return await describeGzip(body, { models, effort, signal });
 }
 
 async function assemble(header: DeltaHeader, packed: Scratch, openScratch: OpenScratch): Promise<MadeDelta> {

@@ -28,7 +28,7 @@ export const CONTAINERD: MirrorClient = {
     const hosts = parseHosts(text);
     return listHosts(text).map((header): ListedMirror => {
       const [caFile] = [asTable(hosts[header]).ca].flat().filter((file) => typeof file === "string");
-      return { url: trimSlashes(header), ...(caFile === undefined ? {} : { caFile }) };
+      return { url: trimSlashes(header), caFile };
     });
   },
 };

@@ -155,6 +155,7 @@ export class S3Client {
       query: {
         "list-type": "2",
         prefix: `${this.#prefix}${prefix}`,
+        // deno-lint-ignore crpe/conditional-spread -- each property is a parameter
         ...(delimiter === undefined ? {} : { delimiter }),
         ...(after === undefined || next !== undefined ? {} : { "start-after": `${this.#prefix}${after}` }),
         ...(limit === undefined ? {} : { "max-keys": String(limit) }),

@@ -57,6 +57,24 @@ for (const [source, reports] of functions) {
   });
 }
 
+const alone = [`conditional-spread: An undefined property counts as absent: write x alone`];
+const spreads: [fileName: string, source: string, reports: string[]][] = [
+  ["lib/store/x.ts", "f({ a, ...(x === undefined ? {} : { x }) });", alone],
+  ["lib/store/x.ts", "f({ ...x === undefined ? {} : { x }, a });", alone],
+  ["lib/store/x.ts", "f({ ...a, ...(x === undefined ? {} : { x }) });", []],
+  ["lib/store/x.ts", "f({ a, ...(x === undefined ? {} : { y: x }) });", []],
+  ["lib/store/x.ts", "f({ a, ...(x === undefined ? {} : { x, y }) });", []],
+  ["lib/store/x.ts", "f({ a, ...(isX ? { x } : {}) });", []],
+  ["lib/store/x.ts", "f([a, ...(x === undefined ? [] : [x])]);", []],
+  ["lib/oci/x.ts", "f({ a, ...(x === undefined ? {} : { x }) });", []],
+  ["tests/unit/x.ts", "f({ a, ...(x === undefined ? {} : { x }) });", []],
+];
+for (const [fileName, source, reports] of spreads) {
+  Deno.test(`lint ${reports.length === 0 ? "accepts" : "reports"} the spread of ${source} in ${fileName}`, () => {
+    assertEquals(lint(fileName, source), reports);
+  });
+}
+
 const wrong = (start: string) => [
   `error-wording: An error says "Cannot VERB OBJECT: reason", not ${JSON.stringify(start)}`,
 ];
