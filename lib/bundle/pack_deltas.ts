@@ -1,12 +1,12 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
 import type { ContentSource, OpenedBlob } from "../content/source.ts";
-import type { DeltaFile } from "../delta/apply_delta.ts";
-import { sizeOfBases } from "../delta/delta_format.ts";
+import { INNER_NAME, namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
 import { type MadeDelta, makeDelta } from "../delta/make_delta.ts";
 import { MODELS } from "../delta/models/all.ts";
 import type { Effort } from "../delta/models/model.ts";
 import { OldLayers } from "../delta/old_layers.ts";
+import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError } from "../oci/error.ts";
@@ -115,6 +115,7 @@ class DeltaWork implements Disposable {
         openScratch: store.openScratch.bind(store),
         effort,
         models: MODELS.filter(({ id, version }) => this.#options.models.has(`${id}/${version}`)),
+        isInnerKnown: this.#options.models.has(INNER_NAME),
         onBytes: report(first + i),
         signal,
       }).catch((error) => ({ reason: explain(error) }));
@@ -216,14 +217,14 @@ function replaceEntry(entry: PlanEntry, made: MadeDelta | undefined): PlanEntry 
 }
 
 function describeDelta({ digest, header, file }: MadeDelta): StatusDelta {
-  const { target, bases, model } = header;
+  const { target, bases } = header;
   return {
     digest: target.digest,
     delta: digest,
     size: file.size,
     bases: bases.map(({ digest, size }) => ({ digest, size })),
-    plainSize: sizeOfBases(header),
-    model: `${model.id}/${model.version}`,
+    plainSize: sizeOfScratch(header),
+    model: namesOfModels(header),
   };
 }
 

@@ -1,36 +1,32 @@
-import type { ByteSource } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { OpenScratch } from "../bytes/scratch.ts";
 import { CorruptError } from "../oci/error.ts";
 import { DeflateError } from "./bit_input.ts";
 import {
   type DeltaHeader,
+  INNER_SECTIONS,
   parseDeltaHeader,
   parseDeltaPrefix,
   PREFIX_BYTES,
-  type SectionName,
   SECTIONS,
+  sizeOfSections,
 } from "./delta_format.ts";
-import { openSection, readSection } from "./delta_sections.ts";
-import type { GzipRecipe, RecipeSections } from "./gzip_recipe.ts";
+import { insertStreams } from "./inner_gzip.ts";
+import type { Bytes } from "./inner_streams.ts";
 import { modelById } from "./models/all.ts";
 import { type DeflateModel, RecipeError } from "./models/model.ts";
-import { applyOperations, OPERATION_STREAMS, type OperationStreams } from "./operations.ts";
+import { openInner } from "./open_inner.ts";
+import { applyOperations } from "./operations.ts";
+import { type DeltaFile, PartReader } from "./part_reader.ts";
 import { rebuildGzip } from "./rebuild_gzip.ts";
-
-/** The bytes of a delta. */
-export interface DeltaFile {
-  /** In bytes. */
-  readonly size: number;
-  /** Opens `length` bytes from `start`; both are within the delta, and `length` is not 0. */
-  open(start: number, length: number): Promise<ReadableStream<Uint8Array>>;
-}
 
 /** Options of `rebuildLayer`. */
 export interface RebuildLayerOptions {
+  /** Opens space for the plain bytes of inner streams of the bases. */
+  readonly openScratch: OpenScratch;
   /** Finds a compressor model; default: those of this program. */
   readonly findModel?: (id: string, version: number) => DeflateModel | undefined;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Reads the header of a delta. @throws {CorruptError} when the file is not a delta, or its header is wrong */
@@ -53,19 +49,27 @@ export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
  */
 export async function* rebuildLayer(
   file: DeltaFile,
-  bases: Pick<Scratch, "size" | "readAt">,
-  { findModel = modelById, signal }: RebuildLayerOptions = {},
+  bases: Bytes,
+  { openScratch, findModel = modelById, signal }: RebuildLayerOptions,
 ): AsyncGenerator<Uint8Array> {
   const header = await readDeltaHeader(file);
-  const sections = new SectionFiles(file, header);
-  const recipe: GzipRecipe = {
-    model: { ...header.model, parameters: Uint8Array.fromHex(header.model.parameters) },
-    plainSize: header.plainSize,
-    sections: await sections.readRecipe(),
-  };
-  const streams = await sections.openOperations();
+  const { plainSize, inner } = header;
+  const packed = inner === undefined ? 0 : sizeOfSections(inner.sections);
+  const outer = new PartReader({ file, part: header, names: SECTIONS, end: file.size - packed });
+  const reader = inner && new PartReader({ file, part: inner, names: INNER_SECTIONS, end: file.size });
+  using innerBases = inner && await openScratch();
   try {
-    const plain = applyOperations({ streams, bases, plainSize: header.plainSize });
+    const recipe = await outer.readRecipe();
+    const streams = reader && await openInner(reader, { header, bases, innerBases: innerBases! });
+    const made = applyOperations({
+      streams: await outer.openOperations(),
+      bases,
+      plainSize: plainSize - (streams?.size ?? 0),
+    });
+    const plain = streams === undefined ? made : insertStreams(made, {
+      places: streams.places,
+      gzip: rebuildGzip(streams.plain, streams.recipe, { findModel, signal }),
+    });
     let left = header.target.size;
     for await (const piece of rebuildGzip(plain, recipe, { findModel, signal })) {
       left -= piece.length;
@@ -76,43 +80,7 @@ export async function* rebuildLayer(
     if (!(cause instanceof RecipeError || cause instanceof DeflateError)) throw cause;
     throw new CorruptError(cause.message, { cause });
   } finally {
-    for (const name of OPERATION_STREAMS) await streams[name].cancel();
-  }
-}
-
-class SectionFiles {
-  readonly #file: DeltaFile;
-  readonly #header: DeltaHeader;
-
-  constructor(file: DeltaFile, header: DeltaHeader) {
-    this.#file = file;
-    this.#header = header;
-  }
-
-  async openOperations(): Promise<OperationStreams<ByteSource>> {
-    const opened: [string, ByteSource][] = [];
-    for (const name of OPERATION_STREAMS) {
-      opened.push([name, openSection(await this.#openPacked(name), this.#header.sections[name])]);
-    }
-    return Object.fromEntries(opened) as unknown as OperationStreams<ByteSource>;
-  }
-
-  async readRecipe(): Promise<RecipeSections> {
-    const read = async (name: SectionName) => {
-      return await readSection(await this.#openPacked(name), this.#header.sections[name]);
-    };
-    return {
-      tokens: await read("tokens"),
-      blocks: await read("blocks"),
-      headers: await read("headers"),
-      members: await read("members"),
-    };
-  }
-
-  async #openPacked(name: SectionName): Promise<ReadableStream<Uint8Array>> {
-    const { sections } = this.#header;
-    const after = SECTIONS.slice(SECTIONS.indexOf(name)).reduce((sum, each) => sum + sections[each].packed, 0);
-    const { packed } = sections[name];
-    return packed === 0 ? new Blob([]).stream() : await this.#file.open(this.#file.size - after, packed);
+    await outer.cancel();
+    await reader?.cancel();
   }
 }

@@ -22,6 +22,17 @@ export const SECTIONS = [...OPERATION_STREAMS, "tokens", "blocks", "headers", "m
 /** The name of a section. */
 export type SectionName = typeof SECTIONS[number];
 
+/** The sections for inner streams, which follow the others. */
+export const INNER_SECTIONS = [...SECTIONS, "places", "basePlaces"] as const;
+
+/** The name of a section for inner streams. */
+export type InnerSectionName = typeof INNER_SECTIONS[number];
+
+/** How an inventory names the ability to apply a delta with inner streams. */
+export const INNER_NAME = "zip/1";
+/** Most plain bytes of inner streams for each byte of the tars that they are part of, so that work is bounded. */
+export const MAX_INNER_RATIO = 16;
+
 /** A section of a delta: one zstd frame, or nothing if it is empty. */
 export interface Section {
   /** In bytes. */
@@ -40,6 +51,26 @@ export interface DeltaBase {
   readonly plainDigest: Digest;
 }
 
+/** A compressor model, with its parameters in hexadecimal. */
+export interface HeaderModel {
+  readonly id: string;
+  readonly version: number;
+  readonly parameters: string;
+}
+
+/**
+ * The inner streams of a delta: deflate streams of zip archives that lie in the plain bytes of the layer. They are made like the
+ * layer itself, from plain bytes and a model, and put into the places where the plain bytes of the layer lack them.
+ */
+export interface InnerPart {
+  /** Number of plain bytes of all inner streams of the layer. */
+  readonly plainSize: number;
+  /** Number of plain bytes of the inner streams of the bases that the operations copy from. */
+  readonly basePlainSize: number;
+  readonly model: HeaderModel;
+  readonly sections: Readonly<Record<InnerSectionName, Section>>;
+}
+
 /** The header of a delta. */
 export interface DeltaHeader {
   /** The layer that the delta makes, with its size in bytes. */
@@ -48,14 +79,14 @@ export interface DeltaHeader {
   readonly plainSize: number;
   /** At least one, in the order in which operations see their plain bytes. */
   readonly bases: readonly DeltaBase[];
-  /** The compressor model, with its parameters in hexadecimal. */
-  readonly model: { readonly id: string; readonly version: number; readonly parameters: string };
+  readonly model: HeaderModel;
   readonly sections: Readonly<Record<SectionName, Section>>;
+  readonly inner?: InnerPart;
 }
 
 /** Formats the beginning of a delta: everything before its sections. */
-export function formatDeltaHeader({ target, plainSize, bases, model, sections }: DeltaHeader): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify({ target, plainSize, bases, model, sections }));
+export function formatDeltaHeader({ target, plainSize, bases, model, sections, inner }: DeltaHeader): Uint8Array {
+  const json = new TextEncoder().encode(JSON.stringify({ target, plainSize, bases, model, sections, inner }));
   const bytes = new Uint8Array(PREFIX_BYTES + json.length);
   bytes.set(MAGIC);
   new DataView(bytes.buffer).setUint32(MAGIC.length, json.length, true);
@@ -90,14 +121,15 @@ export function parseDeltaPrefix(prefix: Uint8Array): number {
  */
 export function parseDeltaHeader(json: Uint8Array, size: number): DeltaHeader {
   const value = parseJson(json, "the header of the delta", LIMITS);
-  const { target, plainSize, bases, model, sections } = asObject(value, "the header");
+  const { target, plainSize, bases, model, sections, inner } = asObject(value, "the header");
   const { digest, size: targetSize } = asObject(target, "target");
   const header: DeltaHeader = {
     target: { digest: asDigest(digest, "target.digest"), size: asSize(targetSize, "target.size") },
     plainSize: asSize(plainSize, "plainSize"),
     bases: parseBases(bases),
     model: parseModel(model),
-    sections: parseSections(sections),
+    sections: parseSections(sections, SECTIONS),
+    inner: inner === undefined ? undefined : parseInner(inner),
   };
   checkSizes(header, size - PREFIX_BYTES - json.length);
   return header;
@@ -113,20 +145,54 @@ export function sizeOfBases({ bases }: Pick<DeltaHeader, "bases">): number {
   return bases.reduce((sum, { plainSize }) => sum + plainSize, 0);
 }
 
-function checkSizes({ target, plainSize, bases, sections }: DeltaHeader, packedSize: number): void {
+/** Size in bytes of the temporary space that applying a delta takes. */
+export function sizeOfScratch({ bases, inner }: Pick<DeltaHeader, "bases" | "inner">): number {
+  return sizeOfBases({ bases }) + (inner?.basePlainSize ?? 0);
+}
+
+/** Size in bytes of sections in the file of a delta. */
+export function sizeOfSections(sections: Readonly<Record<string, Section>>): number {
+  return Object.values(sections).reduce((sum, { packed }) => sum + packed, 0);
+}
+
+/** What a site must know to apply a delta, as inventories name it, joined by `+`: `go6/1`, `go6/1+zip/1+zlib/1`. */
+export function namesOfModels({ model, inner }: Pick<DeltaHeader, "model" | "inner">): string {
+  const names = [model, ...(inner === undefined ? [] : [inner.model])].map(({ id, version }) => `${id}/${version}`);
+  if (inner !== undefined) names.splice(1, 0, INNER_NAME);
+  return [...new Set(names)].join("+");
+}
+
+function checkSizes(header: DeltaHeader, packedSize: number): void {
+  const { target, plainSize, bases, sections, inner } = header;
   if (plainSize > maxPlainSize(target.size)) throw refuse(`plainSize is too large for ${target.size} bytes of gzip`);
-  if (sizeOfBases({ bases }) > RECIPE_LIMITS.plainBytes) throw refuse("its bases are too large");
-  const { inserts, copies, jumps, literals, differences, ...recipe } = sections;
+  if (sizeOfScratch(header) > RECIPE_LIMITS.plainBytes) throw refuse("its bases are too large");
+  checkOperations(sections, plainSize);
+  if (inner !== undefined) {
+    checkOperations(inner.sections, inner.plainSize);
+    const isTooLarge = inner.plainSize > MAX_INNER_RATIO * plainSize ||
+      inner.basePlainSize > MAX_INNER_RATIO * sizeOfBases({ bases });
+    if (isTooLarge) throw refuse("its inner streams are too large");
+  }
+  const recipeSize = sizeInMemory(sections) + sizeInMemory(inner?.sections ?? {});
+  if (recipeSize > RECIPE_LIMITS.sectionBytes) {
+    throw refuse(`its corrections have ${recipeSize} bytes, ${RECIPE_LIMITS.sectionBytes} are allowed`);
+  }
+  const packed = sizeOfSections(sections) + sizeOfSections(inner?.sections ?? {});
+  if (packed !== packedSize) throw refuse(`its sections have ${packedSize} bytes, its header says ${packed}`);
+}
+
+function checkOperations(sections: DeltaHeader["sections"], plainSize: number): void {
+  const { inserts, copies, jumps, literals, differences } = sections;
   if (literals.size + differences.size > plainSize) throw refuse("it inserts more bytes than the layer has");
   if ([inserts, copies, jumps].some(({ size }) => size > plainSize * MAX_NUMBER_BYTES)) {
     throw refuse("it has too many operations");
   }
-  const recipeSize = Object.values(recipe).reduce((sum, section) => sum + section.size, 0);
-  if (recipeSize > RECIPE_LIMITS.sectionBytes) {
-    throw refuse(`its corrections have ${recipeSize} bytes, ${RECIPE_LIMITS.sectionBytes} are allowed`);
-  }
-  const packed = Object.values(sections).reduce((sum, section) => sum + section.packed, 0);
-  if (packed !== packedSize) throw refuse(`its sections have ${packedSize} bytes, its header says ${packed}`);
+}
+
+// The sections that are read as a whole.
+function sizeInMemory(sections: Readonly<Record<string, Section>>): number {
+  const names: readonly string[] = OPERATION_STREAMS;
+  return Object.entries(sections).reduce((sum, [name, { size }]) => names.includes(name) ? sum : sum + size, 0);
 }
 
 function parseBases(value: unknown): DeltaBase[] {
@@ -144,7 +210,17 @@ function parseBases(value: unknown): DeltaBase[] {
   });
 }
 
-function parseModel(value: unknown): DeltaHeader["model"] {
+function parseInner(value: unknown): InnerPart {
+  const { plainSize, basePlainSize, model, sections } = asObject(value, "inner");
+  return {
+    plainSize: asSize(plainSize, "inner.plainSize"),
+    basePlainSize: asSize(basePlainSize, "inner.basePlainSize"),
+    model: parseModel(model),
+    sections: parseSections(sections, INNER_SECTIONS),
+  };
+}
+
+function parseModel(value: unknown): HeaderModel {
   const { id, version, parameters } = asObject(value, "model");
   if (typeof id !== "string" || !/^[a-z0-9]{1,32}$/.test(id)) throw refuse("model.id must be a name");
   if (typeof parameters !== "string" || !/^(?:[0-9a-f]{2})*$/.test(parameters)) {
@@ -154,15 +230,15 @@ function parseModel(value: unknown): DeltaHeader["model"] {
   return { id, version: asSize(version, "model.version"), parameters };
 }
 
-function parseSections(value: unknown): DeltaHeader["sections"] {
+function parseSections<Name extends string>(value: unknown, names: readonly Name[]): Record<Name, Section> {
   const all = asObject(value, "sections");
-  const parsed = SECTIONS.map((name) => {
+  const parsed = names.map((name) => {
     const { size, packed } = asObject(all[name], `sections.${name}`);
     const section = { size: asSize(size, `${name}.size`), packed: asSize(packed, `${name}.packed`) };
     if ((section.size === 0) !== (section.packed === 0)) throw refuse(`section ${name} is empty and is not`);
     return [name, section] as const;
   });
-  return Object.fromEntries(parsed) as Record<SectionName, Section>;
+  return Object.fromEntries(parsed) as Record<Name, Section>;
 }
 
 function asObject(value: unknown, field: string): Record<string, unknown> {

@@ -4,16 +4,18 @@ import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { type DeltaFile, rebuildLayer } from "./apply_delta.ts";
-import { type DeltaHeader, formatDeltaHeader, type Section, type SectionName } from "./delta_format.ts";
-import { openScratch as openScratchSource, packSection, scratchOf } from "./delta_sections.ts";
+import { rebuildLayer } from "./apply_delta.ts";
+import { type DeltaHeader, formatDeltaHeader } from "./delta_format.ts";
+import { openScratch as openScratchSource } from "./delta_sections.ts";
 import { describeGzip } from "./describe_gzip.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
 import { inflateLayer, type LayerInput } from "./inflate_layers.ts";
+import { makeInner } from "./make_inner.ts";
 import { MODELS } from "./models/all.ts";
 import type { DeflateModel, Effort } from "./models/model.ts";
 import type { OldLayers } from "./old_layers.ts";
-import { OperationWriter, TooManyOperationsError } from "./operation_writer.ts";
+import { packOperations, packRecipe } from "./pack_part.ts";
+import type { DeltaFile } from "./part_reader.ts";
 import { type BaseRange, diffPlain } from "./tar_diff.ts";
 
 /** Options of `makeDelta`. */
@@ -22,6 +24,8 @@ export interface MakeDeltaOptions {
   readonly effort: Effort;
   /** The compressor models that the site knows; default: all of this program. */
   readonly models?: readonly DeflateModel[];
+  /** Whether the site knows deltas with inner streams; default: yes. */
+  readonly isInnerKnown?: boolean;
   /** Called with the number of plain bytes that were processed; the whole is about four times the layer's. */
   readonly onBytes?: ((count: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,9 +47,6 @@ export interface NoDelta {
 const WORTH_IT = 0.7;
 /** A base that gives less than this part of the plain bytes is not needed: it costs the site time and disk space. */
 const BASE_SHARE = 1 / 200;
-/** zstd's levels, for operations and literals. The corrections are small, and always get the highest. */
-const LEVELS: Readonly<Record<Effort, number>> = { fast: 6, normal: 15, max: 19 };
-const CORRECTION_LEVEL = 19;
 const COPY_BYTES = 1 << 20;
 
 /**
@@ -58,39 +59,35 @@ export async function makeDelta(
   target: LayerInput & { readonly size: number },
   options: MakeDeltaOptions,
 ): Promise<MadeDelta | NoDelta> {
-  const { openScratch, effort, onBytes, signal, models = MODELS } = options;
+  const { openScratch, effort, onBytes, signal, models = MODELS, isInnerKnown = true } = options;
   const maxSize = Math.floor(target.size * WORTH_IT);
   using plain = await openScratch();
-  using literals = await openScratch();
-  using differences = await openScratch();
   using packed = await openScratch();
   await inflateLayer(target, plain, { onBytes, signal });
   const ranges = await chooseRanges(old, plain, options);
   if (ranges.length === 0) return { reason: "it has little in common with the old layers" };
-  const numbers = await writeOperations({ old, plain, ranges, literals, differences }, options);
-  if (numbers === undefined) return { reason: "it has little in common with the old layers" };
-  const sections: Partial<Record<SectionName, Section>> = {};
-  for (const name of ["inserts", "copies", "jumps"] as const) {
-    sections[name] = await packSection(scratchOf(numbers[name]), packed, LEVELS[effort]);
-  }
-  sections.literals = await packSection(literals, packed, LEVELS[effort]);
-  sections.differences = await packSection(differences, packed, LEVELS[effort]);
-  if (packed.size > maxSize) return { reason: "a delta would not be much smaller" };
+  using inner = isInnerKnown && effort !== "fast"
+    ? await makeInner({ old, ranges, plain }, { openScratch, effort, models, signal })
+    : undefined;
+  const job = { index: old.index, ranges, old: old.select(ranges), target: inner?.rest ?? plain };
+  const operations = await packOperations(job, packed, options);
+  if (operations === undefined) return { reason: "it has little in common with the old layers" };
+  const innerSize = inner?.packed.size ?? 0;
+  if (packed.size + innerSize > maxSize) return { reason: "a delta would not be much smaller" };
   const recipe = await describe(target, { models, effort, signal });
   if (recipe === undefined) return { reason: "no compressor model predicts it" };
-  for (const name of ["tokens", "blocks", "headers", "members"] as const) {
-    sections[name] = await packSection(scratchOf(recipe.sections[name]), packed, CORRECTION_LEVEL);
-  }
-  if (packed.size > maxSize) return { reason: "a delta would not be much smaller" };
+  const sections = { ...operations, ...await packRecipe(recipe.sections, packed) };
+  if (packed.size + innerSize > maxSize) return { reason: "a delta would not be much smaller" };
   const { id, version, parameters } = recipe.model;
   const header: DeltaHeader = {
     target: { digest: target.digest, size: target.size },
     plainSize: recipe.plainSize,
     bases: old.bases.filter((_, i) => ranges.includes(old.ranges[i]!)),
     model: { id, version, parameters: parameters.toHex() },
-    sections: sections as Record<SectionName, Section>,
+    sections,
+    inner: inner?.part,
   };
-  const made = await assemble(header, packed, openScratch);
+  const made = await assemble(header, [packed, ...(inner === undefined ? [] : [inner.packed])], openScratch);
   const problem = await verify(made, old.select(ranges), options);
   if (problem === undefined) return made;
   made[Symbol.dispose]();
@@ -116,28 +113,6 @@ async function chooseRanges(
   return ranges.filter((range) => (copied.get(range) ?? 0) > plain.size * BASE_SHARE);
 }
 
-interface DiffJob {
-  readonly old: OldLayers;
-  readonly plain: Scratch;
-  readonly ranges: readonly BaseRange[];
-  readonly literals: Scratch;
-  readonly differences: Scratch;
-}
-
-async function writeOperations(
-  { old, plain, ranges, literals, differences }: DiffJob,
-  { onBytes, signal }: MakeDeltaOptions,
-): Promise<ReturnType<OperationWriter["finish"]> | undefined> {
-  const writer = new OperationWriter({ ranges, old: old.select(ranges), literals, differences });
-  try {
-    await diffPlain(old.index, plain, { ranges, sink: writer, onBytes, signal });
-    return writer.finish();
-  } catch (error) {
-    if (error instanceof TooManyOperationsError) return undefined;
-    throw error;
-  }
-}
-
 async function describe(
   { open }: LayerInput,
   { models, effort, signal }: Required<Pick<MakeDeltaOptions, "models" | "effort">> & { signal?: AbortSignal },
@@ -147,7 +122,11 @@ async function describe(
   return await describeGzip(body, { models, effort, signal });
 }
 
-async function assemble(header: DeltaHeader, packed: Scratch, openScratch: OpenScratch): Promise<MadeDelta> {
+async function assemble(
+  header: DeltaHeader,
+  parts: readonly Scratch[],
+  openScratch: OpenScratch,
+): Promise<MadeDelta> {
   const bytes = await openScratch();
   const hash = createHash("sha256");
   const append = (piece: Uint8Array) => {
@@ -155,8 +134,9 @@ async function assemble(header: DeltaHeader, packed: Scratch, openScratch: OpenS
     bytes.append(piece);
   };
   append(formatDeltaHeader(header));
-  const source = openScratchSource(packed);
-  for (let piece = await source.read(); piece !== undefined; piece = await source.read()) append(piece);
+  for (const source of parts.map(openScratchSource)) {
+    for (let piece = await source.read(); piece !== undefined; piece = await source.read()) append(piece);
+  }
   return {
     digest: `sha256:${hash.digest("hex")}`,
     header,
@@ -182,12 +162,12 @@ export function fileOf(bytes: Pick<Scratch, "size" | "readAt">): DeltaFile {
 async function verify(
   { file, header }: MadeDelta,
   bases: Pick<Scratch, "size" | "readAt">,
-  { onBytes, signal }: MakeDeltaOptions,
+  { openScratch, onBytes, signal }: MakeDeltaOptions,
 ): Promise<string | undefined> {
   const { digest, size } = header.target;
   const verifier = new Verifier(digest, size);
   try {
-    for await (const piece of rebuildLayer(file, bases, signal === undefined ? {} : { signal })) {
+    for await (const piece of rebuildLayer(file, bases, { openScratch, signal })) {
       verifier.update(piece);
       onBytes?.(piece.length);
     }

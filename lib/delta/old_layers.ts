@@ -1,12 +1,14 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import type { DeltaBase } from "./delta_format.ts";
 import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
+import { type Bytes, findInnerStreams, type InnerStream } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
 import { PlainIndex } from "./plain_index.ts";
+import { selectRanges } from "./select_ranges.ts";
 import type { BaseRange } from "./tar_diff.ts";
 
 /** How many bytes a match is found by, and how far the indexed positions are apart. */
-const SEARCH: Readonly<Record<Effort, { readonly window: number; readonly step: number }>> = {
+export const SEARCH: Readonly<Record<Effort, { readonly window: number; readonly step: number }>> = {
   fast: { window: 32, step: 32 },
   normal: { window: 24, step: 12 },
   max: { window: 20, step: 8 },
@@ -25,6 +27,7 @@ export class OldLayers implements Disposable {
   readonly ranges: readonly BaseRange[];
   readonly index: PlainIndex;
   readonly #bytes: Scratch;
+  readonly #inner = new Map<BaseRange, readonly InnerStream[]>();
 
   private constructor(bytes: Scratch, bases: readonly DeltaBase[], index: PlainIndex) {
     this.#bytes = bytes;
@@ -51,20 +54,21 @@ export class OldLayers implements Disposable {
   }
 
   /** The plain bytes of some of the ranges, one after the other. */
-  select(ranges: readonly BaseRange[]): Pick<Scratch, "size" | "readAt"> {
-    return {
-      size: ranges.reduce((sum, { start, end }) => sum + end - start, 0),
-      readAt: (position, target) => {
-        let [before, filled] = [0, 0];
-        for (const { start, end } of ranges) {
-          const at = position + filled - before;
-          const length = Math.min(end - start - at, target.length - filled);
-          if (length > 0) filled += this.#bytes.readAt(start + at, target.subarray(filled, filled + length));
-          before += end - start;
-        }
-        return filled;
-      },
-    };
+  select(ranges: readonly BaseRange[]): Bytes {
+    return selectRanges(this.#bytes, ranges);
+  }
+
+  /** Finds the inner streams of some of the ranges. Positions are those of `select`. */
+  async findInnerStreams(ranges: readonly BaseRange[], signal?: AbortSignal): Promise<InnerStream[]> {
+    const streams: InnerStream[] = [];
+    let before = 0;
+    for (const range of ranges) {
+      const found = this.#inner.get(range) ?? await findInnerStreams(this.select([range]), signal);
+      this.#inner.set(range, found);
+      for (const stream of found) streams.push({ ...stream, start: before + stream.start });
+      before += range.end - range.start;
+    }
+    return streams;
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,4 @@
-import { modelNames } from "../delta/models/all.ts";
+import { knowsModels } from "../delta/models/all.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 
@@ -18,7 +18,7 @@ export async function listMissingBases(
   { delta, size }: { readonly delta: StatusDelta; readonly size: number },
   statBlob: (digest: Digest) => Promise<number | undefined>,
 ): Promise<NeededBlob[]> {
-  if (!modelNames().includes(delta.model)) return [{ digest: delta.digest, size }];
+  if (!knowsModels(delta.model)) return [{ digest: delta.digest, size }];
   const missing: NeededBlob[] = [];
   for (const base of delta.bases) if (await statBlob(base.digest) !== base.size) missing.push(base);
   return missing;

@@ -1,9 +1,10 @@
 import type { BundleBlob } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import { type DeltaFile, readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
-import { type DeltaHeader, sizeOfBases } from "../delta/delta_format.ts";
+import { readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
+import { type DeltaHeader, namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
 import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
+import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -140,7 +141,7 @@ async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
     const ingest = await openEmpty(store, digest);
     try {
       ingest.expectSize(size);
-      for await (const piece of rebuildLayer(file, bases)) {
+      for await (const piece of rebuildLayer(file, bases, { openScratch: store.openScratch.bind(store) })) {
         await ingest.write(piece);
         onBytes(piece.length);
       }
@@ -178,11 +179,11 @@ function openDelta(store: ImportStore, digest: Digest, size: number): DeltaFile 
 
 // What the package declares was planned with: the bases that are present, and the disk space.
 function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
-  const { target, bases, model } = header;
+  const { target, bases } = header;
   const isDeclared = target.digest === delta.digest && target.size === size &&
     bases.length === delta.bases.length &&
     bases.every(({ digest, size }, i) => digest === delta.bases[i]!.digest && size === delta.bases[i]!.size) &&
-    sizeOfBases(header) === delta.plainSize && `${model.id}/${model.version}` === delta.model;
+    sizeOfScratch(header) === delta.plainSize && namesOfModels(header) === delta.model;
   if (!isDeclared) throw new UndeclaredError("its header is not what the package declares");
 }
 

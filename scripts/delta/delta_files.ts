@@ -10,11 +10,12 @@
 import { createHash } from "node:crypto";
 import { streamFile } from "../../lib/bytes/file_stream.ts";
 import { Verifier } from "../../lib/content/verifier.ts";
-import { type DeltaFile, readDeltaHeader, rebuildLayer } from "../../lib/delta/apply_delta.ts";
+import { readDeltaHeader, rebuildLayer } from "../../lib/delta/apply_delta.ts";
 import { inflateBase, type LayerInput } from "../../lib/delta/inflate_layers.ts";
 import { makeDelta } from "../../lib/delta/make_delta.ts";
 import type { Effort } from "../../lib/delta/models/model.ts";
 import { OldLayers } from "../../lib/delta/old_layers.ts";
+import type { DeltaFile } from "../../lib/delta/part_reader.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 
@@ -51,10 +52,14 @@ async function make(
   if ("reason" in made) throw new Error(`Cannot make a delta of ${layer}: ${made.reason}`);
   using delivered = made;
   await Deno.writeFile(delta, await delivered.file.open(0, delivered.file.size));
-  const { model: { id, version, parameters }, sections } = delivered.header;
+  const { model: { id, version, parameters }, sections, inner } = delivered.header;
+  const innerSections = Object.entries(inner?.sections ?? {}).map(([name, { packed }]) => [`inner ${name}`, packed]);
   return {
     model: `${id}/${version} ${parameters}`.trim(),
-    sections: Object.fromEntries(Object.entries(sections).map(([name, { packed }]) => [name, packed])),
+    sections: Object.fromEntries([
+      ...Object.entries(sections).map(([name, { packed }]) => [name, packed]),
+      ...innerSections,
+    ]),
   };
 }
 
@@ -65,7 +70,7 @@ async function apply(store: DiskStore, [old, delta, layer]: readonly [string, st
   for (const base of bases) await inflateBase(base, { layer: layerOf(old, base.digest), scratch });
   const verifier = new Verifier(target.digest, target.size);
   using output = await Deno.open(layer, { write: true, create: true, truncate: true });
-  for await (const piece of rebuildLayer(file, scratch)) {
+  for await (const piece of rebuildLayer(file, scratch, { openScratch: () => store.openScratch() })) {
     verifier.update(piece);
     for (let at = 0; at < piece.length;) at += await output.write(piece.subarray(at));
   }

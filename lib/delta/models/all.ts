@@ -1,3 +1,4 @@
+import { INNER_NAME } from "../delta_format.ts";
 import { GO1 } from "./go1.ts";
 import { GO127 } from "./go127.ts";
 import { GO6 } from "./go6.ts";
@@ -13,7 +14,13 @@ export function modelById(id: string, version: number): DeflateModel | undefined
   return MODELS.find((model) => model.id === id && model.version === version);
 }
 
-/** Names the known models for an inventory, each as `id/version`. */
+/** Names for an inventory what this program knows: its models, each as `id/version`, and deltas with inner streams. */
 export function modelNames(): string[] {
-  return MODELS.map(({ id, version }) => `${id}/${version}`);
+  return [...MODELS.map(({ id, version }) => `${id}/${version}`), INNER_NAME];
+}
+
+/** Tests whether this program knows all that a delta needs. @param names as `namesOfModels` gives them */
+export function knowsModels(names: string): boolean {
+  const known = modelNames();
+  return names.split("+").every((name) => known.includes(name));
 }

@@ -111,6 +111,7 @@ function parseRecord(bytes: Uint8Array, path: string, limits: JsonLimits): unkno
   // A record without the field was changed by hand, and is valid. Here something is in its place: the field was damaged.
   if (checksum === undefined && Object.keys(document)[0] !== "recordVersion") throw new CorruptError(damaged);
   if (recordVersion === VERSION) return rest;
+  if (typeof recordVersion !== "number") throw new CorruptError(damaged);
   throw new CorruptError(
     `Cannot use ${path}: a later version of crpe wrote it (format ${recordVersion}); use that one`,
   );

@@ -1,14 +1,16 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { gzipSync } from "node:zlib";
-import { type DeltaFile, rebuildLayer } from "../../../lib/delta/apply_delta.ts";
+import { rebuildLayer } from "../../../lib/delta/apply_delta.ts";
+import type { DeltaFile } from "../../../lib/delta/part_reader.ts";
 import {
   type DeltaHeader,
   formatDeltaHeader,
+  INNER_SECTIONS,
+  type InnerPart,
   parseDeltaHeader,
   parseDeltaPrefix,
   PREFIX_BYTES,
   type Section,
-  type SectionName,
   SECTIONS,
 } from "../../../lib/delta/delta_format.ts";
 import { packSection, readSection, scratchOf } from "../../../lib/delta/delta_sections.ts";
@@ -19,6 +21,7 @@ import { CorruptError } from "../../../lib/oci/error.ts";
 import { makeText } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 import type { Random } from "../../support/random.ts";
+import { makeZip } from "../../support/zip.ts";
 import { checkError, fault, type FuzzTarget } from "../fuzz_target.ts";
 import { mutateBytes } from "../mutate_bytes.ts";
 import { mutateJson } from "../mutate_json.ts";
@@ -28,7 +31,7 @@ interface Seed {
   readonly header: DeltaHeader;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The plain bytes of its sections. */
-  readonly sections: Readonly<Record<SectionName, Uint8Array<ArrayBuffer>>>;
+  readonly sections: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly layer: Uint8Array;
   readonly bases: Uint8Array;
 }
@@ -36,6 +39,8 @@ interface Seed {
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const LEVELS = [1, 6, 9];
+/** What a layer is made of: the second kind has inner streams. */
+const KINDS = ["texts", "archives"] as const;
 const encoder = new TextEncoder();
 
 /** The delta of a layer, which only its digest protects from strangers. */
@@ -45,12 +50,12 @@ export const LAYER_DELTAS: FuzzTarget = {
   cases: 2000,
   prepare: async () => {
     const seeds: Seed[] = [];
-    for (const level of LEVELS) seeds.push(await makeSeed(level));
+    for (const level of LEVELS) for (const kind of KINDS) seeds.push(await makeSeed(level, kind));
     return {
       run: async (random, describe) => {
         const seed = random.pick(seeds);
         const { bytes, what } = await mutate(seed, random);
-        describe(`level ${LEVELS[seeds.indexOf(seed)]}, ${what}`);
+        describe(`seed ${seeds.indexOf(seed)}, ${what}`);
         return await apply(bytes, seed);
       },
       [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -58,14 +63,18 @@ export const LAYER_DELTAS: FuzzTarget = {
   },
 };
 
-async function makeSeed(level: number): Promise<Seed> {
+const OPTIONS = { openScratch: () => Promise.resolve(memoryScratch()) };
+
+async function makeSeed(level: number, kind: typeof KINDS[number]): Promise<Seed> {
   const texts = [0, 1, 2, 3].map((i) => encoder.encode(makeText(i, 9000)));
-  const before = joinChunks([texts[0]!, texts[1]!, texts[2]!]);
+  const files = kind === "texts" ? texts : texts.map((bytes, i) => makeZip([{ name: `${i % 3}`, bytes }]));
+  const changed = texts[0]!.map((byte, i) => i % 97 === 0 ? byte ^ 1 : byte);
+  const before = joinChunks([files[0]!, files[1]!, files[2]!]);
   const after = joinChunks([
-    texts[2]!,
-    texts[0]!.map((byte, i) => i % 97 === 0 ? byte ^ 1 : byte),
-    texts[3]!,
-    texts[1]!,
+    files[2]!,
+    kind === "texts" ? changed : makeZip([{ name: "0", bytes: changed, kind: "following" }]),
+    files[3]!,
+    files[1]!,
   ]);
   const [oldLayer, layer] = [before, after].map((bytes) => new Uint8Array(gzipSync(bytes, { level }))) as [
     Bytes,
@@ -76,25 +85,38 @@ async function makeSeed(level: number): Promise<Seed> {
     size: bytes.length,
     open: () => Promise.resolve(new Blob([bytes]).stream()),
   });
-  const options = { openScratch: () => Promise.resolve(memoryScratch()), effort: "normal" } as const;
+  const options = { ...OPTIONS, effort: "normal" } as const;
   using old = await OldLayers.open([inputOf(oldLayer)], options);
   const made = await makeDelta(old, inputOf(layer), options);
   if ("reason" in made) throw new Error(`no delta for level ${level}: ${made.reason}`);
+  if ((made.header.inner === undefined) !== (kind === "texts")) {
+    throw new Error("the delta has the wrong inner streams");
+  }
   const bytes = await new Response(await made.file.open(0, made.file.size)).bytes();
   const sections = await readSections(made.header, made.file);
   return { header: made.header, bytes, sections, layer, bases: before };
 }
 
+// All sections in the order of the file, by names that tell those of inner streams from the others.
+function listSections({ sections, inner }: DeltaHeader): [string, Section][] {
+  return [
+    ...SECTIONS.map((name): [string, Section] => [name, sections[name]]),
+    ...inner === undefined
+      ? []
+      : INNER_SECTIONS.map((name): [string, Section] => [`inner ${name}`, inner.sections[name]]),
+  ];
+}
+
 async function readSections(header: DeltaHeader, file: DeltaFile): Promise<Seed["sections"]> {
-  let at = file.size - SECTIONS.reduce((sum, name) => sum + header.sections[name].packed, 0);
-  const read: [string, Uint8Array][] = [];
-  for (const name of SECTIONS) {
-    const section = header.sections[name];
+  const listed = listSections(header);
+  let at = file.size - listed.reduce((sum, [, { packed }]) => sum + packed, 0);
+  const read = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const [name, section] of listed) {
     const input = section.packed === 0 ? new Blob([]).stream() : await file.open(at, section.packed);
-    read.push([name, await readSection(input, section)]);
+    read.set(name, await readSection(input, section) as Uint8Array<ArrayBuffer>);
     at += section.packed;
   }
-  return Object.fromEntries(read) as unknown as Seed["sections"];
+  return read;
 }
 
 async function mutate(seed: Seed, random: Random) {
@@ -111,12 +133,12 @@ async function mutate(seed: Seed, random: Random) {
       return { bytes: joinChunks([prefix, changed, seed.bytes.subarray(PREFIX_BYTES + length)]), what };
     }
     default: {
-      const changed = { ...seed.sections };
+      const changed = new Map(seed.sections);
       const whats: string[] = [];
       for (let times = 1 + random.below(2); times > 0; times--) {
-        const name = random.pick(SECTIONS.filter((it) => changed[it].length > 4));
-        const { bytes, what } = mutateBytes(changed[name], random);
-        changed[name] = bytes;
+        const name = random.pick([...changed.keys()].filter((it) => changed.get(it)!.length > 4));
+        const { bytes, what } = mutateBytes(changed.get(name)!, random);
+        changed.set(name, bytes);
         whats.push(`${what} in ${name}`);
       }
       return { bytes: await assemble(seed.header, changed), what: whats.join(", ") };
@@ -127,9 +149,17 @@ async function mutate(seed: Seed, random: Random) {
 // The frames and sizes are right, so that what is in them is reached.
 async function assemble(header: DeltaHeader, changed: Seed["sections"]): Promise<Uint8Array<ArrayBuffer>> {
   const packed = memoryScratch();
-  const sections: [string, Section][] = [];
-  for (const name of SECTIONS) sections.push([name, await packSection(scratchOf(changed[name]), packed, 1)]);
-  const head = formatDeltaHeader({ ...header, sections: Object.fromEntries(sections) as DeltaHeader["sections"] });
+  const [outer, inner]: [string, Section][][] = [[], []];
+  for (const [name, bytes] of changed) {
+    const section = await packSection(scratchOf(bytes), packed, 1);
+    if (name.startsWith("inner ")) inner!.push([name.slice("inner ".length), section]);
+    else outer!.push([name, section]);
+  }
+  const head = formatDeltaHeader({
+    ...header,
+    sections: Object.fromEntries(outer!) as DeltaHeader["sections"],
+    inner: header.inner && { ...header.inner, sections: Object.fromEntries(inner!) as InnerPart["sections"] },
+  });
   return joinChunks([head, packed.bytes]);
 }
 
@@ -139,7 +169,7 @@ async function apply(bytes: Uint8Array, { layer, bases }: Seed): Promise<string>
   try {
     const size = parseDeltaPrefix(bytes);
     limit = parseDeltaHeader(bytes.slice(PREFIX_BYTES, PREFIX_BYTES + size), bytes.length).target.size;
-    for await (const piece of rebuildLayer(fileOf(scratchOf(bytes)), scratchOf(bases))) {
+    for await (const piece of rebuildLayer(fileOf(scratchOf(bytes)), scratchOf(bases), OPTIONS)) {
       pieces.push(piece.slice());
       length += piece.length;
       if (length > limit) fault(`${length} bytes were made of a layer of ${limit}`);

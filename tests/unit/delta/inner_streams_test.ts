@@ -1,0 +1,78 @@
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
+import { deflateRawSync } from "node:zlib";
+import { findInnerStreams, inflateStream } from "../../../lib/delta/inner_streams.ts";
+import { makeText } from "../../support/delta_fixture.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { memoryScratch } from "../../support/memory_scratch.ts";
+import { Random } from "../../support/random.ts";
+import { makeZip, type ZipFile } from "../../support/zip.ts";
+
+const encoder = new TextEncoder();
+const text = (i: number, length = 3000) => encoder.encode(makeText(i, length));
+const noise = (length: number) => new Random(7).bytes(length);
+const file = (name: string, kind?: ZipFile["kind"], bytes = text(1)): ZipFile => ({ name, bytes, kind });
+
+const CASES: readonly [what: string, bytes: Uint8Array, names: string[]][] = [
+  ["no bytes", new Uint8Array(), []],
+  ["no archive", text(1), []],
+  ["files of an archive in order", makeZip([file("b"), file("a")]), ["b", "a"]],
+  ["a file whose size follows it", makeZip([file("a", "following"), file("b")]), ["a", "b"]],
+  ["a large file whose size follows it", makeZip([file("a", "following", noise(300_000)), file("b")]), ["a", "b"]],
+  ["files of an archive that is stored in another one", makeZip([file("x.jar", "stored", makeZip([file("a")]))]), [
+    "a",
+  ]],
+  ["no stored file", makeZip([file("a", "stored")]), []],
+  ["no encrypted file", makeZip([file("a", "encrypted"), file("b")]), ["b"]],
+  ["no tiny file", makeZip([file("a", "sized", encoder.encode("a")), file("b")]), ["b"]],
+  ["no file of more than 4 MiB", makeZip([file("a", "sized", noise(5 << 20)), file("b")]), ["b"]],
+  ["no file of more than 4 MiB whose size follows", makeZip([file("a", "following", noise(5 << 20)), file("b")]), [
+    "b",
+  ]],
+  ["nothing where the stream is cut", makeZip([file("a", "following")]).subarray(0, 200), []],
+  ["nothing where the size reaches beyond the end", makeZip([file("a")]).subarray(0, 200), []],
+  ["nothing where the header is cut", makeZip([file("a")]).subarray(0, 29), []],
+  ["nothing behind a signature alone", joinChunks([encoder.encode("PK\x03\x04PK\x03\x04"), noise(4000)]), []],
+  ["an archive behind a signature", joinChunks([encoder.encode("PK\x03\x04"), makeZip([file("a")])]), ["a"]],
+  ["an archive over the end of a window", joinChunks([noise((1 << 20) - 13), makeZip([file("a"), file("b")])]), [
+    "a",
+    "b",
+  ]],
+  [
+    "an archive behind a large file",
+    joinChunks([makeZip([file("a", "sized", noise(3 << 20))]), makeZip([file("b")])]),
+    [
+      "a",
+      "b",
+    ],
+  ],
+];
+
+for (const [what, bytes, names] of CASES) {
+  Deno.test(`inner streams: ${what}`, async () => {
+    const found = await findInnerStreams(memoryScratch(bytes));
+    assertEquals(found.map(({ name }) => name), names);
+    for (const stream of found) {
+      assertEquals(inflateStream(memoryScratch(bytes), stream, 4 << 20) === undefined, false, stream.name);
+    }
+  });
+}
+
+Deno.test("inner streams: equal bytes have equal hashes, wherever they are", async () => {
+  const zip = makeZip([file("a"), file("b"), file("c", "sized", text(2))]);
+  const [a, b, c] = await findInnerStreams(memoryScratch(zip));
+  assertEquals([a!.hash === b!.hash, a!.hash === c!.hash], [true, false]);
+});
+
+const STREAM = new Uint8Array(deflateRawSync(text(1)));
+const WRONG: Readonly<Record<string, [size: number, limit: number, isRight: boolean]>> = {
+  "exactly": [STREAM.length, text(1).length, true],
+  "with too small a size": [STREAM.length - 1, text(1).length, false],
+  "with too large a size": [STREAM.length + 1, text(1).length, false],
+  "with too low a limit": [STREAM.length, text(1).length - 1, false],
+};
+for (const [what, [size, limit, isRight]] of Object.entries(WRONG)) {
+  Deno.test(`[99] an inner stream is inflated ${what}: ${isRight}`, () => {
+    const bytes = memoryScratch(joinChunks([noise(10), STREAM, noise(10)]));
+    assertEquals(inflateStream(bytes, { start: 10, size }, limit)?.length, isRight ? text(1).length : undefined);
+  });
+}
