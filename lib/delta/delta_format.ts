@@ -29,7 +29,7 @@ export const INNER_SECTIONS = [...SECTIONS, "places", "basePlaces"] as const;
 export type InnerSectionName = typeof INNER_SECTIONS[number];
 
 /** How an inventory names the ability to apply a delta with inner streams. */
-export const INNER_NAME = "zip/1";
+export const INNER_NAME = "inner/1";
 /** Most plain bytes of inner streams for each byte of the tars that they are part of, so that work is bounded. */
 export const MAX_INNER_RATIO = 16;
 
@@ -155,7 +155,7 @@ export function sizeOfSections(sections: Readonly<Record<string, Section>>): num
   return Object.values(sections).reduce((sum, { packed }) => sum + packed, 0);
 }
 
-/** What a site must know to apply a delta, as inventories name it, joined by `+`: `go6/1`, `go6/1+zip/1+zlib/1`. */
+/** What a site must know to apply a delta, as inventories name it, joined by `+`: `go6/1`, `go6/1+inner/1+zlib/1`. */
 export function namesOfModels({ model, inner }: Pick<DeltaHeader, "model" | "inner">): string {
   const names = [model, ...(inner === undefined ? [] : [inner.model])].map(({ id, version }) => `${id}/${version}`);
   if (inner !== undefined) names.splice(1, 0, INNER_NAME);

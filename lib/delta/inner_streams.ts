@@ -4,13 +4,13 @@ import { inflateRawSync } from "node:zlib";
 import type { Scratch } from "../bytes/scratch.ts";
 import { pause } from "./plain_index.ts";
 
-/** The deflate stream of a file in a zip archive. */
+/** The deflate stream of a file in a zip archive, or of a gzip file. */
 export interface InnerStream {
   /** Position of its first byte. */
   readonly start: number;
   /** In bytes. */
   readonly size: number;
-  /** The name of the file in its archive, as the bytes of it in Latin-1. */
+  /** The name of the file in its archive, or in the header of gzip, as the bytes of it in Latin-1. */
   readonly name: string;
   /** A hash of its bytes. */
   readonly hash: string;
@@ -20,36 +20,74 @@ export interface InnerStream {
 export const MAX_STREAM_BYTES = 4 << 20;
 /** The local header of a file (APPNOTE.TXT of PKWARE, section 4.3.7), without its name and extra field. */
 const HEADER_BYTES = 30;
-const SIGNATURE = Buffer.from("PK\x03\x04");
+const ZIP_SIGNATURE = Buffer.from("PK\x03\x04");
 const DEFLATED = 8;
+/** The start of a gzip member (RFC 1952, section 2.3), which has the compression method already. */
+const GZIP_SIGNATURE = Buffer.from("\x1f\x8b\x08", "latin1");
+const GZIP_BYTES = 10;
+/** What of the header of gzip is optional. */
+const [HAS_CHECKSUM, HAS_EXTRA, HAS_NAME, HAS_COMMENT, RESERVED] = [2, 4, 8, 16, 0xe0];
+/** Longest name or comment of gzip that is looked at. */
+const MAX_TEXT_BYTES = 1024;
 const [ENCRYPTED, SIZE_FOLLOWS] = [1, 8];
 /** A smaller stream is not worth its place in a delta. */
 export const MIN_STREAM_BYTES = 32;
 /** How much is inflated first to find the end of a stream whose size follows it. */
 const FIRST_BYTES = 64 << 10;
 const WINDOW_BYTES = 1 << 20;
+/** Most streams that are found, so that the list of them fits into memory. */
+const MAX_STREAMS = 262_144;
+/** Enough of a hash that no two streams have the same. */
+const HASH_BYTES = 18;
 
 /** Bytes in which streams are looked for. */
 export type Bytes = Pick<Scratch, "size" | "readAt">;
 
-/** Finds the deflate streams of all zip archives, in order. An archive that is stored in another one counts too. */
+/**
+ * Finds the deflate streams of all zip archives and gzip files, in order. An archive that is stored in another one counts
+ * too.
+ */
 export async function findInnerStreams(bytes: Bytes, signal?: AbortSignal): Promise<InnerStream[]> {
   const window = Buffer.alloc(WINDOW_BYTES);
   const found: InnerStream[] = [];
-  for (let start = 0; start + HEADER_BYTES <= bytes.size;) {
+  for (let start = 0; start + HEADER_BYTES <= bytes.size && found.length < MAX_STREAMS;) {
     signal?.throwIfAborted();
     const part = window.subarray(0, bytes.readAt(start, window));
+    const signatures = [new Signature(part, ZIP_SIGNATURE), new Signature(part, GZIP_SIGNATURE)] as const;
     let at = 0;
-    for (let next; (next = part.indexOf(SIGNATURE, at)) >= 0 && next + HEADER_BYTES <= part.length;) {
-      const stream = readEntry(bytes, start + next);
+    while (at < part.length) {
+      const [zip, gzip] = signatures.map((signature) => signature.next(at)) as [number, number];
+      const next = Math.min(zip, gzip);
+      if (next + HEADER_BYTES > part.length) break;
+      const stream = (next === zip ? readZipEntry : readGzipMember)(bytes, start + next);
       if (stream !== undefined) found.push(stream);
-      at = stream === undefined ? next + SIGNATURE.length : stream.start + stream.size - start;
-      if (at >= part.length) break;
+      at = stream === undefined ? next + 1 : stream.start + stream.size - start;
     }
     start += Math.max(at, part.length - HEADER_BYTES + 1);
     await pause();
   }
   return found;
+}
+
+/** Finds a signature in bytes, at growing positions. */
+class Signature {
+  readonly #bytes: Buffer;
+  readonly #signature: Buffer;
+  #next = -1;
+
+  constructor(bytes: Buffer, signature: Buffer) {
+    this.#bytes = bytes;
+    this.#signature = signature;
+  }
+
+  /** The next position from `at` on; `Infinity` when there is none. */
+  next(at: number): number {
+    if (this.#next < at) {
+      const found = this.#bytes.indexOf(this.#signature, at);
+      this.#next = found < 0 ? Infinity : found;
+    }
+    return this.#next;
+  }
 }
 
 /**
@@ -70,7 +108,7 @@ export interface InnerRange {
 }
 
 // The stream of the file whose local header is at a position.
-function readEntry(bytes: Bytes, position: number): InnerStream | undefined {
+function readZipEntry(bytes: Bytes, position: number): InnerStream | undefined {
   const header = readRange(bytes, position, HEADER_BYTES);
   const flags = header.readUInt16LE(6);
   if (header.readUInt16LE(8) !== DEFLATED || (flags & ENCRYPTED) !== 0) return undefined;
@@ -78,11 +116,42 @@ function readEntry(bytes: Bytes, position: number): InnerStream | undefined {
   const start = position + HEADER_BYTES + name.length + header.readUInt16LE(28);
   const declared = header.readUInt32LE(18);
   const size = (flags & SIZE_FOLLOWS) === 0 ? declared : findSize(bytes, start);
+  return describe(bytes, { start, size }, name.toString("latin1"));
+}
+
+// The stream of the gzip member whose header is at a position.
+function readGzipMember(bytes: Bytes, position: number): InnerStream | undefined {
+  const flags = readRange(bytes, position, GZIP_BYTES)[3]!;
+  if ((flags & RESERVED) !== 0) return undefined;
+  let start = position + GZIP_BYTES;
+  if ((flags & HAS_EXTRA) !== 0) {
+    const length = readRange(bytes, start, 2);
+    if (length.length < 2) return undefined;
+    start += 2 + length.readUInt16LE(0);
+  }
+  const texts: string[] = [];
+  for (const text of [HAS_NAME, HAS_COMMENT]) {
+    if ((flags & text) === 0) continue;
+    const part = readRange(bytes, start, MAX_TEXT_BYTES);
+    const end = part.indexOf(0);
+    if (end < 0) return undefined;
+    texts.push(part.toString("latin1", 0, end));
+    start += end + 1;
+  }
+  if ((flags & HAS_CHECKSUM) !== 0) start += 2;
+  return describe(bytes, { start, size: findSize(bytes, start) }, `gzip ${(flags & HAS_NAME) === 0 ? "" : texts[0]}`);
+}
+
+function describe(
+  bytes: Bytes,
+  { start, size }: { readonly start: number; readonly size: number | undefined },
+  name: string,
+): InnerStream | undefined {
   if (size === undefined || size < MIN_STREAM_BYTES || size > MAX_STREAM_BYTES || start + size > bytes.size) {
     return undefined;
   }
-  const hash = createHash("sha256").update(readRange(bytes, start, size)).digest("base64");
-  return { start, size, name: name.toString("latin1"), hash };
+  const hash = createHash("sha256").update(readRange(bytes, start, size)).digest().toString("base64", 0, HASH_BYTES);
+  return { start, size, name, hash };
 }
 
 function findSize(bytes: Bytes, start: number): number | undefined {

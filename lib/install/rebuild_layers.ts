@@ -43,8 +43,7 @@ export async function receiveDelta(
   if (isHeld) return onBytes(size);
   await writeBundleBlob(store, blob, { onBytes });
   try {
-    const { target } = await readDeltaHeader(openDelta(store, digest, size));
-    if (target.digest !== delta!.digest) throw new CorruptError("its header is not what the package declares");
+    checkHeader(await readDeltaHeader(openDelta(store, digest, size)), { delta: delta!, size: layerSize });
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     // It was not in the store before, so that nothing else needs it.
@@ -178,9 +177,12 @@ function openDelta(store: ImportStore, digest: Digest, size: number): DeltaFile 
 }
 
 // What the package declares was planned with: the bases that are present, and the disk space.
-function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
+function checkHeader(
+  header: DeltaHeader,
+  { delta, size }: { readonly delta: StatusDelta; readonly size: number | undefined },
+): void {
   const { target, bases } = header;
-  const isDeclared = target.digest === delta.digest && target.size === size &&
+  const isDeclared = target.digest === delta.digest && target.size === (size ?? target.size) &&
     bases.length === delta.bases.length &&
     bases.every(({ digest, size }, i) => digest === delta.bases[i]!.digest && size === delta.bases[i]!.size) &&
     sizeOfScratch(header) === delta.plainSize && namesOfModels(header) === delta.model;

@@ -59,7 +59,7 @@ export interface StatusDelta {
   readonly bases: readonly { readonly digest: Digest; readonly size: number }[];
   /** The temporary space that the site needs: the plain bytes of the bases. */
   readonly plainSize: number;
-  /** The compressor model, as an inventory names it: `go6/1`. */
+  /** What the site must know, as an inventory names it, joined by `+`: a compressor model, such as `go6/1`. */
   readonly model: string;
 }
 

@@ -13,7 +13,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   signature: ["oci", "node:buffer", "node:crypto", "valibot"],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
-  delta: ["oci", "bytes", "archive", "content", "node:crypto", "node:zlib"],
+  delta: ["oci", "bytes", "archive", "content", "node:buffer", "node:crypto", "node:zlib"],
   store: ["oci", "content", "files", "bytes", "node:crypto"],
   object_store: ["oci", "content", "store", "files", "bytes", "node:crypto", "aws4fetch"],
   cache: ["oci", "content", "store", "files", "bytes"],

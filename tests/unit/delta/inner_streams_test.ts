@@ -1,5 +1,5 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gzipSync } from "node:zlib";
 import { findInnerStreams, inflateStream } from "../../../lib/delta/inner_streams.ts";
 import { makeText } from "../../support/delta_fixture.ts";
 import { assertEquals } from "../../support/assert.ts";
@@ -11,6 +11,17 @@ const encoder = new TextEncoder();
 const text = (i: number, length = 3000) => encoder.encode(makeText(i, length));
 const noise = (length: number) => new Random(7).bytes(length);
 const file = (name: string, kind?: ZipFile["kind"], bytes = text(1)): ZipFile => ({ name, bytes, kind });
+
+const NOISE_BETWEEN = new Uint8Array(40);
+
+/** A gzip file whose header has optional fields. */
+function makeGzip(flags: number, fields: readonly (string | number[])[]): Uint8Array<ArrayBuffer> {
+  const plain = new Uint8Array(gzipSync(text(1)));
+  const header = plain.slice(0, 10);
+  header[3] = flags;
+  const encoded = fields.map((field) => typeof field === "string" ? encoder.encode(field) : new Uint8Array(field));
+  return joinChunks([header, ...encoded, plain.subarray(10)]);
+}
 
 const CASES: readonly [what: string, bytes: Uint8Array, names: string[]][] = [
   ["no bytes", new Uint8Array(), []],
@@ -37,14 +48,18 @@ const CASES: readonly [what: string, bytes: Uint8Array, names: string[]][] = [
     "a",
     "b",
   ]],
-  [
-    "an archive behind a large file",
-    joinChunks([makeZip([file("a", "sized", noise(3 << 20))]), makeZip([file("b")])]),
-    [
-      "a",
-      "b",
-    ],
-  ],
+  ["a gzip file", joinChunks([NOISE_BETWEEN, makeGzip(0, []), NOISE_BETWEEN]), ["gzip "]],
+  ["a gzip file with a name", makeGzip(8, ["a.txt\0"]), ["gzip a.txt"]],
+  ["a gzip file with all fields", makeGzip(30, [[2, 0, 7, 7], "a.txt\0", "comment\0", [1, 2]]), ["gzip a.txt"]],
+  ["a gzip file with a comment", makeGzip(16, ["comment\0"]), ["gzip "]],
+  ["no gzip file of reserved flags", makeGzip(32, []), []],
+  ["no gzip file whose name does not end", joinChunks([makeGzip(8, []).subarray(0, 10), text(3)]), []],
+  ["no gzip file whose extra field reaches beyond the end", makeGzip(4, [[255, 255]]), []],
+  ["archives and gzip files in turns", joinChunks([makeGzip(0, []), makeZip([file("a")]), makeGzip(8, ["b\0"])]), [
+    "gzip ",
+    "a",
+    "gzip b",
+  ]],
 ];
 
 for (const [what, bytes, names] of CASES) {
