@@ -136,12 +136,14 @@ function missingBytes(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): numb
 }
 
 for (const work of WORKS) {
-  Deno.test(`[24] [26] ${work} is killed at every write, sync and rename, and completes when repeated`, async () => {
+  Deno.test(`[24] [26] ${work} is killed at every change of its files, and completes when repeated`, async () => {
     await using bundles = await TestFolder.create(MEMORY_FOLDER);
     const scenario = await prepare(work, bundles.path);
     const changes = scenario.operations.filter(({ kind }) => kind !== "report");
     const kills = changes.flatMap(({ kind }, i): Kill[] => {
       const before: Kill = { killAt: i + 1, mode: "before" };
+      // What a sync makes durable survives a kill without it: the state is that before the next change.
+      if (kind === "sync") return [];
       return kind === "write" ? [before, { killAt: i + 1, mode: "half" }] : [before];
     });
     const planned = kills.length;

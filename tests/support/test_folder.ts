@@ -1,11 +1,10 @@
 import { freeBytesOf } from "../../lib/files/free_bytes.ts";
 
 /**
- * A file system in memory, where there is one with room: a test that syncs hundreds of files is ten times as fast there, and a
- * kill has the same effect.
- * `undefined`: the system's folder for temporary files.
+ * A folder in memory, where there is room in memory: a test that syncs hundreds of files is ten times as fast there, and a
+ * kill has the same effect. It is removed when the test file ends, with what late work has written into it.
  */
-export const MEMORY_FOLDER = await findMemoryFolder();
+export const MEMORY_FOLDER = await createMemoryFolder();
 /** Integration tests are on the disk: together they write gigabytes. */
 const DEFAULT_FOLDER = Deno.mainModule.includes("/tests/unit/") ? MEMORY_FOLDER : undefined;
 
@@ -59,8 +58,17 @@ export class TestFolder implements AsyncDisposable {
   }
 }
 
-async function findMemoryFolder(): Promise<string | undefined> {
-  const path = "/dev/shm";
-  const isThere = await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
-  return isThere && (await freeBytesOf(path) ?? 0) > 2 ** 30 ? path : undefined;
+async function createMemoryFolder(): Promise<string> {
+  const memory = "/dev/shm";
+  const isThere = await Deno.stat(memory).then(({ isDirectory }) => isDirectory, () => false);
+  const hasRoom = isThere && (await freeBytesOf(memory) ?? 0) > 2 ** 30;
+  const folder = await Deno.makeTempDir({ prefix: "crpe-test-", dir: hasRoom ? memory : undefined });
+  addEventListener("unload", () => {
+    try {
+      Deno.removeSync(folder, { recursive: true });
+    } catch {
+      // Work in the background still writes into it.
+    }
+  });
+  return folder;
 }

@@ -16,13 +16,9 @@ import type { Content } from "../../support/content.ts";
 import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 import type { TestImage } from "../bundle/bundle_support.ts";
 
-// A store and its records sync many files, which is fast on a file system in memory.
-const ROOT = Deno.makeTempDirSync({ prefix: "crpe-test-", dir: MEMORY_FOLDER });
-addEventListener("unload", () => Deno.removeSync(ROOT, { recursive: true }));
-let folders = 0;
-
+// Removed at the end of the test file: a store and its records have no disposal.
 function newFolder(): string {
-  return `${ROOT}/${++folders}`;
+  return Deno.makeTempDirSync({ dir: MEMORY_FOLDER });
 }
 
 /** A store in a folder of its own, which notes what is written. */
