@@ -307,12 +307,12 @@ Deno.test("[17] UpstreamSource gives up a blob that is sent a few bytes at a tim
 Deno.test("UpstreamSource does not count the pauses of a slow reader as a stall", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
-  const { source, events } = createTestSource(upstream.url, { timeouts: { stall: 50 } });
+  const { source, events } = createTestSource(upstream.url, { timeouts: { stall: 250 } });
   const opened = await source.openBlob(REPO, digest);
   const reader = opened!.body.getReader();
   let seen = 0;
   for (let reads = 0;; reads++) {
-    if (reads < 3) await new Promise((resolve) => setTimeout(resolve, 80));
+    if (reads < 2) await new Promise((resolve) => setTimeout(resolve, 350));
     const { done, value } = await reader.read();
     if (done) break;
     seen += value.length;
