@@ -26,6 +26,7 @@ const HEADER: DeltaHeader = {
     headers: EMPTY,
     members: { size: 30, packed: 40 },
   },
+  inner: undefined,
 };
 const PACKED = 414;
 

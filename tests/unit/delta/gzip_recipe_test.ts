@@ -1,6 +1,7 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { constants, createGzip, gunzipSync, gzipSync } from "node:zlib";
-import { modelById, modelNames } from "../../../lib/delta/models/all.ts";
+import { INNER_NAME } from "../../../lib/delta/delta_format.ts";
+import { modelById, modelNames, MODELS } from "../../../lib/delta/models/all.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
 import { rebuildGzip } from "../../../lib/delta/rebuild_gzip.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
@@ -147,8 +148,11 @@ Deno.test("the plain bytes of a recipe are those of another decoder", async () =
   assertEquals((await describeBytes(gzip, { models: ONE_MODEL })).plain, new Uint8Array(gunzipSync(gzip)));
 });
 
-Deno.test("models have names", () => {
-  for (const name of modelNames()) {
+Deno.test("an inventory has the names of all models, and that of inner streams", () => {
+  const names = modelNames();
+  assertEquals(names.pop(), INNER_NAME);
+  assertEquals(names.length, MODELS.length);
+  for (const name of names) {
     const [id, version] = name.split("/");
     assertEquals(modelById(id!, Number(version))?.id, id);
     assertEquals(modelById(id!, Number(version) + 1000), undefined);
