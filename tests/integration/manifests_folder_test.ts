@@ -153,7 +153,7 @@ peerTest(
     await site.install("1.0.0", [CONFIG, DEPLOYMENT]);
     await site.poll();
     const removal = site.run("packages", "remove", "web", "--wait=8s");
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    while (await Deno.readTextFile(site.file) !== "") await new Promise((resolve) => setTimeout(resolve, 20));
     await site.poll();
     const { code, stdout, stderr } = await removal;
     assertEquals(code, 1, stdout + stderr);
