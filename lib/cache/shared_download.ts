@@ -13,7 +13,10 @@ import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
 import { ReceivedBytes, START_BYTES } from "./received_bytes.ts";
 import type { Follower } from "./relay.ts";
 
-/** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
+/**
+ * Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. If bytes
+ * of a partial file may be of another registry, all are.
+ */
 export const HELD_BACK_BYTES = 64 * 1024;
 
 // How often a paused download checks whether it may continue, in milliseconds.
@@ -192,7 +195,7 @@ export class SharedDownload {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  #advance(available = Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
+  #advance(available = this.#ingest.isForeign ? 0 : Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
     this.#available = available;
     this.#wake();
   }

@@ -5,6 +5,7 @@ import type { Digest } from "../oci/digest.ts";
 import { addBlob } from "../store/add_blob.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "../store/blob_pieces.ts";
 import { Ingest } from "../store/ingest.ts";
+import { registryOf } from "../store/ingest_origin.ts";
 import { INGEST, partialPath, pieceListPath, piecesPath } from "../store/layout.ts";
 import { PartialHashes } from "../store/partial_hashes.ts";
 
@@ -35,6 +36,7 @@ export class BucketSpool {
       digest,
       files: this.#options.files,
       path: this.#path(partialPath(digest)),
+      origin: registryOf(repos),
       fallbackPath: this.#temporaryPath(),
       hashes: this.#hashes,
       moveToTarget: (path) => this.#options.upload(path, digest, repos),

@@ -82,7 +82,7 @@ export interface SweepOptions {
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
-    const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
+    const isTemporary = /\.(?:tmp|partial|from)$/.test(name);
     if (!isFile || !isTemporary) continue;
     const path = `${root}/${INGEST}/${name}`;
     if (await isWanted(root, name) && !(await isOlder(path, now() - GIVEN_UP_MILLISECONDS))) continue;

@@ -19,6 +19,7 @@ import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
+import { registryOf } from "./ingest_origin.ts";
 import {
   blobPath,
   INGEST,
@@ -276,7 +277,7 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
       digest,
       files: this.#files,
       ...{ path: this.#temporaryPath(), fallbackPath: this.#temporaryPath() },
-      hashes: this.#hashes,
+      ...{ hashes: this.#hashes, origin: registryOf(repo) },
       moveToTarget: (path) => commitFile(path, target),
       onCommit: async () => {
         this.health.succeed();

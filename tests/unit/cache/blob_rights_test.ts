@@ -181,3 +181,48 @@ for (const isNamed of [false, true]) {
     assertEquals(await it.cache.openBlob("a.test/denied", digest), undefined);
   });
 }
+
+/** [who wrote the partial file, the repository of the client, whether the client gets anything of it] */
+for (
+  const [origin, repo, isServed] of [
+    [OWNER, STRANGER, false],
+    [undefined, STRANGER, false],
+    [OWNER, OWNER, true],
+    [OWNER, SAME_REGISTRY, true],
+  ] as const
+) {
+  const what = origin === undefined ? "a bundle" : origin;
+  Deno.test(`[74] what was received of a blob from ${what} is ${isServed ? "" : "not "}sent to a client of ${repo} before it is verified`, async () => {
+    await using it = await openCache({ isFilled: false });
+    const ingest = await it.store.openIngest(digest, origin);
+    await ingest.write(layer.bytes.subarray(0, 4 * MiB));
+    ingest.keep();
+    // A registry that anyone can run has the manifest, and sends anything for the rest.
+    it.upstream.of(repo).openBlobWith = (_repo, _digest, { range }) => {
+      const start = (range as { start?: number } | undefined)?.start ?? 0;
+      const body = streamOf(new Uint8Array(size - start));
+      return Promise.resolve({ size, start, length: size - start, body });
+    };
+    await fetchManifest(it.cache, repo);
+    let received = 0;
+    let isOfBlob = false;
+    const read = async () => {
+      const opened = await it.cache.openBlob(repo, digest);
+      for await (const chunk of opened!.body) {
+        isOfBlob ||= chunk.every((byte, i) => byte === layer.bytes[received + i]);
+        received += chunk.length;
+      }
+    };
+    await read().catch(() => {});
+    await it.settle();
+    assertEquals(isOfBlob, isServed);
+    // With the right bytes it resumes, from whichever registry.
+    const again = await it.store.openIngest(digest, origin);
+    await again.write(layer.bytes.subarray(0, 4 * MiB));
+    again.keep();
+    const { openBlobWith } = FakeUpstream.prototype;
+    it.upstream.of(repo).openBlobWith = openBlobWith;
+    assertEquals(await sizeOf(it.cache, repo), size);
+    assertEquals(it.asked(repo).filter((asked) => asked === "blob").length, 1);
+  });
+}
