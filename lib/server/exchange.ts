@@ -31,8 +31,6 @@ export interface AnswerNote extends Pick<SentAnswer, "remark" | "kind"> {
   readonly onEnd?: (bytes: number) => void;
 }
 
-type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
-
 /** The callbacks of an exchange. */
 export interface ExchangeOptions {
   /** Called when the response starts or stops waiting for the client to read. */
@@ -84,7 +82,7 @@ export class Exchange implements ConnectionInfo {
   }
 
   // The body of the response was passed to the server, or failed.
-  #end(ending: Ending): void {
+  #end(ending: Pick<SentAnswer, "status" | "bytes" | "isAborted">): void {
     this.#onBackpressure?.(true);
     const { remark, kind, onEnd } = this.note;
     onEnd?.(ending.bytes);

@@ -26,15 +26,6 @@ export interface RepositoryName {
   readonly path: string;
 }
 
-interface WholeList extends TagPage {
-  readonly until: number;
-}
-
-interface Received {
-  readonly tags: readonly string[];
-  readonly next: NextPage;
-}
-
 /**
  * Lists the tags of repositories at endpoints. A page costs about one request if the registry pages as the distribution
  * specification defines. A list in another order, or of a registry that ignores `last`, is read whole and kept for half
@@ -42,7 +33,7 @@ interface Received {
  */
 export class TagLister {
   readonly #now: () => number;
-  readonly #whole = new Map<string, WholeList>();
+  readonly #whole = new Map<string, TagPage & { readonly until: number }>();
 
   /** @param now monotonic clock, in milliseconds */
   constructor(now: () => number) {
@@ -160,7 +151,7 @@ async function requestPage(
   client: EndpointClient,
   { repo, path }: RepositoryName,
   query: Record<string, string>,
-): Promise<Received | undefined> {
+): Promise<{ readonly tags: readonly string[]; readonly next: NextPage } | undefined> {
   const what = `the tags of ${repo}`;
   const request: EndpointRequest = { path, resource: "tags/list", query, action: `list ${what}` };
   const answer = await client.read(request, { maxBytes: MAX_PAGE_BYTES, what });

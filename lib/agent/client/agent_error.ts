@@ -87,15 +87,7 @@ export function describeFailure({ failure, reason, message }: TransportError): s
   return failure === "authority" ? `${reason}; name its CA file with --ca-file` : message;
 }
 
-interface ErrorBody {
-  readonly code?: string;
-  readonly message?: string;
-  readonly offset?: number;
-  readonly missing: readonly string[];
-  readonly overrule: Overrule | undefined;
-}
-
-function readError(bytes: Uint8Array): ErrorBody {
+function readError(bytes: Uint8Array) {
   let document: unknown;
   try {
     document = parseJson(bytes, "the answer", ANSWER_LIMITS);

@@ -225,12 +225,13 @@ async function listOtherEntries(place: string): Promise<string[]> {
   return notes;
 }
 
-interface Report extends CommandContext {
-  readonly client: MirrorClient;
-  readonly restart: string;
-}
-
-function report(changes: readonly FileChange[], { invocation, io, notes, client, restart }: Report): void {
+function report(
+  changes: readonly FileChange[],
+  { invocation, io, notes, client, restart }: CommandContext & {
+    readonly client: MirrorClient;
+    readonly restart: string;
+  },
+): void {
   const isChanged = changes.some(({ action }) => action !== "unchanged");
   if (invocation.isSet("json")) {
     io.out(formatJson({ client: client.name, files: changes, restart: isChanged ? restart : null, notes }));

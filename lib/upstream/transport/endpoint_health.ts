@@ -21,10 +21,6 @@ export interface Outage {
   readonly until: number;
 }
 
-interface OutageState extends Outage {
-  readonly delay: number;
-}
-
 // Time after a failure before the endpoint is tried again, in milliseconds; it doubles with each failed probe.
 const FIRST_DELAY = 30_000;
 const MAX_DELAY = 120_000;
@@ -48,7 +44,7 @@ const OUTAGES: readonly TransportFailure[] = [
  */
 export class EndpointHealth {
   readonly #options: HealthOptions;
-  #outage: OutageState | undefined;
+  #outage: Outage & { readonly delay: number } | undefined;
   #probing: Promise<void> | undefined;
 
   constructor(options: HealthOptions) {
