@@ -26,8 +26,9 @@ export class TransportError extends Error {
   /** What a user can do about it, where the host is an upstream. */
   readonly advice: string | undefined;
 
-  constructor(failure: TransportFailure, reason: string, { advice, cause }: TransportErrorOptions = {}) {
-    super(advice === undefined ? reason : `${reason}; ${advice}`, { cause });
+  constructor(failure: TransportFailure, reason: string, options: TransportErrorOptions = {}) {
+    const { advice } = options;
+    super(advice === undefined ? reason : `${reason}; ${advice}`, options);
     this.failure = failure;
     this.reason = reason;
     this.advice = advice;
