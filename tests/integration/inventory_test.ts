@@ -1,6 +1,6 @@
 import { modelNames } from "../../lib/delta/models/all.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
@@ -88,6 +88,7 @@ peerTest("[20] inventory --to trusts an https agent only with its authority in -
   assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, PRINTED);
   const refused = await ask(url);
   assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
-  assertStringIncludes(refused.stderr, "authority); name its CA file with --ca-file\n");
+  // Deno up to 2.7 reports all TLS failures with the same message. The advice for an upstream would be `HOST=FILE`.
+  assertMatch(refused.stderr, /authority(?:\);|,) name its CA file with --ca-file(?:\n|; )/);
   assertStringIncludes((await ask(url, "--ca-file=/nonexistent")).stderr, "/nonexistent: there is no such file");
 });

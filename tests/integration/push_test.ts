@@ -171,7 +171,8 @@ peerTest("push trusts an https agent only with its authority in --ca-file", ["op
   const url = `https://127.0.0.1:${server.addr.port}`;
   const distrusted = await fixture.push(file, url).finished;
   assertEquals(distrusted.code, 1);
-  assertStringIncludes(distrusted.stderr, "authority); name its CA file with --ca-file\n");
+  // Deno up to 2.7 reports all TLS failures with the same message. The advice for an upstream would be `HOST=FILE`.
+  assertMatch(distrusted.stderr, /authority(?:\);|,) name its CA file with --ca-file(?:\n|; )/);
   const { code, stderr } = await fixture.push(file, url, `--ca-file=${caFile}`).finished;
   assertEquals(code, 0, stderr);
   await checkInstalled(fixture, "1.0.0");
