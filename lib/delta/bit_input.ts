@@ -1,3 +1,5 @@
+import { free } from "../bytes/lent_chunks.ts";
+
 /** A gzip stream that is damaged, or no gzip stream at all. */
 export class DeflateError extends Error {
   override readonly name = "DeflateError";
@@ -8,7 +10,7 @@ const MARGIN = 16;
 
 /** Reads bits (RFC 1951 section 3.1.1) of a stream. Decoding loops use the fields, everything else the methods. */
 export class BitInput {
-  bytes: Uint8Array = new Uint8Array(MARGIN);
+  bytes = new Uint8Array(MARGIN);
   /** The index of the next byte of `bytes`. */
   at = 0;
   /** The end of what was received. */
@@ -35,28 +37,37 @@ export class BitInput {
     this.at -= this.bitCount >> 3;
     this.bitCount &= 7;
     this.bits &= (1 << this.bitCount) - 1;
-    const chunks: Uint8Array[] = [];
-    let length = this.available;
-    while (length < count && !this.isLast) {
+    while (this.available < count && !this.isLast) {
       const { done, value } = await this.#source.next();
-      if (done) {
-        this.isLast = true;
-      } else if (value.length > 0) {
-        chunks.push(value);
-        length += value.length;
-      }
+      if (done) this.isLast = true;
+      else this.#append(value);
     }
-    if (chunks.length === 0) return;
-    // The bytes that `bits` holds are kept too: `alignToByte` gives them back.
-    const held = this.bitCount >> 3;
-    const joined = new Uint8Array(held + length + MARGIN);
-    joined.set(this.bytes.subarray(this.at - held, this.end));
-    let end = held + this.available;
-    for (const chunk of chunks) {
-      joined.set(chunk, end);
-      end += chunk.length;
+  }
+
+  /** Gives up the memory of what was received. No more is read. */
+  free(): void {
+    free(this.bytes);
+  }
+
+  // A chunk is only valid until the next one is asked for. The memory is used again: a new one for each chunk would be
+  // garbage as large as the stream.
+  #append(chunk: Uint8Array): void {
+    if (this.end + chunk.length + MARGIN > this.bytes.length) this.#makeRoom(chunk.length + MARGIN);
+    this.bytes.set(chunk, this.end);
+    this.end += chunk.length;
+    this.bytes.fill(0, this.end, this.end + MARGIN);
+  }
+
+  #makeRoom(count: number): void {
+    const { bytes, available } = this;
+    if (2 * available + count > bytes.length) {
+      this.bytes = new Uint8Array(2 * available + count);
+      this.bytes.set(bytes.subarray(this.at, this.end));
+      free(bytes);
+    } else {
+      bytes.copyWithin(0, this.at, this.end);
     }
-    [this.bytes, this.at, this.end] = [joined, held, end];
+    [this.at, this.end] = [0, available];
   }
 
   /** Takes up to 16 bits. Beyond the end they are zero: `checkEnd` notices. */

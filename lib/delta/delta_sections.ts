@@ -2,7 +2,7 @@ import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { freePiece, TransformSource } from "../archive/zlib_source.ts";
 import { ZstdFrames } from "../archive/zstd_frames.ts";
 import { ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
-import { free, returnUsedChunks } from "../bytes/lent_chunks.ts";
+import { free, LentMemory, returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { CorruptError } from "../oci/error.ts";
 import type { Section } from "./delta_format.ts";
@@ -30,8 +30,12 @@ export async function packSection(
     [constants.ZSTD_c_compressionLevel]: level,
     [constants.ZSTD_c_windowLog]: Math.max(MIN_WINDOW_LOG, Math.min(MAX_WINDOW_LOG, Math.ceil(Math.log2(input.size)))),
   };
-  const packed = new TransformSource(openScratch(input), createZstdCompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
-  for (let piece = await packed.read(); piece !== undefined; piece = await packed.read()) output.append(piece);
+  const source = returnUsedChunks(openScratch(input));
+  const packed = new TransformSource(source, createZstdCompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
+  for (let piece = await packed.read(); piece !== undefined; piece = await packed.read()) {
+    output.append(piece);
+    freePiece(piece, CHUNK_BYTES);
+  }
   return { size: input.size, packed: output.size - start };
 }
 
@@ -100,15 +104,19 @@ export function scratchOf(bytes: Uint8Array): Pick<Scratch, "size" | "readAt"> {
   };
 }
 
-/** Opens scratch space for reading from its start to its end. */
+/** Opens scratch space for reading from its start to its end. Chunks are lent: a reader may return them. */
 export function openScratch(input: Pick<Scratch, "size" | "readAt">): ByteSource {
   let at = 0;
   return {
-    read: () => {
+    read: async () => {
       const chunk = new Uint8Array(Math.min(CHUNK_BYTES, input.size - at));
       const length = chunk.length === 0 ? 0 : input.readAt(at, chunk);
+      if (length === 0) return undefined;
       at += length;
-      return Promise.resolve(length === 0 ? undefined : chunk.subarray(0, length));
+      const memory = new LentMemory(chunk);
+      const lent = await memory.lend(0, length);
+      memory.drop();
+      return lent;
     },
     cancel: () => Promise.resolve(),
   };

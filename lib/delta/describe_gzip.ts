@@ -23,7 +23,7 @@ const FREE_COST = 256;
 
 /**
  * Reads a gzip stream and describes how its bytes follow from its plain bytes. An unsuitable stream is mostly noticed
- * before `plain` is called, but may be noticed after all of it.
+ * before `plain` is called, but may be noticed after all of it. A chunk is only used until the next one is asked for.
  *
  * @returns `undefined` when the stream is not gzip, is damaged, or no model predicts it well enough
  */
@@ -115,7 +115,7 @@ class SampledInput {
   async sample(count: number): Promise<Uint8Array> {
     const chunks = [this.#sample];
     let chunk;
-    while (this.received < count && (chunk = await this.#next()) !== undefined) chunks.push(chunk);
+    while (this.received < count && (chunk = await this.#next()) !== undefined) chunks.push(chunk.slice());
     this.#sample = await new Blob(chunks as Uint8Array<ArrayBuffer>[]).bytes();
     return this.#sample;
   }

@@ -92,6 +92,11 @@ export class GzipReader {
     }
   }
 
+  /** Gives up the memory of the input. No more is read. */
+  free(): void {
+    this.#input.free();
+  }
+
   async #needHeader(length: number): Promise<void> {
     if (length > MAX_MEMBER_HEADER) throw new DeflateError("Cannot read the gzip stream: a header is too long");
     await this.#input.need(length);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { streamBytes } from "../bytes/byte_reader.ts";
+import { type ByteSource, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
+import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -119,7 +120,15 @@ async function describe(
 ): Promise<GzipRecipe | undefined> {
   const body = await open();
   if (body === undefined) return undefined;
-  return await describeGzip(body, { models, effort, signal });
+  return await describeGzip(readChunks(returnUsedChunks(openByteSource(body))), { models, effort, signal });
+}
+
+async function* readChunks(source: ByteSource): AsyncGenerator<Uint8Array> {
+  try {
+    for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk;
+  } finally {
+    await source.cancel();
+  }
 }
 
 async function assemble(
@@ -134,7 +143,7 @@ async function assemble(
     bytes.append(piece);
   };
   append(formatDeltaHeader(header));
-  for (const source of parts.map(openScratchSource)) {
+  for (const source of parts.map((part) => returnUsedChunks(openScratchSource(part)))) {
     for (let piece = await source.read(); piece !== undefined; piece = await source.read()) append(piece);
   }
   return {

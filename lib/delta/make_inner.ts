@@ -66,7 +66,8 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
   try {
     const index = await PlainIndex.build(oldPlain, { ...SEARCH[effort], signal });
     const ranges = [{ start: 0, end: oldPlain.size }];
-    const operations = await packOperations({ index, ranges, old: oldPlain, target: plain }, packed, options);
+    const compared = { index, ranges, old: oldPlain, target: plain };
+    const operations = await packOperations(compared, packed, options).finally(() => index.free());
     if (operations !== undefined) {
       const { id, version, parameters } = recipe.model;
       const part: InnerPart = {

@@ -72,6 +72,7 @@ export class OldLayers implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.index.free();
     this.#bytes[Symbol.dispose]();
   }
 }

@@ -1,3 +1,4 @@
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 
 const PAGE_BITS = 16;
@@ -75,6 +76,14 @@ export class PagedBytes {
       if (i < length) break;
     }
     return matched;
+  }
+
+  /** Gives up the memory of the cache. No more is read. */
+  free(): void {
+    for (const page of this.#pages.values()) free(page);
+    this.#pages.clear();
+    this.#lastNumber = -1;
+    this.#lastPage = new Uint8Array(0);
   }
 
   #dropOldest(): Uint8Array {

@@ -1,3 +1,4 @@
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { PagedBytes } from "./paged_bytes.ts";
 
@@ -55,12 +56,19 @@ export class PlainIndex {
   static async build(source: Pick<Scratch, "size" | "readAt">, options: PlainIndexOptions): Promise<PlainIndex> {
     const index = new PlainIndex(source, options);
     const buffer = new Uint8Array(READ_BYTES + index.window);
-    for (let start = 0; start < source.size;) {
-      options.signal?.throwIfAborted();
-      start = index.#addChunk(start, buffer.subarray(0, source.readAt(start, buffer)));
-      await pause();
+    try {
+      for (let start = 0; start < source.size;) {
+        options.signal?.throwIfAborted();
+        start = index.#addChunk(start, buffer.subarray(0, source.readAt(start, buffer)));
+        await pause();
+      }
+      return index;
+    } catch (error) {
+      index.free();
+      throw error;
+    } finally {
+      free(buffer);
     }
-    return index;
   }
 
   /** The hash of the `window` bytes from `at`. */
@@ -81,6 +89,12 @@ export class PlainIndex {
     const slot = mixed >>> this.#shift;
     const block = this.#blocks[slot]!;
     return block === 0 || this.#checks[slot] !== (mixed & 0xffff) ? -1 : (block - 1) * this.step;
+  }
+
+  /** Gives up the memory of the index, hundreds of megabytes, without waiting for a collection. It is not used any more. */
+  free(): void {
+    for (const table of [this.#blocks, this.#checks]) free(table);
+    this.bytes.free();
   }
 
   // Returns the position at which the next chunk begins.

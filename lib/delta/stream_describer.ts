@@ -1,3 +1,4 @@
+import { free } from "../bytes/lent_chunks.ts";
 import { END_COUNT, END_EMPTY, END_PREDICTED, END_SAME_BYTES, formatBlockRecord, isExcessive } from "./block_record.ts";
 import { DeflateError } from "./bit_input.ts";
 import { createHeader, type DecodedBlock, DecodedBlocks, STORED } from "./decoded_blocks.ts";
@@ -70,13 +71,24 @@ export class StreamDescriber {
   }
 
   /**
-   * Reads the stream.
+   * Reads the stream, once. A chunk is only used until the next one is asked for.
    *
    * @throws {DeflateError} when it is damaged, or exceeds the limits
    */
   async read(source: AsyncIterator<Uint8Array>): Promise<void> {
-    const { members } = this.#sections;
     const reader = new GzipReader(source, this.#window, this.#decoded);
+    try {
+      await this.#readMembers(reader);
+    } finally {
+      // Dozens of candidates are tried for a layer, with some megabytes each, which would wait for a collection.
+      reader.free();
+      free(this.#window.bytes);
+      for (const { tokens } of [this.#decoded, this.#block, this.#storedBlock]) free(tokens);
+    }
+  }
+
+  async #readMembers(reader: GzipReader): Promise<void> {
+    const { members } = this.#sections;
     if (!await reader.hasMember()) throw new DeflateError("Cannot read the gzip stream: it is none");
     do {
       await reader.openMember();

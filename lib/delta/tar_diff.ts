@@ -1,3 +1,4 @@
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { pause, type PlainIndex } from "./plain_index.ts";
 
@@ -43,19 +44,23 @@ export async function diffPlain(
 ): Promise<void> {
   const differ = new Differ(index, options);
   const buffer = new Uint8Array(WINDOW_BYTES);
-  for (let start = 0; start < target.size;) {
-    const window = buffer.subarray(0, target.readAt(start, buffer));
-    const isLast = start + window.length >= target.size;
-    let at = 0;
-    for (let stop = 0; stop < window.length;) {
-      options.signal?.throwIfAborted();
-      stop = Math.min(window.length, stop + PAUSE_BYTES);
-      at = differ.run(window, at, stop);
-      await pause();
+  try {
+    for (let start = 0; start < target.size;) {
+      const window = buffer.subarray(0, target.readAt(start, buffer));
+      const isLast = start + window.length >= target.size;
+      let at = 0;
+      for (let stop = 0; stop < window.length;) {
+        options.signal?.throwIfAborted();
+        stop = Math.min(window.length, stop + PAUSE_BYTES);
+        at = differ.run(window, at, stop);
+        await pause();
+      }
+      const done = differ.endWindow(window, isLast);
+      options.onBytes?.(done);
+      start += done;
     }
-    const done = differ.endWindow(window, isLast);
-    options.onBytes?.(done);
-    start += done;
+  } finally {
+    free(buffer);
   }
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { LentMemory } from "../../../lib/bytes/lent_chunks.ts";
-import { openSection, packSection } from "../../../lib/delta/delta_sections.ts";
+import { openSection, packSection, readSection } from "../../../lib/delta/delta_sections.ts";
 import { describeGzip } from "../../../lib/delta/describe_gzip.ts";
 import { inflateBase } from "../../../lib/delta/inflate_layers.ts";
 import { modelById } from "../../../lib/delta/models/all.ts";
@@ -89,4 +90,41 @@ Deno.test("a rebuilt stream gives up its memory at its end, and when it is not r
     assertEquals(hash.digest("hex") === createHash("sha256").update(stream).digest("hex"), isWhole);
     assertEquals(last?.byteLength, 0);
   }
+});
+
+// A chunk is overwritten when the next one is requested, as memory that was given up and used for something else.
+async function* overwritten(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) {
+    const chunk = bytes.slice(at, at + size);
+    yield chunk;
+    chunk.fill(0xff);
+  }
+}
+
+Deno.test("a stream is described from chunks that are only valid until the next one", async () => {
+  const stream = new Uint8Array(gzipSync(new TextEncoder().encode(makeText(4, 700_000))));
+  const options = { models: [ZLIB], effort: "fast" } as const;
+  const whole = await describeGzip(overwritten(stream, stream.length), options);
+  assert(whole !== undefined);
+  for (const size of [7, 1000, 65_536]) {
+    assertEquals(await describeGzip(overwritten(stream, size), options), whole, `chunks of ${size}`);
+  }
+});
+
+Deno.test("a section is packed with two chunks of its input at a time", async () => {
+  const input = memoryScratch(joinChunks(Array.from({ length: 12 }, () => noise)));
+  const chunks: Uint8Array[] = [];
+  let most = 0;
+  const counted = {
+    size: input.size,
+    readAt: (position: number, target: Uint8Array) => {
+      chunks.push(target);
+      most = Math.max(most, countHeld(chunks));
+      return input.readAt(position, target);
+    },
+  };
+  const packed = memoryScratch();
+  const section = await packSection(counted, packed, 1);
+  assertEquals(await readSection(new Blob([packed.bytes.slice()]).stream(), section), input.bytes);
+  assert(chunks.length > 20 && most <= 3, `${most} of ${chunks.length} chunks`);
 });

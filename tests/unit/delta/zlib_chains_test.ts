@@ -75,7 +75,7 @@ for (const [name, makeInput] of Object.entries(INPUTS)) {
       const chains = new ZlibChains(window, limits);
       const plain = new PlainChains(bytes, limits);
       let found = 0;
-      for (let at = 0; at < LENGTH; at += 1 + random.next() % 80) {
+      for (let at = 0; at < LENGTH; at += 1 + random.next() % 160) {
         // The positions of a window decrease when it moves on.
         if (at - window.origin > SLIDE + WINDOW) {
           window.bytes.copyWithin(0, SLIDE);
