@@ -18,6 +18,7 @@ export type Peer =
   | "jq"
   | "k3s_registries"
   | "kubectl"
+  | "faketime"
   | "fish"
   | "man"
   | "mkfifo"
