@@ -1,9 +1,8 @@
 import type { Digest } from "../oci/digest.ts";
-import { DigestSet } from "../store/digest_set.ts";
+import type { DigestSet } from "../store/digest_set.ts";
 import type { GcReport } from "../store/gc.ts";
-import { blobPath, BLOBS, layersPath } from "../store/layout.ts";
+import { blobPath, BLOBS } from "../store/layout.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
-import { walkRepositories } from "./list_repositories.ts";
 import { digestOfLink, markBucket, type MarkOptions, reachFromTags, type UnusedLinks } from "./mark_bucket.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -81,9 +80,9 @@ class BucketCollection {
 
   async run(): Promise<GcReport> {
     const { dryRun = false, untagged = false, warn, onCondemned, onRemarked, readKeep } = this.#options;
-    const mark = async (roots: MarkOptions["roots"]) => {
+    const mark = async (roots: MarkOptions["roots"], onOldLink?: MarkOptions["onOldLink"]) => {
       const keep = await readKeep?.() ?? new Set();
-      return await markBucket({ client: this.#client, since: this.#since, roots, keep, warn });
+      return await markBucket({ client: this.#client, since: this.#since, roots, keep, warn, onOldLink });
     };
     const { marked, unusedLinks } = await mark(untagged ? "tags" : "links");
     if (dryRun) {
@@ -96,16 +95,19 @@ class BucketCollection {
     const candidates = await this.#condemn(marked);
     await onCondemned?.();
     // The links of what is not tagged are gone, and one that was written again counts. So does a tag that was set since.
-    const again = candidates.length === 0 ? marked : (await mark(untagged ? "links and tags" : "links")).marked;
+    const linksTo = new Map(candidates.map(({ digest }) => [digest, [] as string[]]));
+    const onOldLink = (digest: Digest, key: string) => void linksTo.get(digest)?.push(key);
+    const again = candidates.length === 0
+      ? marked
+      : (await mark(untagged ? "links and tags" : "links", onOldLink)).marked;
     await onRemarked?.();
-    const removed = new DigestSet();
-    let bytes = 0;
+    let [blobs, bytes, links] = [0, 0, 0];
     for (const candidate of candidates) {
-      if (!await this.#removeUnless(again, candidate)) continue;
-      removed.add(candidate.digest);
-      bytes += candidate.size;
+      const keys = linksTo.get(candidate.digest)!;
+      if (!await this.#removeUnless(again, candidate, keys)) continue;
+      [blobs, bytes, links] = [blobs + 1, bytes + candidate.size, links + keys.length];
     }
-    return { blobs: removed.size, bytes, manifests, links: await this.#removeLinksTo(removed) };
+    return { blobs, bytes, manifests, links };
   }
 
   /** Removes the parts of uploads that were given up. */
@@ -132,12 +134,15 @@ class BucketCollection {
     return candidates;
   }
 
-  async #removeUnless(marked: DigestSet, { digest, etag }: Candidate): Promise<boolean> {
+  /** Removes a blob, and before it the links to it: a writer that finds no blob writes both again. */
+  async #removeUnless(marked: DigestSet, { digest, etag }: Candidate, links: readonly string[]): Promise<boolean> {
     this.#checkLease();
     const until = marked.has(digest) ? undefined : await this.#condemned.confirm(digest, etag);
     // A process that slept for minutes must not remove what others may have kept since.
     this.#checkLease();
-    if (until !== undefined) await this.#client.remove(blobPath(digest), until);
+    if (until !== undefined) {
+      for (const key of [...links, blobPath(digest)]) await this.#client.remove(key, until);
+    }
     await this.#condemned.release(digest);
     return until !== undefined;
   }
@@ -152,39 +157,31 @@ class BucketCollection {
     return removed;
   }
 
-  // A link that was written again in the meantime is in use.
   async #removeLinks(keys: readonly string[]): Promise<number> {
     let removed = 0;
     for (const key of keys) {
       this.#checkLease();
-      const folder = key.slice(0, -"link".length);
-      const { objects } = await this.#client.list({ prefix: folder });
-      const link = objects.find((object) => object.key === key);
-      if (link === undefined || link.modified >= this.#since) continue;
-      await this.#client.remove(key);
-      for (const beside of objects) if (beside.key !== key) await this.#client.remove(beside.key);
-      removed++;
+      const digest = digestOfLink({ key })!;
+      // Writers of the manifest wait for the end of the removal, and then look whether they were too late.
+      const verdict = await this.#condemned.condemn(digest);
+      if (verdict === undefined) continue;
+      if (await this.#removeLink(key, () => this.#condemned.confirm(digest, verdict))) removed++;
+      await this.#condemned.release(digest);
     }
     return removed;
   }
 
-  /** Removes the links of repositories to blobs that were removed. */
-  async #removeLinksTo(removed: DigestSet): Promise<number> {
-    if (removed.size === 0) return 0;
-    let count = 0;
-    for await (const repo of walkRepositories(this.#client, { folders: ["_layers"] })) {
-      for await (const link of this.#client.walk({ prefix: `${layersPath(repo)}/` })) {
-        const digest = digestOfLink(link);
-        if (digest === undefined || link.modified >= this.#since || !removed.has(digest)) continue;
-        this.#checkLease();
-        // A writer may have stored the blob again since the links were listed.
-        const { objects: [now] } = await this.#client.list({ prefix: link.key, limit: 1 });
-        if (now?.key !== link.key || now.modified >= this.#since) continue;
-        await this.#client.remove(link.key);
-        count++;
-      }
-    }
-    return count;
+  /** Removes the link of a manifest, and what is beside it. One that was written again in the meantime is in use. */
+  async #removeLink(key: string, confirm: () => Promise<number | undefined>): Promise<boolean> {
+    const { objects } = await this.#client.list({ prefix: key.slice(0, -"link".length) });
+    const link = objects.find((object) => object.key === key);
+    if (link === undefined || link.modified >= this.#since) return false;
+    const until = await confirm();
+    this.#checkLease();
+    if (until === undefined) return false;
+    await this.#client.remove(key, until);
+    for (const beside of objects) if (beside.key !== key) await this.#client.remove(beside.key, until);
+    return true;
   }
 
   #checkLease(): void {

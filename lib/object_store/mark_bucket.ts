@@ -25,6 +25,8 @@ export interface MarkOptions {
   /** What is in use whatever refers to it: the content of packages. */
   readonly keep?: ReadonlySet<Digest>;
   readonly warn: (message: string) => void;
+  /** Called with each link to a blob that does not count as a reference, because it is old. */
+  readonly onOldLink?: ((digest: Digest, key: string) => void) | undefined;
 }
 
 /** Links that are not in use. */
@@ -87,7 +89,7 @@ class Marks {
 
   /** Marks what a repository needs. @returns the keys of the links of manifests that it does not need */
   async addRepository(names: readonly string[]): Promise<string[]> {
-    const { client, since, roots, keep } = this.#options;
+    const { client, since, roots, keep, onOldLink } = this.#options;
     const reached = roots === "tags" ? await this.#manifests.reachFromTags(names) : undefined;
     const unused: { key: string; digest: Digest }[] = [];
     let isReadable = true;
@@ -104,8 +106,9 @@ class Marks {
     // A manifest that cannot be read may need any manifest and any blob of its repository.
     const isAllNeeded = !isReadable;
     if (isAllNeeded) { for (const { digest } of unused) await add(digest); }
-    for await (const { digest, modified } of walkLinks(client, names.map(layersPath))) {
+    for await (const { digest, modified, key } of walkLinks(client, names.map(layersPath))) {
       if (isAllNeeded || modified >= since) this.marked.add(digest);
+      else onOldLink?.(digest, key);
     }
     return isAllNeeded ? [] : unused.map(({ key }) => key);
   }

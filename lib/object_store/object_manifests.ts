@@ -100,28 +100,50 @@ export class ObjectManifests {
     }
     await client.write(blobPath(digest), bytes.slice());
     const link = revisionLinkPath(repo, digest);
-    const beside = await this.#listBeside(link);
-    const isKept = isFetched && beside.has(link);
-    const isMarked = beside.has(fetchedMarkPath(link)!);
-    // Before the link, which without it would grant the blobs. Garbage collection may remove both meanwhile.
-    if (isFetched && (!isKept || isMarked)) await client.write(fetchedMarkPath(link)!, new Uint8Array(0));
-    const typePath = mediaTypePath(link)!;
-    // What was stated first is kept, so that clients always see the same type.
-    const mustState = !statesMediaType(bytes) && isManifestType(manifest.mediaType) && !beside.has(typePath);
-    if (mustState) await client.write(typePath, encoder.encode(manifest.mediaType));
-    await links.write(link, digest);
-    while (!await condemned.keep(digest)) await client.write(blobPath(digest), bytes.slice());
-    if (!isFetched && isMarked) await client.remove(fetchedMarkPath(link)!);
+    const [mark, typePath] = [fetchedMarkPath(link)!, mediaTypePath(link)!];
+    let isMarked: boolean;
+    let needed: string[];
+    // A garbage collection may remove the link, and what is beside it, after that was read and before it was kept.
+    do {
+      const beside = await this.#listBeside(link);
+      isMarked = beside.has(mark);
+      // Before the link, which without it would grant the blobs.
+      const mustMark = isFetched && (!beside.has(link) || isMarked);
+      if (mustMark) await client.write(mark, new Uint8Array(0));
+      // What was stated first is kept, so that clients always see the same type.
+      const mustState = !statesMediaType(bytes) && isManifestType(manifest.mediaType);
+      if (mustState && !beside.has(typePath)) await client.write(typePath, encoder.encode(manifest.mediaType));
+      await links.write(link, digest);
+      while (!await condemned.keep(digest)) await client.write(blobPath(digest), bytes.slice());
+      needed = [link, ...mustMark ? [mark] : [], ...mustState ? [typePath] : []];
+    } while (!await this.#hasAll(needed));
+    if (!isFetched && isMarked) await client.remove(mark);
     this.#fresh.delete(`${repo}@${digest}`);
   }
 
-  /** Shows a garbage collection that has read the tags already that a manifest is in use: by the time of its link. */
+  /**
+   * Shows a garbage collection that has read the tags already that a manifest is in use: by the time of its link.
+   *
+   * @throws {RegistryError} `UNAVAILABLE` when it was faster
+   */
   async renew(names: readonly string[], digest: Digest): Promise<void> {
-    const { client, links } = this.#options;
+    const { client, links, condemned } = this.#options;
     for (const name of names) {
       const link = revisionLinkPath(name, digest);
-      if (await client.size(link) !== undefined) return await links.write(link, digest);
+      const before = [...await this.#listBeside(link)];
+      if (!before.includes(link)) continue;
+      await links.write(link, digest);
+      if (await condemned.keep(digest) && await this.#hasAll(before)) return;
+      // A link without what was beside it could grant more.
+      await client.remove(link);
+      const reason = "a garbage collection has just removed it; try again";
+      throw new RegistryError("UNAVAILABLE", `Cannot use the manifest ${digest} of ${name}: ${reason}`);
     }
+  }
+
+  async #hasAll(keys: readonly string[]): Promise<boolean> {
+    const present = await this.#listBeside(keys[0]!);
+    return keys.every((key) => present.has(key));
   }
 
   // One request tells of the link and of the objects beside it.

@@ -11,17 +11,17 @@ export interface StorageRequests {
 /**
  * Returns what one registry sends to the bucket for an image of one platform that it stores: of each blob whether it is
  * there, before and after, whether it is about to be removed, the content, and the link of the repository; of the manifest
- * its content, the links of its blobs and its own, and whether it is about to be removed; of the tag
- * two links, and that of its manifest again.
+ * its content, the links of its blobs and its own, whether it is about to be removed, and what is beside the link, before and
+ * after; of the tag two links, and the same for its manifest again.
  *
  * @param blobs sizes of the configuration and the layers, in bytes
  */
 export function requestsToStore(blobs: readonly number[]): StorageRequests {
   const content = blobs.reduce((sum, size) => sum + (size > PART_BYTES ? Math.ceil(size / PART_BYTES) + 2 : 1), 0);
   const blobLinks = blobs.length;
-  const manifest = blobs.length + 3;
-  const tag = 3;
-  return { writes: content + blobLinks + manifest + tag, reads: 3 * blobs.length + 3 };
+  const manifest = blobs.length + 4;
+  const tag = 5;
+  return { writes: content + blobLinks + manifest + tag, reads: 3 * blobs.length + 4 };
 }
 
 /**

@@ -9,7 +9,8 @@ import { removeBucketRot } from "../../../lib/object_store/find_bucket_rot.ts";
 import { CondemnedBlobs } from "../../../lib/object_store/condemned_blobs.ts";
 import { takeLease } from "../../../lib/object_store/object_lease.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
-import { blobPath, revisionLinkPath } from "../../../lib/store/layout.ts";
+import { blobPath, layerLinkPath, revisionLinkPath, tagLinkPath } from "../../../lib/store/layout.ts";
+import type { GcReport } from "../../../lib/store/gc.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
@@ -224,22 +225,64 @@ for (const [when, isRequest] of TAGGED_AT) {
   }
 }
 
-Deno.test("[103] collectBucket() keeps the link of a blob that is stored again while links are removed", async () => {
+/** Collects, and lets a writer work when a link is about to be removed: its request is under way. */
+async function collectWhile(bucket: Bucket, link: string, write: () => Promise<void>): Promise<GcReport> {
+  let writing: Promise<void> | undefined;
+  bucket.s3.intercept = async ({ method, url }) => {
+    if (writing !== undefined || method !== "DELETE" || !decodeURIComponent(url).endsWith(link)) return undefined;
+    const isPut = (request: string) => request.startsWith("PUT ") && request.endsWith(link);
+    const before = bucket.s3.requests.filter(isPut).length;
+    writing = write();
+    while (bucket.s3.requests.filter(isPut).length === before) await new Promise((resolve) => setTimeout(resolve, 1));
+    return undefined;
+  };
+  const report = await bucket.collect({ untagged: true });
+  await writing;
+  return report;
+}
+
+Deno.test("[103] collectBucket() keeps the link of a blob that is stored again while it is removed", async () => {
   const bucket = await fill();
   bucket.age();
-  let isListing = false;
-  bucket.s3.intercept = async (request) => {
-    const isOfLayers = decodeURIComponent(request.url).includes(
-      `prefix=pre/docker/registry/v2/repositories/${REPO}/_layers/`,
-    );
-    if (isListing || bucket.has(orphan) || !isOfLayers) return undefined;
-    isListing = true;
-    const listed = await bucket.s3.fetch(request.clone());
-    await bucket.write(orphan);
-    return listed;
-  };
-  assertEquals([(await bucket.collect()).links, isListing], [0, true]);
-  assertEquals(await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), true);
+  const { digest } = orphan.descriptor;
+  const { links } = await collectWhile(bucket, layerLinkPath(REPO, digest), () => bucket.write(orphan));
+  assertEquals([links, bucket.has(orphan)], [1, true]);
+  assertEquals(await bucket.open().isLinkedBlob(REPO, digest), true);
+});
+
+for (const isFetched of [true, undefined] as const) {
+  Deno.test(`[103] collectBucket() keeps a manifest that is ${isFetched ? "fetched" : "stored"} again while it is removed`, async () => {
+    const bucket = new Bucket();
+    await bucket.write(layer, config);
+    const { descriptor, bytes } = manifest;
+    const write = async () => {
+      const store = bucket.open();
+      await store.writeManifest(REPO, isFetched ? { ...descriptor, isFetched } : descriptor, bytes);
+      await store.tag(REPO, "1", descriptor.digest);
+    };
+    await write();
+    await bucket.s3.client().remove(tagLinkPath(REPO, "1"));
+    bucket.age();
+    const folder = folderOf(manifest);
+    const beside = () => [...bucket.s3.objects.keys()].filter((key) => key.startsWith(`pre/${folder}`)).sort();
+    const before = beside();
+    await collectWhile(bucket, `${folder}link`, write);
+    assertEquals((await bucket.open().resolve(REPO, "1"))?.digest, descriptor.digest);
+    // Without the mark of a fetched manifest, the link would grant its blobs.
+    assertEquals([beside(), bucket.listVerdicts()], [before, []]);
+  });
+}
+
+Deno.test("[103] a tag is not set to a manifest whose link is removed at this moment", async () => {
+  const bucket = new Bucket();
+  await bucket.write(layer, config);
+  await bucket.writeManifests(manifest);
+  bucket.age();
+  let error: Error | undefined;
+  const tag = () => bucket.open().tag(REPO, "1", manifest.descriptor.digest).catch((it) => void (error = it));
+  await collectWhile(bucket, `${folderOf(manifest)}link`, tag);
+  assertMatch(error!.message, /a garbage collection has just removed it; try again$/);
+  assertEquals(await bucket.open().listTagLinks(REPO), []);
 });
 
 Deno.test("[103] a writer that knew a blob finds that it was removed in the meantime", async () => {
