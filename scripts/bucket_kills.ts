@@ -6,7 +6,7 @@
  *
  *   deno run -A scripts/bucket_kills.ts [--kills=100] [--engine=weed|versitygw] [--seed=N]
  *
- * Garbage is what is older than a day. For the collections, each second counts as 24 minutes: they work through a proxy that
+ * Garbage is what is older than a day. For the collections, each second counts as 36 minutes: they work through a proxy that
  * states another age of the objects. $CRPE names an executable; without it the sources run. $CRPE_S3 is the folder that
  * scripts/peers/s3 has printed.
  */
@@ -35,7 +35,7 @@ const IMAGES = 24;
 const MACHINES = 2;
 const PACKAGES = 3;
 /** What counts as a day for the collections, in seconds: longer than any command takes between a blob and what names it. */
-const DAY_SECONDS = 60;
+const DAY_SECONDS = 40;
 const ACCEPT = { accept: "application/vnd.oci.image.manifest.v1+json" };
 
 const counts: Record<string, number> = {};
@@ -150,14 +150,11 @@ async function runClient(own: Random): Promise<void> {
 const stored = new Set<number>();
 const children = new Set<{ kill(signal: Deno.Signal): void }>();
 
-async function runCommand(
-  machine: string,
-  name: string,
-  args: readonly string[],
-  own = env,
-): Promise<string | undefined> {
+async function runCommand(machine: string, name: string, args: readonly string[]): Promise<string | undefined> {
+  const own = args[0] === "gc" ? gcEnv : env;
   const crpe = spawnCrpe([...args, `--data=${home}/${machine}`], { env: own });
-  children.add(crpe);
+  // A collection that was killed keeps the others out for a minute.
+  if (own !== gcEnv || random.below(4) === 0) children.add(crpe);
   const { code, stdout, stderr } = await crpe.finished;
   children.delete(crpe);
   count(`${name}: ${code === 0 ? "done" : "failed or killed"}`);
@@ -185,8 +182,9 @@ async function runPackages(machine: string, work: PackageWork, own: Random): Pro
 async function runCollections(own: Random): Promise<void> {
   while (!isOver) {
     const args = ["gc", "--json", ...(own.below(2) === 0 ? ["--untagged"] : []), place[0]!];
-    const report = await runCommand("gc", args.slice(0, -1).join(" "), args, gcEnv);
-    if (report !== undefined) count("blobs removed by gc", JSON.parse(report).blobs);
+    const report = await runCommand("gc", args.slice(0, -1).join(" "), args);
+    if (report === undefined) await sleep(5000);
+    else count("blobs removed by gc", JSON.parse(report).blobs);
     await sleep(own.below(2000));
   }
 }

@@ -30,17 +30,20 @@ export interface PackageCommand {
 /** The registry of all packages. No upstream has it. */
 export const PACKAGE_HOST = "site.test";
 const RELEASES = 3;
+const EXTRA = 12;
 const LOADED = `${PACKAGE_HOST}/loaded`;
 
 /** The packages of a machine, the commands that change them, and what must be in the bucket after them. */
 export class PackageWork {
   readonly #packages: readonly OwnPackage[];
   readonly #archive: string;
+  readonly #extra: readonly Release[];
   readonly #loaded = new Map<string, Release>();
   #isSaved: Release | undefined;
 
-  private constructor(packages: readonly OwnPackage[], archive: string) {
+  private constructor(packages: readonly OwnPackage[], extra: readonly Release[], archive: string) {
     this.#packages = packages;
+    this.#extra = extra;
     this.#archive = archive;
   }
 
@@ -48,10 +51,14 @@ export class PackageWork {
   static async create(machine: string, count: number): Promise<PackageWork & AsyncDisposable> {
     const bytes = () => crypto.getRandomValues(new Uint8Array(65536));
     const shared = { "shared.bin": bytes() };
-    const packages = Array.from({ length: count }, (_, i) => ({
+    // The images of the first one are loaded only, each in the place of another one, which is garbage then.
+    const packages = Array.from({ length: count + 1 }, (_, i) => ({
       name: `${machine}-${i}`,
       repository: `${PACKAGE_HOST}/${machine}/app-${i}`,
-      images: Array.from({ length: RELEASES }, () => buildImage({ files: [shared, { "own.bin": bytes() }] })),
+      images: Array.from(
+        { length: i === 0 ? EXTRA : RELEASES },
+        () => buildImage({ files: [shared, { "own.bin": bytes() }] }),
+      ),
     }));
     const fixture = await createPackFixture(Object.fromEntries(
       packages.flatMap(({ repository, images }) => images.map((image, i) => [`${repository}:${i}`, image])),
@@ -68,7 +75,7 @@ export class PackageWork {
       }
       packed.push({ name, repository, releases, installed: "none" });
     }
-    const work = new PackageWork(packed, `${fixture.folder.path}/saved.tar`);
+    const work = new PackageWork(packed.slice(1), packed[0]!.releases, `${fixture.folder.path}/saved.tar`);
     return Object.assign(work, { [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose]() });
   }
 
@@ -77,32 +84,36 @@ export class PackageWork {
     const it = this.#packages[random.below(this.#packages.length)]!;
     const release = it.releases[random.below(RELEASES)]!;
     const dice = random.below(10);
-    if (dice < 5) {
+    if (dice < 3) {
       it.installed = "unknown";
       const onEnd = (isDone: boolean) => void (isDone && (it.installed = release));
       return { name: "import", args: ["import", "--force", release.bundle], onEnd };
     }
-    if (dice < 7) {
+    if (dice < 5) {
       it.installed = "unknown";
       const onEnd = (isDone: boolean) => void (isDone && (it.installed = "none"));
       return { name: "packages remove", args: ["packages", "remove", it.name], onEnd };
     }
     const { installed } = it;
-    if (dice === 7 && typeof installed === "object") {
+    if (dice === 5 && typeof installed === "object") {
       const onEnd = (isDone: boolean) => void (this.#isSaved = isDone ? installed : undefined);
       const index = it.releases.indexOf(installed);
       return { name: "save", args: ["save", `${it.repository}:${index}`, "-o", this.#archive], onEnd };
     }
-    if (dice === 8) {
+    if (dice === 6) {
       const onEnd = () => {};
       return { name: "verify", args: ["verify", "--repair", "--offline", `--from=${release.bundle}`], onEnd };
     }
-    const saved = this.#isSaved;
-    const [from, image] = saved === undefined ? [release.bundle, release] : [this.#archive, saved];
-    const name = `${LOADED}/${it.name}:${random.below(4)}`;
+    const saved = random.below(4) === 0 ? this.#isSaved : undefined;
+    const image = saved ?? this.#extra[random.below(EXTRA)]!;
+    const name = `${LOADED}/${it.name}:${random.below(2)}`;
     this.#loaded.delete(name);
     const onEnd = (isDone: boolean) => void (isDone && this.#loaded.set(name, image));
-    return { name: "load", args: ["load", `--name=${name}`, from], onEnd };
+    return {
+      name: "load",
+      args: ["load", `--name=${name}`, saved === undefined ? image.bundle : this.#archive],
+      onEnd,
+    };
   }
 
   /** The images that must be complete, by their names. */
