@@ -80,6 +80,15 @@ Deno.test("push resumes by itself when the connection breaks", async () => {
   await checkInstalled(fixture, "1.0.0");
 });
 
+Deno.test("push sends everything with --limit-rate", async () => {
+  await using fixture = await createAgentFixture();
+  const { file } = await fixture.pack("1.0.0", 100_000);
+  await using agent = await fixture.startAgent();
+  const { code, stderr } = await fixture.push(file, agent.url, "--limit-rate=200KiB/s").finished;
+  assertEquals(code, 0, stderr);
+  await checkInstalled(fixture, "1.0.0");
+});
+
 Deno.test("concurrent pushes lead to one install, and an upgrade sends only new blobs", async () => {
   await using fixture = await createAgentFixture();
   const { file, image } = await fixture.pack("1.0.0", 4_000_000);
@@ -126,6 +135,11 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
     [["-", `--to=${agent.url}`], 2, "Cannot push standard input"],
     [[file, `--to=${agent.url}`], 2, "--token-file FILE"],
     [[file, "--to=ftp://x"], 2, 'Cannot use --to "ftp://x"'],
+    [
+      [file, `--to=${agent.url}`, `--token-file=${fixture.tokenFile}`, "--limit-rate=1"],
+      2,
+      'Cannot use --limit-rate "1"',
+    ],
     [[file, "--to=http://me:secret@x"], 2, 'Cannot use --to "http://…@x"'],
     [[file, `--to=${agent.url}`, `--token-file=${await folder.write("empty", "\n")}`], 1, "empty: it is empty"],
     [

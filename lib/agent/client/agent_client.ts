@@ -1,4 +1,5 @@
 import type { SignedDocument } from "../../signature/trust_policy.ts";
+import type { RateLimit } from "../../bytes/rate_limit.ts";
 import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { isJsonObject } from "../../oci/json.ts";
@@ -30,6 +31,8 @@ export interface AgentClientOptions extends AgentConnection {
    * reads and rebuilds layers; the time includes the hand-over into the cluster.
    */
   readonly answerTimeout: number;
+  /** Limits what is sent. */
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 /** The slowest disk that an agent is expected to have, in bytes a millisecond: 1 MiB/s. */
@@ -110,7 +113,8 @@ export class AgentClient {
     { body, range, accept = "application/json" }: { body?: AgentRequestBody; range?: string; accept?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
     const { url, token, send } = this.#options;
-    const { stallTimeout, answerTimeout } = this.#options;
+    const { stallTimeout, answerTimeout, rateLimit } = this.#options;
+    const limit = (stream: ReadableStream<Uint8Array>) => rateLimit?.limit(stream) ?? stream;
     // An agent only has to sync a blob. Some releases of the runtime do not report that the connection was cut meanwhile.
     const syncTimeout = stallTimeout + (body?.length ?? 0) / SLOWEST_SYNC;
     using watch = new RequestTimeout({
@@ -128,7 +132,7 @@ export class AgentClient {
           ...(body === undefined ? {} : { "content-type": "application/octet-stream" }),
           ...(range === undefined ? {} : { "content-range": range }),
         },
-        body: body === undefined ? undefined : { ...body, stream: watch.follow(body.stream) },
+        body: body === undefined ? undefined : { ...body, stream: watch.follow(limit(body.stream)) },
         signal: watch.signal,
         onAnswer: () => watch.noteAnswer(),
       });

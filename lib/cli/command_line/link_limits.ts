@@ -27,8 +27,8 @@ export function readLinkLimits({ rate, budgets, windows }: LinkTexts): LinkLimit
   return { rate: rate === undefined ? undefined : readRate(rate), budgets: read, windows: windows.map(readWindow) };
 }
 
-/** Parses `2MiB/s`. */
-function readRate(text: string): number {
+/** Parses `2MiB/s`. @throws {UsageError} */
+export function readRate(text: string): number {
   const [, size] = /^(.+?)(?:\/s)?$/.exec(text) ?? [];
   const rate = parseSize(size ?? text, "--limit-rate");
   if (rate >= MIN_RATE) return rate;

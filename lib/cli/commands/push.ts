@@ -1,6 +1,7 @@
 import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
+import { RateLimit } from "../../bytes/rate_limit.ts";
 import { CorruptError, IncompleteError, UntrustedError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
@@ -9,6 +10,7 @@ import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
+import { readRate } from "../command_line/link_limits.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
@@ -54,6 +56,7 @@ export const COMMAND: CommandDefinition = {
     },
     FLAG.passphraseFile,
     FLAG.pruneData,
+    { name: "limit-rate", value: "RATE", summary: "send at most so much, such as 2MiB/s [unlimited]" },
     { name: "dry-run", summary: "print what would be done, send nothing" },
     FLAG.force,
     FLAG.json,
@@ -85,12 +88,14 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const connection = await connectAgent(address, { invocation, io, token });
   const { url, localUrl } = connection;
   const caFile = invocation.flag("ca-file");
+  const rate = invocation.flag("limit-rate");
   const client = new AgentClient({
     ...connection,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
     answerTimeout: ANSWER_MILLISECONDS,
+    rateLimit: rate === undefined ? undefined : new RateLimit(readRate(rate)),
   });
   const dryRun = invocation.isSet("dry-run");
   const asJson = invocation.isSet("json");
