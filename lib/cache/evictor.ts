@@ -1,6 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
-import { removeIfUnused } from "../files/remove_if_unused.ts";
-import { blobPath, partialPath } from "../store/layout.ts";
+import { blobPath } from "../store/layout.ts";
+import { removePartialsOf } from "../store/partial_files.ts";
 import { markReachable } from "../store/reachable.ts";
 import { ManifestReader } from "../store/manifest_reader.ts";
 import type { StoreSizes } from "../store/store_sizes.ts";
@@ -212,9 +212,7 @@ export class Evictor {
     const partials = [...this.#sizes.partials].filter(([digest]) => isRemovable(digest));
     return [
       ...blobs.map(([digest, bytes]) => ({ digest, bytes, remove: () => removeFile(this.#root, blobPath(digest)) })),
-      ...partials.map(([digest, bytes]) => (
-        { digest, bytes, remove: () => removeIfUnused(`${this.#root}/${partialPath(digest)}`) }
-      )),
+      ...partials.map(([digest, bytes]) => ({ digest, bytes, remove: () => removePartialsOf(this.#root, digest) })),
     ];
   }
 }

@@ -13,10 +13,7 @@ import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
 import { ReceivedBytes, START_BYTES } from "./received_bytes.ts";
 import type { Follower } from "./relay.ts";
 
-/**
- * Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. If bytes
- * of a partial file may be of another registry, all are.
- */
+/** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;
 
 // How often a paused download checks whether it may continue, in milliseconds.
@@ -195,7 +192,7 @@ export class SharedDownload {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  #advance(available = this.#ingest.isForeign ? 0 : Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
+  #advance(available = Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
     this.#available = available;
     this.#wake();
   }

@@ -4,8 +4,8 @@ import { ScratchFile } from "../files/scratch_file.ts";
 import type { Digest } from "../oci/digest.ts";
 import { addBlob } from "../store/add_blob.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "../store/blob_pieces.ts";
+import { firstRepository } from "../store/first_repository.ts";
 import { Ingest } from "../store/ingest.ts";
-import { registryOf } from "../store/ingest_origin.ts";
 import { INGEST, partialPath, pieceListPath, piecesPath } from "../store/layout.ts";
 import { PartialHashes } from "../store/partial_hashes.ts";
 
@@ -35,8 +35,7 @@ export class BucketSpool {
     return Ingest.open({
       digest,
       files: this.#options.files,
-      path: this.#path(partialPath(digest)),
-      origin: registryOf(repos),
+      path: this.#path(partialPath(digest, firstRepository(repos))),
       fallbackPath: this.#temporaryPath(),
       hashes: this.#hashes,
       moveToTarget: (path) => this.#options.upload(path, digest, repos),

@@ -7,9 +7,11 @@ import type { Ingest } from "./ingest.ts";
 /** A store whose blobs can be written incrementally, so that readers can follow a download in progress. */
 export interface IngestStore extends ContentStore, ContentCatalog {
   /**
-   * Starts or resumes writing a blob. Its size need not be known yet.
+   * Starts or resumes writing a blob. Its size need not be known yet. Only what was received for the same repository is
+   * resumed, because its clients read the file before it is verified.
    *
-   * @param repo the repository that the blob is linked to when it is committed, or a set of them, which may grow until then
+   * @param repo the repository that the blob is linked to when it is committed, or a set of them, which may grow until
+   *   then, and of which the first one counts; absent when no client reads the file
    */
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest>;
   /**
@@ -18,7 +20,7 @@ export interface IngestStore extends ContentStore, ContentCatalog {
    * @returns what ends the claim; `"stored"` when another process has stored the blob, and the repository may serve it
    */
   claimDownload?(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined>;
-  /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
+  /** Returns the size of the partial file that an ingest without a repository has left, in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]>;

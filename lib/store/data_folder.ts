@@ -82,11 +82,9 @@ export interface SweepOptions {
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
-    const isTemporary = /\.(?:tmp|partial|from)$/.test(name);
+    const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
     if (!isFile || !isTemporary) continue;
     const path = `${root}/${INGEST}/${name}`;
-    // The origin of a partial file counts as long as that file is there.
-    if (name.endsWith(".from") && await ifPresent(Deno.lstat(path.replace(/from$/, "partial"))) !== undefined) continue;
     if (await isWanted(root, name) && !(await isOlder(path, now() - GIVEN_UP_MILLISECONDS))) continue;
     if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
     await removeIfUnused(path);

@@ -18,8 +18,8 @@ import type { DeltaStore, PieceStore, SharedStore, TaggedStore } from "./blob_st
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
+import { firstRepository } from "./first_repository.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
-import { registryOf } from "./ingest_origin.ts";
 import {
   blobPath,
   INGEST,
@@ -192,7 +192,7 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   }
 
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
-    const path = this.#path(partialPath(digest));
+    const path = this.#path(partialPath(digest, firstRepository(repo)));
     return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
   }
 
@@ -277,7 +277,7 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
       digest,
       files: this.#files,
       ...{ path: this.#temporaryPath(), fallbackPath: this.#temporaryPath() },
-      ...{ hashes: this.#hashes, origin: registryOf(repo) },
+      hashes: this.#hashes,
       moveToTarget: (path) => commitFile(path, target),
       onCommit: async () => {
         this.health.succeed();

@@ -9,7 +9,6 @@ import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
-import { IngestOrigin } from "./ingest_origin.ts";
 import type { PartialHashes } from "./partial_hashes.ts";
 
 /** What an `Ingest` writes, and where. */
@@ -23,8 +22,6 @@ export interface IngestOptions {
   readonly path: string;
   /** The temporary file used when `path` is locked by another writer. */
   readonly fallbackPath: string;
-  /** The registry that sends the blob; absent for content of another kind. */
-  readonly origin?: string | undefined;
   /** The hashes of partial files, so that the content of `path` need not be read again. */
   readonly hashes?: PartialHashes;
   /** Moves the verified file to the place of the blob. */
@@ -43,9 +40,7 @@ export class Ingest {
   readonly path: string;
   readonly #file: Deno.FsFile;
   readonly #options: IngestOptions;
-  readonly #origin: IngestOrigin;
   #verifier: Verifier;
-  #isForeign = false;
   #open = true;
   #isVerified = false;
   /** Whether the verifier can hash more, so that a later ingest may continue with it. */
@@ -59,7 +54,6 @@ export class Ingest {
     this.#file = file;
     this.path = path;
     this.#options = options;
-    this.#origin = new IngestOrigin(path);
     this.#verifier = new Verifier(options.digest, options.size);
   }
 
@@ -72,9 +66,6 @@ export class Ingest {
       : new Ingest(own, options.path, options);
     try {
       await ingest.#hashExisting();
-      if (ingest.path.endsWith(".partial")) {
-        ingest.#isForeign = await ingest.#origin.claim(ingest.#file, options.origin);
-      }
     } catch (error) {
       ingest.#close();
       throw error;
@@ -100,11 +91,6 @@ export class Ingest {
   /** Whether a later ingest can resume from the file: not when it is written to `fallbackPath`. */
   get isResumable(): boolean {
     return this.path === this.#options.path;
-  }
-
-  /** Whether bytes in the file may be of another registry, or of a bundle: no client may read them before the end. */
-  get isForeign(): boolean {
-    return this.#isForeign;
   }
 
   /** Number of bytes passed to `write` or `verify` so far, and of those found in the file. */
@@ -184,7 +170,6 @@ export class Ingest {
       this.finishVerify();
       await this.#file.syncData();
       await this.#moveToTarget();
-      await this.#origin.forget();
       this.#close();
     } catch (error) {
       await this.abort();
@@ -197,7 +182,6 @@ export class Ingest {
     if (!this.#open) return;
     // Removed before the lock is released, or another process could resume a file that is about to be removed.
     await removeIfPresent(this.path);
-    await this.#origin.forget();
     this.#close();
   }
 

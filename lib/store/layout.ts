@@ -1,4 +1,4 @@
-import { type Digest, splitDigest } from "../oci/digest.ts";
+import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 
 // The layout of CNCF distribution's filesystem driver (registry/storage/paths.go there), so that each program can serve
 // a folder that the other wrote.
@@ -10,6 +10,8 @@ export const REPOSITORIES = `${ROOT}/repositories`;
 export const BLOBS = `${ROOT}/blobs`;
 /** The folder of temporary files and partial files. */
 export const INGEST = "ingest";
+// Of the digest of a repository's name, in the name of a partial file: all 64 would be too long beside a sha512.
+const OWNER_DIGITS = 32;
 
 /** The folder of corrupt blobs that were moved out of the store. */
 export const QUARANTINE = "quarantine";
@@ -86,15 +88,22 @@ export function tagIndexPath(repo: string, tag: string): string {
   return `${tagsPath(repo)}/${tag}/index`;
 }
 
-/** The partial file of a blob. Its name depends on the digest only, so that a restarted process can resume it. */
-export function partialPath(digest: Digest): string {
+/**
+ * The partial file of a blob. Its name depends on nothing else, so that a restarted process can resume it.
+ *
+ * @param repo the repository whose clients may read the file before it is verified; absent for a file that none may read.
+ *   Each has a file of its own: else a repository of another registry, which anyone may run, would give its clients what
+ *   a private one has sent.
+ */
+export function partialPath(digest: Digest, repo?: string): string {
   const { algorithm, hex } = splitDigest(digest);
-  return `${INGEST}/${algorithm}-${hex}.partial`;
+  const owner = repo === undefined ? "" : `.${splitDigest(computeDigest(repo)).hex.slice(0, OWNER_DIGITS)}`;
+  return `${INGEST}/${algorithm}-${hex}${owner}.partial`;
 }
 
 /** Returns the digest in the name of a partial file; `undefined` for any other file of the ingest folder. */
 export function digestOfPartial(fileName: string): string | undefined {
-  const match = /^(sha256|sha512)-([0-9a-f]+)\.partial$/.exec(fileName);
+  const match = /^(sha256|sha512)-([0-9a-f]+)(?:\.[0-9a-f]{32})?\.partial$/.exec(fileName);
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 

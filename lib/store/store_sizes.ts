@@ -1,6 +1,7 @@
 import { listFolder } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { blobPath, digestOfPartial, INGEST, partialPath } from "./layout.ts";
+import { blobPath, digestOfPartial, INGEST } from "./layout.ts";
+import { sizeOfPartials } from "./partial_files.ts";
 import { listBlobSizes, sizeOfFile } from "./store_scan.ts";
 import { readChangeStamp } from "./write_lease.ts";
 
@@ -37,20 +38,23 @@ export class StoreSizes {
     return this.#blobs;
   }
 
-  /** Sizes of the partial files, in bytes. */
+  /** Sizes of the partial files of each blob together, in bytes. */
   get partials(): ReadonlyMap<Digest, number> {
     return this.#partials;
   }
 
   /** Space in use or booked, in bytes. */
   get total(): number {
-    const booked = new Set([...this.#bookings].map(({ digest }) => digest));
+    const booked = new Map<Digest | undefined, number>();
     let sum = this.#unaccountedBytes;
-    for (const { bytes } of this.#bookings) sum += bytes;
-    // A booked blob counts with its booking only, which includes the bytes already written.
-    for (const sizes of [this.#blobs, this.#partials]) {
-      for (const [digest, bytes] of sizes) if (!booked.has(digest)) sum += bytes;
+    for (const { digest, bytes } of this.#bookings) {
+      sum += bytes;
+      booked.set(digest, (booked.get(digest) ?? 0) + bytes);
     }
+    // A booked blob counts with its booking only, which includes the bytes already written.
+    for (const [digest, bytes] of this.#blobs) if (!booked.has(digest)) sum += bytes;
+    // It may have partial files of other repositories as well.
+    for (const [digest, bytes] of this.#partials) sum += Math.max(0, bytes - (booked.get(digest) ?? 0));
     return sum;
   }
 
@@ -77,11 +81,11 @@ export class StoreSizes {
     };
   }
 
-  /** Updates the sizes of one blob and its partial file. */
+  /** Updates the sizes of one blob and its partial files. */
   measure(digest: Digest): void {
     this.#measuredMeanwhile.push(digest);
     setSize(this.#blobs, digest, sizeOfFile(`${this.#root}/${blobPath(digest)}`));
-    setSize(this.#partials, digest, sizeOfFile(`${this.#root}/${partialPath(digest)}`));
+    setSize(this.#partials, digest, sizeOfPartials(this.#root, digest));
   }
 
   /** Scans the store again if another process has changed it, and after every 256 calls. */
@@ -106,7 +110,7 @@ export class StoreSizes {
     for (const { name } of await listFolder(`${this.#root}/${INGEST}`) ?? []) {
       const digest = digestOfPartial(name);
       const size = isDigest(digest) ? sizeOfFile(`${this.#root}/${INGEST}/${name}`) : undefined;
-      if (isDigest(digest) && size !== undefined) found.set(digest, size);
+      if (isDigest(digest) && size !== undefined) found.set(digest, (found.get(digest) ?? 0) + size);
     }
     return found;
   }

@@ -1,4 +1,5 @@
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import { partialPath } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
 import { until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
@@ -62,7 +63,7 @@ async function killAt(
   { layer, at, data, flags = [] }: { layer: number; at: number; data: string; flags?: readonly string[] },
 ) {
   const { digest } = fixture.layers[layer]!;
-  const download = `${data}/ingest/${digest.replace(":", "-")}.partial`;
+  const download = `${data}/${partialPath(digest, "up.test/team/web")}`;
   const stallAfter = at - await fixture.sizeOf(download);
   fixture.upstream.fail({ kind: "blob", method: "GET", path: digest, times: 1, stallAfter });
   await using crpe = fixture.spawn(data, "-o", "out.tgz", ...flags);

@@ -1,6 +1,7 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { partialPath } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertGreater, assertLess } from "../support/assert.ts";
-import { CacheFixture, PATH, until } from "../support/cache_fixture.ts";
+import { CacheFixture, HOST, PATH, until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
 import { Random } from "../support/random.ts";
 
@@ -38,7 +39,7 @@ Deno.test("[8] a download that is cut ten times, with two kills of crpe in betwe
       ...(isKill ? { stallAfter: length } : { cutAfter: length }),
     });
   });
-  const partial = `${fixture.data}/ingest/${digest.replace(":", "-")}.partial`;
+  const partial = `${fixture.data}/${partialPath(digest, `${HOST}/${PATH}`)}`;
   const written = async () => (await Deno.stat(partial).catch(() => undefined))?.size ?? 0;
 
   for (const { at } of points.filter(({ isKill }) => isKill)) {

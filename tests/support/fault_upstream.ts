@@ -163,8 +163,7 @@ export class FaultUpstream implements AsyncDisposable {
     return this.#repository(repo).manifests.get(digest)!.bytes;
   }
 
-  addBlob(repo: string, bytes: Uint8Array): Descriptor {
-    const digest = computeDigest(bytes);
+  addBlob(repo: string, bytes: Uint8Array, digest = computeDigest(bytes)): Descriptor {
     this.#repository(repo).blobs.set(digest, bytes);
     return { mediaType: LAYER_TYPE, digest, size: bytes.length };
   }

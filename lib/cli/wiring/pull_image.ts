@@ -143,7 +143,7 @@ function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
 
 /** Checks that the data folder has room for images. @throws {NoSpaceError} when it does not, with the numbers */
 export async function checkRoom(data: string, images: readonly ResolvedImage[]): Promise<void> {
-  const needed = countMissingBytes(data, planBundle(images).entries.map(({ descriptor }) => descriptor));
+  const needed = countMissingBytes(data, planBundle(images).entries);
   const free = await freeBytesOf(data);
   if (free === undefined || needed <= free) return;
   const what = images.length === 1

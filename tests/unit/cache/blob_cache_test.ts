@@ -7,6 +7,7 @@ import { RegistryError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { splitRepository } from "../../../lib/oci/reference.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { partialPath } from "../../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { FakeUpstream, RoutedUpstream, unreachable } from "../../support/fake_upstream.ts";
@@ -130,7 +131,7 @@ Deno.test("[10] a small wrong blob is an error before the response starts", asyn
 Deno.test("a client gets a blob although its partial file is corrupt", async () => {
   await using it = await openCache();
   const { digest } = config.descriptor;
-  await it.folder.write(`ingest/${digest.replace(":", "-")}.partial`, "wrong");
+  await it.folder.write(partialPath(digest, REPO), "wrong");
   assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), config.bytes);
 });
 

@@ -4,6 +4,7 @@ import { planEviction } from "../../../lib/cache/eviction_plan.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { partialPath } from "../../../lib/store/layout.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { takeWriteLease } from "../../../lib/store/write_lease.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
@@ -304,12 +305,15 @@ Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it 
   await it.pull(makeImage("a", layerOf(30)));
   const [stray, partial, large] = [layerOf(30), layerOf(30), layerOf(25)];
   await it.fetch(stray);
-  await it.folder.write(`ingest/${partial.descriptor.digest.replace(":", "-")}.partial`, partial.bytes);
+  // One blob may have a partial file of each repository that it was received for.
+  for (const [i, repo] of [REPO, "registry.example/other"].entries()) {
+    await it.folder.write(partialPath(partial.descriptor.digest, repo), partial.bytes.subarray(0, (10 + i * 10) * KIB));
+  }
   await it.restart();
   assertEquals(it.limit.bytes > 90 * KIB, true);
   await it.fetch(large);
   assertEquals(await it.store.statBlob(REPO, stray.descriptor.digest), undefined);
-  assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")).length, 1);
+  assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")).length, 2);
   await it.pull(makeImage("b", layerOf(60)));
   assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")), []);
   assertEquals(await it.tags(), "a b");

@@ -125,28 +125,30 @@ Deno.test("[108] a peer that claims to have a blob gives no repository a right t
   assertEquals(await it.cache.statBlob(OTHER, digest), size);
 });
 
-Deno.test("[108] a peer gives no client the part of a blob that another repository has received", async () => {
-  await using it = await openCache({ held: [] });
-  // Left by an interrupted download of a repository that the client must not read.
-  const ingest = await it.store.openIngest(digest, OTHER);
-  await ingest.write(blob.bytes.subarray(0, 600_000));
-  ingest.keep();
-  it.upstream.content.delete(digest);
-  // Anyone can publish a manifest that states the size of a blob.
-  await it.cache.readManifest(REPO, manifest.descriptor.digest);
-  let opened = 0;
-  it.peer.statBlob = () => Promise.resolve(size);
-  it.peer.openBlobWith = (_repo, _digest, { range }) => {
-    opened++;
-    const start = (range as { start?: number } | undefined)?.start ?? 0;
-    const body = streamOf(new Uint8Array(size - start));
-    return Promise.resolve({ size, start, length: size - start, body });
-  };
-  const received = await it.cache.openBlob(REPO, digest).then((found) => found && readAll(found)).catch(() =>
-    undefined
-  );
-  assertEquals([received, opened], [undefined, 0]);
-});
+// What an interrupted download of a repository left is resumed for that repository alone, and not from a peer.
+for (const [repo, expected] of [[OTHER, [undefined]], [REPO, []]] as const) {
+  Deno.test(`[108] a peer gives no client the part of a blob that ${repo} has received`, async () => {
+    await using it = await openCache({ held: [] });
+    const ingest = await it.store.openIngest(digest, repo);
+    await ingest.write(blob.bytes.subarray(0, 600_000));
+    ingest.keep();
+    it.upstream.content.delete(digest);
+    // Anyone can publish a manifest that states the size of a blob.
+    await it.cache.readManifest(REPO, manifest.descriptor.digest);
+    const ranges: unknown[] = [];
+    it.peer.statBlob = () => Promise.resolve(size);
+    it.peer.openBlobWith = (_repo, _digest, { range }) => {
+      ranges.push(range);
+      const start = (range as { start?: number } | undefined)?.start ?? 0;
+      const body = streamOf(new Uint8Array(size - start));
+      return Promise.resolve({ size, start, length: size - start, body });
+    };
+    const received = await it.cache.openBlob(REPO, digest).then((found) => found && readAll(found)).catch(() =>
+      undefined
+    );
+    assertEquals([received, ranges], [undefined, expected]);
+  });
+}
 
 for (const [what, wrong] of [["small", small], ["large", blob]] as const) {
   Deno.test(`[108] a ${what} blob that a peer sends wrong comes from the upstream`, async () => {

@@ -6,6 +6,7 @@ import { computeDigest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import type { IngestStore } from "../../../lib/store/blob_store.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { partialPath } from "../../../lib/store/layout.ts";
 import { assertEquals, assertLess, fail } from "../../support/assert.ts";
 import { until } from "../../support/cache_fixture.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll } from "../../support/content.ts";
@@ -207,7 +208,7 @@ Deno.test("[68] PullThrough.stop() ends a download in the background, and its pa
   await using it = await openCompleting();
   it.upstream.beforeChunk = (sent) => sent < 128 * 1024 ? Promise.resolve() : new Promise(() => {});
   await it.cache.readManifest(REPO, image.descriptor.digest);
-  const partial = `${it.folder.path}/ingest/${base.descriptor.digest.replace(":", "-")}.partial`;
+  const partial = `${it.folder.path}/${partialPath(base.descriptor.digest, REPO)}`;
   await until("bytes are received", async () => (await Deno.stat(partial).catch(() => ({ size: 0 }))).size > 100_000);
   await it.cache.stop();
   await until("the download has ended", () => !it.cache.isDownloading(base.descriptor.digest));

@@ -7,6 +7,7 @@ import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { Ingest } from "../../../lib/store/ingest.ts";
+import { partialPath } from "../../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
@@ -248,7 +249,7 @@ Deno.test("PullThrough resumes a partial download", async () => {
   await using it = await open();
   const { digest } = layer.descriptor;
   await Deno.mkdir(`${it.root}/ingest`);
-  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, layer.bytes.slice(0, 2_000_000));
+  await Deno.writeFile(`${it.root}/${partialPath(digest, REPO)}`, layer.bytes.slice(0, 2_000_000));
   assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
   assertEquals(it.upstream.asked, [`stat ${digest}`, `blob ${digest} {"start":2000000}`]);
 });
@@ -308,7 +309,7 @@ Deno.test("PullThrough.fetchBlob() restarts a download whose partial file is cor
   await using it = await open();
   const { digest } = layer.descriptor;
   await Deno.mkdir(`${it.root}/ingest`);
-  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, makeBlob(1000, 99).bytes);
+  await Deno.writeFile(`${it.root}/${partialPath(digest, REPO)}`, makeBlob(1000, 99).bytes);
   await it.cache.fetchBlob(REPO, layer.descriptor);
   assertEquals(await readAll(await it.store.openBlob(REPO, digest)), layer.bytes);
 });
