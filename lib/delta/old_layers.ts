@@ -3,15 +3,15 @@ import type { DeltaBase } from "./delta_format.ts";
 import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
 import { type Bytes, findInnerStreams, type InnerStream } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
-import { PlainIndex } from "./plain_index.ts";
+import { type IndexSearch, PlainIndex } from "./plain_index.ts";
 import { selectRanges } from "./select_ranges.ts";
 import type { BaseRange } from "./tar_diff.ts";
 
-/** How many bytes a match is found by, and how far the indexed positions are apart. */
-export const SEARCH: Readonly<Record<Effort, { readonly window: number; readonly step: number }>> = {
-  fast: { window: 32, step: 32 },
-  normal: { window: 24, step: 12 },
-  max: { window: 20, step: 8 },
+/** How many bytes a match is found by, and how far the indexed positions are apart: less in few bytes than in many. */
+export const SEARCH: Readonly<Record<Effort, IndexSearch>> = {
+  fast: { window: 32, step: 32, leastStep: 32 },
+  normal: { window: 20, step: 12, leastStep: 4 },
+  max: { window: 20, step: 8, leastStep: 2 },
 };
 
 /** Options of `OldLayers.open`. */

@@ -2,12 +2,18 @@ import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { PagedBytes } from "./paged_bytes.ts";
 
-/** Options of `PlainIndex.build`. */
-export interface PlainIndexOptions {
+/** What an index is made of. */
+export interface IndexSearch {
   /** Number of bytes that a match is found by. */
   readonly window: number;
-  /** Smallest distance of the positions that are indexed; larger for more bytes than the memory of an index allows. */
+  /** Distance of the positions that are indexed; larger for more bytes than the memory of an index allows. */
   readonly step: number;
+  /** Smallest distance, for so few bytes that the index stays small. */
+  readonly leastStep: number;
+}
+
+/** Options of `PlainIndex.build`. */
+export interface PlainIndexOptions extends IndexSearch {
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -16,6 +22,8 @@ const READ_BYTES = 1 << 20;
 const CACHE_BYTES = 32 << 20;
 /** At most this many positions are indexed: with 6 bytes a slot and 1.5 slots a position, 192 MiB. */
 const MAX_POSITIONS = 22_000_000;
+/** So many positions make a small index, of at most 96 MiB. */
+const SMALL_POSITIONS = 8_000_000;
 const MIN_BITS = 12;
 const MAX_BITS = 25;
 const PRIME = 0x01000193;
@@ -37,10 +45,11 @@ export class PlainIndex {
   /** `PRIME` to the power of `window - 1`: the weight of the byte that leaves a rolling hash. */
   readonly #leaving: number;
 
-  private constructor(source: Pick<Scratch, "size" | "readAt">, { window, step }: PlainIndexOptions) {
+  private constructor(source: Pick<Scratch, "size" | "readAt">, { window, step, leastStep }: PlainIndexOptions) {
     this.bytes = new PagedBytes(source, CACHE_BYTES);
     this.window = window;
-    this.step = Math.max(step, Math.ceil(source.size / MAX_POSITIONS));
+    const smallStep = Math.max(leastStep, Math.ceil(source.size / SMALL_POSITIONS));
+    this.step = Math.max(Math.min(step, smallStep), Math.ceil(source.size / MAX_POSITIONS));
     const positions = Math.ceil(source.size / this.step);
     let bits = MIN_BITS;
     while (bits < MAX_BITS && 2 ** bits < positions * 1.5) bits++;

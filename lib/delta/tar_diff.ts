@@ -1,6 +1,7 @@
 import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { pause, type PlainIndex } from "./plain_index.ts";
+import { findSimilar } from "./similar_bytes.ts";
 
 /** Receives the operations that make the new bytes out of the old ones, in order. */
 export interface DiffSink {
@@ -31,6 +32,9 @@ const KEPT_BYTES = 1 << 20;
 /** So far behind a copy, the same distance is tried first: most changes replace bytes. */
 const SAME_DISTANCE_BYTES = 512;
 const SAME_DISTANCE_MATCH = 8;
+/** A shorter match at another distance must have so many more equal bytes than the same distance. */
+const COMPARED_BYTES = 256;
+const BETTER_BYTES = 8;
 const PAUSE_BYTES = 1 << 20;
 
 /**
@@ -73,6 +77,8 @@ class Differ {
   /** The old position that would follow the last copy, and the range that it lies in. */
   #expected = -1;
   #range: BaseRange | undefined;
+  /** The range of the last copy that was written. */
+  #copied: BaseRange | undefined;
   /** In the window: the byte that is compared next. */
   #at = 0;
 
@@ -99,6 +105,11 @@ class Differ {
       if (found >= 0) {
         const range = this.#rangeOf(found);
         if (range !== undefined && this.#matches(found, range, window.subarray(at, at + index.window))) {
+          const skipped = this.#countEquallyGood(window, at, { start: found, end: range.end });
+          if (skipped > 0) {
+            at += skipped;
+            continue;
+          }
           this.#range = range;
           at = this.#copy(window, at, found);
           continue;
@@ -140,11 +151,46 @@ class Differ {
     const { bytes } = this.#index;
     const before = bytes.matchBackward(position, start, window.subarray(this.#from, at));
     const length = bytes.matchForward(position, end, window.subarray(at));
-    if (at - before > this.#from) this.#sink.insert(window.subarray(this.#from, at - before));
+    if (at - before > this.#from) this.#writeGap(window.subarray(this.#from, at - before), position - before, start);
     this.#sink.copy(position - before, before + length);
+    this.#copied = this.#range;
     this.#from = at + length;
     this.#expected = position + length;
     return this.#from;
+  }
+
+  // Writes what is new before a copy. Its ends may be like the old bytes around the copies.
+  #writeGap(gap: Uint8Array, position: number, start: number): void {
+    const [sink, { bytes }, expected] = [this.#sink, this.#index, this.#expected];
+    if (expected >= 0 && expected + gap.length === position) return sink.insert(gap);
+    const before = expected < 0 ? undefined : { bytes, position: expected, limit: this.#copied!.end };
+    const { forward, backward } = findSimilar(gap, before, { bytes, position, limit: start });
+    const ending = forward === 0 ? 0 : bytes.matchBackward(expected + forward, expected, gap.subarray(0, forward));
+    const last = gap.length - backward;
+    const beginning = backward === 0 ? 0 : bytes.matchForward(position - backward, position, gap.subarray(last));
+    const [middle, end] = [ending === 0 ? 0 : forward, beginning === 0 ? gap.length : last];
+    if (ending > 0) {
+      if (forward > ending) sink.insert(gap.subarray(0, forward - ending));
+      sink.copy(expected + forward - ending, ending);
+    }
+    if (end > middle) sink.insert(gap.subarray(middle, end));
+    if (beginning > 0) {
+      sink.copy(position - backward, beginning);
+      if (backward > beginning) sink.insert(gap.subarray(last + beginning));
+    }
+  }
+
+  // The length of a match that is hardly better than the old bytes at the same distance, which cost less; 0 for a better one.
+  #countEquallyGood(window: Uint8Array, at: number, match: BaseRange): number {
+    const range = this.#range;
+    if (range === undefined || at - this.#from > SAME_DISTANCE_BYTES) return 0;
+    const { bytes } = this.#index;
+    const position = this.#expected + (at - this.#from);
+    const length = bytes.matchForward(match.start, match.end, window.subarray(at, at + COMPARED_BYTES));
+    if (length === COMPARED_BYTES || position + length > range.end) return 0;
+    let equal = 0;
+    for (let i = 0; i < length; i++) if (bytes.at(position + i) === window[at + i]) equal++;
+    return length <= equal + BETTER_BYTES ? length : 0;
   }
 
   #rangeOf(position: number): BaseRange | undefined {

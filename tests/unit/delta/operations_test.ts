@@ -14,7 +14,7 @@ import { assertEquals, assertLess, assertRejects } from "../../support/assert.ts
 import { memoryScratch } from "../../support/memory_scratch.ts";
 import { Random } from "../../support/random.ts";
 
-const SEARCH = { window: 16, step: 8 };
+const SEARCH = { window: 16, step: 8, leastStep: 8 };
 
 function randomBytes(seed: number, length: number): Uint8Array {
   const random = new Random(seed);
@@ -105,7 +105,7 @@ Deno.test("replaced bytes are written as differences to the old ones", async () 
 
 Deno.test("a diff over many windows finds what moved far", async () => {
   const old = randomBytes(5, 300_000);
-  const index = await PlainIndex.build(memoryScratch(old), { window: 24, step: 12 });
+  const index = await PlainIndex.build(memoryScratch(old), { window: 24, step: 12, leastStep: 12 });
   // Larger than a window of the new bytes, which is 8 MiB.
   const parts = Array.from({ length: 40 }, (_, i) => old.subarray((i * 7919) % 90_000));
   const target = joinChunks(parts);
