@@ -4,6 +4,7 @@ import { withinTime } from "../bytes/within_time.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import { continueWith } from "./continue_with.ts";
 import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "./upstream.ts";
 
 /** Another crpe. It answers only from its store. */
@@ -35,6 +36,9 @@ const PEER_MILLISECONDS = 300;
 // A blob that is asked for again within this time did not arrive, or was corrupt: it then comes from the upstream.
 const AVOID_MILLISECONDS = 10 * 60_000;
 const MAX_AVOIDED = 10_000;
+// Any machine can announce itself, and hold up downloads for ever with a byte now and then. A peer in the same network
+// that sends less than 128 KiB/s is no gain.
+const FOUND_PACE = { milliseconds: 5000, bytes: 640 * 1024 };
 
 /**
  * An upstream with other crpes of the site in front of it: what one of them holds crosses the link to the upstream only
@@ -139,7 +143,8 @@ export class PeeredUpstream implements Upstream {
       if (received === undefined) return undefined;
       this.#noteTry(digest);
       // Without an upstream, nothing could complete the part that a peer that was found has sent.
-      const isKept = upstream !== undefined || this.#peers.some((each) => each === peer);
+      const isNamed = this.#peers.some((each) => each === peer);
+      const isKept = upstream !== undefined || isNamed;
       const opened: UpstreamBlob = { ...received, isFromPeer: true, isKept };
       const { size, start, length } = opened;
       if (upstream === undefined || length === undefined) return opened;
@@ -148,7 +153,8 @@ export class PeeredUpstream implements Upstream {
         const range = { start: at, end: start + length - 1 };
         return (await upstream.openBlobWith(repo, digest, { ...options, range, size }))?.body;
       };
-      return { ...opened, body: continueWith(opened.body, start, openRest) };
+      const pace = isNamed ? undefined : { ...FOUND_PACE, now: this.#now };
+      return { ...opened, body: continueWith(opened.body, openRest, { start, pace }) };
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code === "RANGE_INVALID") throw error;
       return undefined;
@@ -218,38 +224,4 @@ async function readManifestAnew(peer: FoundPeer, repo: string, digest: Digest): 
 async function describeManifest(peer: FoundPeer, repo: string, digest: Digest): Promise<Descriptor | undefined> {
   const bytes = await readManifestAnew(peer, repo, digest);
   return bytes && { mediaType: parseManifest(bytes).mediaType, digest, size: bytes.length };
-}
-
-/**
- * Passes on a body, and continues it with another one if it fails.
- *
- * @param start position in the blob of its first byte
- * @param openRest opens the blob from a position on; `undefined` when that is not possible
- */
-function continueWith(
-  body: ReadableStream<Uint8Array>,
-  start: number,
-  openRest: (at: number) => Promise<ReadableStream<Uint8Array> | undefined>,
-): ReadableStream<Uint8Array> {
-  let reader = body.getReader();
-  let at = start;
-  let isContinued = false;
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      for (;;) {
-        try {
-          const { done, value } = await reader.read();
-          if (done) return controller.close();
-          at += value.length;
-          return controller.enqueue(value);
-        } catch (error) {
-          const rest = isContinued ? undefined : await openRest(at);
-          if (rest === undefined) throw error;
-          isContinued = true;
-          reader = rest.getReader();
-        }
-      }
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
 }
