@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { inflateRawSync } from "node:zlib";
 import type { Scratch } from "../bytes/scratch.ts";
-import { pause } from "./plain_index.ts";
+import { Turns } from "../bytes/turns.ts";
 
 /** The deflate stream of a file in a zip archive, or of a gzip file. */
 export interface InnerStream {
@@ -27,7 +27,7 @@ const GZIP_SIGNATURE = Buffer.from("\x1f\x8b\x08", "latin1");
 const GZIP_BYTES = 10;
 /** What of the header of gzip is optional. */
 const [HAS_CHECKSUM, HAS_EXTRA, HAS_NAME, HAS_COMMENT, RESERVED] = [2, 4, 8, 16, 0xe0];
-/** Longest name or comment of gzip that is looked at. */
+/** Longest name or comment that is looked at. */
 const MAX_TEXT_BYTES = 1024;
 const [ENCRYPTED, SIZE_FOLLOWS] = [1, 8];
 /** A smaller stream is not worth its place in a delta. */
@@ -35,38 +35,77 @@ export const MIN_STREAM_BYTES = 32;
 /** How much is inflated first to find the end of a stream whose size follows it. */
 const FIRST_BYTES = 64 << 10;
 const WINDOW_BYTES = 1 << 20;
-/** Most streams that are found, so that the list of them fits into memory. */
-const MAX_STREAMS = 262_144;
+/** Memory of a list of streams, in bytes. */
+export const MAX_LIST_BYTES = 48 << 20;
+/** What a stream takes of it besides its name. */
+const STREAM_BYTES = 128;
+/** In ZIP64, the size in a local header that says that the real one is elsewhere. */
+const SIZE_ELSEWHERE = 0xffff_ffff;
+/**
+ * Plain bytes that may be inflated to find the ends of streams: so many, and so many for each byte that is searched. Headers
+ * may lie close together, and each may begin a stream of a few bytes that gives the most plain bytes.
+ */
+const [FREE_WORK, WORK_PER_BYTE] = [1 << 28, 16];
 /** Enough of a hash that no two streams have the same. */
 const HASH_BYTES = 18;
 
 /** Bytes in which streams are looked for. */
 export type Bytes = Pick<Scratch, "size" | "readAt">;
 
+/** Options of `findInnerStreams`. */
+export interface FindOptions {
+  /** Most bytes of memory that the list may take, as `listBytes` counts them; streams beyond it are left out. */
+  readonly maxListBytes?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The memory of a list of streams, in bytes. */
+export function listBytes(streams: readonly InnerStream[]): number {
+  return streams.reduce((sum, { name }) => sum + STREAM_BYTES + name.length, 0);
+}
+
 /**
  * Finds the deflate streams of all zip archives and gzip files, in order. An archive that is stored in another one counts
  * too.
  */
-export async function findInnerStreams(bytes: Bytes, signal?: AbortSignal): Promise<InnerStream[]> {
+export async function findInnerStreams(
+  source: Bytes,
+  { maxListBytes = MAX_LIST_BYTES, signal }: FindOptions = {},
+): Promise<InnerStream[]> {
   const window = Buffer.alloc(WINDOW_BYTES);
+  const bytes: SearchedBytes = {
+    size: source.size,
+    readAt: source.readAt.bind(source),
+    workLeft: FREE_WORK + source.size * WORK_PER_BYTE,
+  };
   const found: InnerStream[] = [];
-  for (let start = 0; start + HEADER_BYTES <= bytes.size && found.length < MAX_STREAMS;) {
-    signal?.throwIfAborted();
+  const turns = new Turns();
+  let room = maxListBytes;
+  for (let start = 0; start + HEADER_BYTES <= bytes.size && room > 0;) {
     const part = window.subarray(0, bytes.readAt(start, window));
     const signatures = [new Signature(part, ZIP_SIGNATURE), new Signature(part, GZIP_SIGNATURE)] as const;
     let at = 0;
-    while (at < part.length) {
+    while (at < part.length && room > 0) {
+      signal?.throwIfAborted();
+      await turns.next();
       const [zip, gzip] = signatures.map((signature) => signature.next(at)) as [number, number];
       const next = Math.min(zip, gzip);
       if (next + HEADER_BYTES > part.length) break;
       const stream = (next === zip ? readZipEntry : readGzipMember)(bytes, start + next);
-      if (stream !== undefined) found.push(stream);
       at = stream === undefined ? next + 1 : stream.start + stream.size - start;
+      if (stream === undefined) continue;
+      found.push(stream);
+      room -= listBytes([stream]);
     }
     start += Math.max(at, part.length - HEADER_BYTES + 1);
-    await pause();
   }
   return found;
+}
+
+/** The bytes of one search. */
+interface SearchedBytes extends Bytes {
+  /** Plain bytes that may still be inflated to find the ends of streams. */
+  workLeft: number;
 }
 
 /** Finds a signature in bytes, at growing positions. */
@@ -108,19 +147,22 @@ export interface InnerRange {
 }
 
 // The stream of the file whose local header is at a position.
-function readZipEntry(bytes: Bytes, position: number): InnerStream | undefined {
+function readZipEntry(bytes: SearchedBytes, position: number): InnerStream | undefined {
   const header = readRange(bytes, position, HEADER_BYTES);
   const flags = header.readUInt16LE(6);
   if (header.readUInt16LE(8) !== DEFLATED || (flags & ENCRYPTED) !== 0) return undefined;
-  const name = readRange(bytes, position + HEADER_BYTES, header.readUInt16LE(26));
+  const nameLength = header.readUInt16LE(26);
+  if (nameLength > MAX_TEXT_BYTES) return undefined;
+  const name = readRange(bytes, position + HEADER_BYTES, nameLength);
   const start = position + HEADER_BYTES + name.length + header.readUInt16LE(28);
   const declared = header.readUInt32LE(18);
-  const size = (flags & SIZE_FOLLOWS) === 0 ? declared : findSize(bytes, start);
+  const isDeclared = (flags & SIZE_FOLLOWS) === 0 && declared !== SIZE_ELSEWHERE;
+  const size = isDeclared ? declared : findSize(bytes, start);
   return describe(bytes, { start, size }, name.toString("latin1"));
 }
 
 // The stream of the gzip member whose header is at a position.
-function readGzipMember(bytes: Bytes, position: number): InnerStream | undefined {
+function readGzipMember(bytes: SearchedBytes, position: number): InnerStream | undefined {
   const flags = readRange(bytes, position, GZIP_BYTES)[3]!;
   if ((flags & RESERVED) !== 0) return undefined;
   let start = position + GZIP_BYTES;
@@ -154,12 +196,19 @@ function describe(
   return { start, size, name, hash };
 }
 
-function findSize(bytes: Bytes, start: number): number | undefined {
+function findSize(bytes: SearchedBytes, start: number): number | undefined {
+  if (bytes.workLeft <= 0) return undefined;
   for (let room = FIRST_BYTES;; room *= 8) {
     const part = readRange(bytes, start, Math.min(room, MAX_STREAM_BYTES));
     const inflated = inflate(part, MAX_STREAM_BYTES);
-    if (typeof inflated !== "string") return inflated.size;
-    if (inflated !== "Z_BUF_ERROR" || part.length < room || room >= MAX_STREAM_BYTES) return undefined;
+    if (typeof inflated !== "string") {
+      bytes.workLeft -= inflated.plain.length;
+      return inflated.size;
+    }
+    if (inflated === "Z_BUF_ERROR" && part.length === room && room < MAX_STREAM_BYTES) continue;
+    // What was inflated before the error is not known.
+    bytes.workLeft -= MAX_STREAM_BYTES;
+    return undefined;
   }
 }
 

@@ -100,7 +100,7 @@ interface FoundStreams {
 }
 
 async function findChanged({ old, ranges, plain }: InnerJob, { signal }: MakeInnerOptions): Promise<FoundStreams> {
-  const streams = await findInnerStreams(plain, signal);
+  const streams = await findInnerStreams(plain, { signal });
   if (streams.length === 0) return { changed: [], old: [] };
   const oldStreams = await old.findInnerStreams(ranges, signal);
   const oldHashes = new Set(oldStreams.map(({ hash }) => hash));
@@ -133,8 +133,10 @@ async function inflateAll(
   for (const stream of streams) {
     signal?.throwIfAborted();
     await turns.next();
-    const plain = inflateStream(bytes, stream, MAX_STREAM_BYTES);
-    if (plain === undefined || output.size + plain.length > limit) continue;
+    const room = limit - output.size;
+    if (room <= 0) break;
+    const plain = inflateStream(bytes, stream, Math.min(MAX_STREAM_BYTES, room));
+    if (plain === undefined) continue;
     output.append(plain);
     inflated.push({ ...stream, plainSize: plain.length, crc: crc32(plain) });
   }

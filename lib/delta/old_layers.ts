@@ -1,7 +1,7 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import type { DeltaBase } from "./delta_format.ts";
 import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
-import { type Bytes, findInnerStreams, type InnerStream } from "./inner_streams.ts";
+import { type Bytes, findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
 import { type IndexSearch, PlainIndex } from "./plain_index.ts";
 import { selectRanges } from "./select_ranges.ts";
@@ -28,6 +28,8 @@ export class OldLayers implements Disposable {
   readonly index: PlainIndex;
   readonly #bytes: Scratch;
   readonly #inner = new Map<BaseRange, readonly InnerStream[]>();
+  /** The memory that the streams of further ranges may take, in bytes. */
+  #listBytesLeft = MAX_LIST_BYTES;
 
   private constructor(bytes: Scratch, bases: readonly DeltaBase[], index: PlainIndex) {
     this.#bytes = bytes;
@@ -63,12 +65,18 @@ export class OldLayers implements Disposable {
     const streams: InnerStream[] = [];
     let before = 0;
     for (const range of ranges) {
-      const found = this.#inner.get(range) ?? await findInnerStreams(this.select([range]), signal);
-      this.#inner.set(range, found);
+      const found = this.#inner.get(range) ?? await this.#findIn(range, signal);
       for (const stream of found) streams.push({ ...stream, start: before + stream.start });
       before += range.end - range.start;
     }
     return streams;
+  }
+
+  async #findIn(range: BaseRange, signal?: AbortSignal): Promise<readonly InnerStream[]> {
+    const found = await findInnerStreams(this.select([range]), { maxListBytes: this.#listBytesLeft, signal });
+    this.#listBytesLeft -= listBytes(found);
+    this.#inner.set(range, found);
+    return found;
   }
 
   [Symbol.dispose](): void {

@@ -28,8 +28,8 @@ export type RebuildOutcome = "rebuilt" | "held" | "missing";
 /**
  * Writes the delta of a bundle into a store, as a blob that no repository has, unless the store holds it or its layer.
  *
- * @throws {CorruptError} when it is not a delta for the layer: the site needs the full layer
  * @param options.layerSize the size of the layer in bytes; a file of another size is not that layer
+ * @throws {CorruptError} when it is not a delta for the layer: the site needs the full layer
  * @throws as `writeBundleBlob` does
  */
 export async function receiveDelta(
@@ -46,8 +46,8 @@ export async function receiveDelta(
     checkHeader(await readDeltaHeader(openDelta(store, digest, size)), { delta: delta!, size: layerSize });
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    // It was not in the store before, so that nothing else needs it.
-    await store.discardBlob(digest);
+    // It was not in the store before, but another import may have begun to use it.
+    await discardDelta(store, { delta: delta! });
     throw wrongDelta(delta!.digest, error.message, error);
   }
 }
@@ -160,7 +160,10 @@ async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
 
 // A package may name any blob as its delta, also one of another package. Only a file that says itself that it is a delta for
 // the layer is removed; everything else is left to garbage collection.
-async function discardDelta(store: ImportStore, { delta: { digest, delta, size } }: RebuildJob): Promise<void> {
+async function discardDelta(
+  store: ImportStore,
+  { delta: { digest, delta, size } }: Pick<RebuildJob, "delta">,
+): Promise<void> {
   const header = await readDeltaHeader(openDelta(store, delta, size)).catch(() => undefined);
   if (header?.target.digest === digest) await store.discardBlob(delta);
 }

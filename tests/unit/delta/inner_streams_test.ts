@@ -23,6 +23,11 @@ function makeGzip(flags: number, fields: readonly (string | number[])[]): Uint8A
   return joinChunks([header, ...encoded, plain.subarray(10)]);
 }
 
+/** The sizes of the first file are no longer in its header. */
+function toZip64(archive: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return archive.fill(255, 18, 26);
+}
+
 const CASES: readonly [what: string, bytes: Uint8Array, names: string[]][] = [
   ["no bytes", new Uint8Array(), []],
   ["no archive", text(1), []],
@@ -35,6 +40,8 @@ const CASES: readonly [what: string, bytes: Uint8Array, names: string[]][] = [
   ["no stored file", makeZip([file("a", "stored")]), []],
   ["no encrypted file", makeZip([file("a", "encrypted"), file("b")]), ["b"]],
   ["no tiny file", makeZip([file("a", "sized", encoder.encode("a")), file("b")]), ["b"]],
+  ["no file with a long name", makeZip([file("a".repeat(1025)), file("b")]), ["b"]],
+  ["a file of an archive in ZIP64 format", toZip64(makeZip([file("a")])), ["a"]],
   ["no file of more than 4 MiB", makeZip([file("a", "sized", noise(5 << 20)), file("b")]), ["b"]],
   ["no file of more than 4 MiB whose size follows", makeZip([file("a", "following", noise(5 << 20)), file("b")]), [
     "b",
@@ -76,6 +83,37 @@ Deno.test("inner streams: equal bytes have equal hashes, wherever they are", asy
   const zip = makeZip([file("a"), file("b"), file("c", "sized", text(2))]);
   const [a, b, c] = await findInnerStreams(memoryScratch(zip));
   assertEquals([a!.hash === b!.hash, a!.hash === c!.hash], [true, false]);
+});
+
+Deno.test("[99] inner streams: headers that all begin the same large stream are given up", async () => {
+  const stream = new Uint8Array(deflateRawSync(new Uint8Array(8 << 20)));
+  const [count, headerBytes] = [1000, 30];
+  const headers = new DataView(new ArrayBuffer(count * headerBytes));
+  for (let at = 0; at < headers.byteLength; at += headerBytes) {
+    headers.setUint32(at, 0x04034b50, true);
+    headers.setUint16(at + 6, 8, true);
+    headers.setUint16(at + 8, 8, true);
+    headers.setUint16(at + 28, headers.byteLength - at - headerBytes, true);
+  }
+  const bytes = memoryScratch(joinChunks([new Uint8Array(headers.buffer), stream]));
+  let reads = 0;
+  const counted = {
+    size: bytes.size,
+    readAt: (position: number, target: Uint8Array) => {
+      if (position === headers.byteLength && target.length > 0) reads++;
+      return bytes.readAt(position, target);
+    },
+  };
+  assertEquals(await findInnerStreams(counted), []);
+  // 256 MiB, and 16 times the bytes that are searched, are 65 streams of 4 MiB.
+  assertEquals(reads, 65);
+});
+
+Deno.test("[99] inner streams: a list of them takes bounded memory", async () => {
+  const archive = memoryScratch(makeZip([file("a".repeat(1000)), file("b".repeat(1000)), file("c")]));
+  assertEquals((await findInnerStreams(archive, { maxListBytes: 1129 })).length, 2);
+  assertEquals((await findInnerStreams(archive, { maxListBytes: 1128 })).length, 1);
+  assertEquals((await findInnerStreams(archive, { maxListBytes: 0 })).length, 0);
 });
 
 const STREAM = new Uint8Array(deflateRawSync(text(1)));

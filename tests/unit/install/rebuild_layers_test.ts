@@ -184,6 +184,38 @@ for (const isHeld of [true, false]) {
   });
 }
 
+/** A store into which another import writes a blob after this one has found that it is missing. */
+class BusyStore extends DiskStore {
+  digest: Digest | undefined;
+  onIngest = () => Promise.resolve();
+
+  override async openIngest(digest: Digest) {
+    if (digest === this.digest) await this.onIngest();
+    return await super.openIngest(digest);
+  }
+}
+
+Deno.test("[99] a layer that another import has written meanwhile, and that is named as a delta, stays", async () => {
+  await using fixture = await createFixture();
+  const { bundle, folder } = fixture;
+  const other = buildImage({ files: makeAppFiles(7, 8) });
+  const [[victim, bytes]] = other.blobs as unknown as [[Digest, Uint8Array]];
+  const site = new BusyStore(`${folder.path}/site`);
+  site.digest = victim;
+  site.onIngest = () => writeImage(fixture.site, "registry.test/other:1", other);
+  const named = withDelta(bundle, { bytes: () => bytes });
+  await assertRejects(() => fixture.import({}, named, site), CorruptError, "does not rebuild it");
+  assertEquals(await Deno.readFile(`${folder.path}/site/${blobPath(victim)}`), bytes);
+});
+
+Deno.test("[99] a delta whose header is not what its package declares is not kept", async () => {
+  await using fixture = await createFixture();
+  const { bundle, site, delta } = fixture;
+  const changed = withDelta(bundle, { status: (it) => ({ ...it, plainSize: it.plainSize + 1 }) });
+  await assertRejects(() => fixture.import({}, changed), CorruptError, "is not what the package declares");
+  assertEquals(await site.statBlob("", delta.delta), undefined);
+});
+
 Deno.test("[99] a file of another size in the place of the layer does not keep its delta out", async () => {
   await using fixture = await createFixture();
   const { site, delta, folder } = fixture;
