@@ -30,21 +30,38 @@ const PACKAGE_ASSET = /"([\w.]+)": new URL\(import\.meta\.resolve\("([^"]+)"\)\)
 /** The folder of a package in the cache of Deno, its name and its version. */
 const PACKAGE = /^.*\/(@[^/]+\/[^/]+|(?<!\/@[^/]+\/)[^/]+)\/(\d+\.\d+\.\d+[^/]*)\//;
 
+/** The namespace of modules. The path of one of crpe is that in the repository, of others `valibot@1.2.0/dist/index.mjs`. */
+const MODULES = "crpe";
+
 /** The packages of which a file was read: `valibot@1.2.0` → its folder. */
 const packages = new Map<string, string>();
+/** The modules: path → file. Names in `build/` depend on paths, and must be the same on every machine. */
+const files = new Map<string, string>();
 
 /** Resolves a name as Deno does: in our modules by the import map, in a package by Node's rules. */
 function resolveModule({ path, importer, kind }: OnResolveArgs): OnResolveResult {
-  if (kind === "entry-point") return { path };
+  if (kind === "entry-point") return describeModule(import.meta.resolve(`../${path}`));
   if (isBuiltin(path)) {
     const name = path.startsWith("node:") ? path : `node:${path}`;
     // A module that calls require() gets the builtin one from a module that imports it.
     return kind === "require-call" ? { path: name, namespace: "builtin" } : { path: name, external: true };
   }
-  if (/^\.{0,2}\//.test(path) && kind !== "require-call") {
-    return { path: fileURLToPath(new URL(path, pathToFileURL(importer))) };
-  }
-  return { path: importer.startsWith(ROOT) ? resolvePackage(path) : createRequire(importer).resolve(path) };
+  const file = files.get(importer)!;
+  if (/^\.{0,2}\//.test(path) && kind !== "require-call") return describeModule(new URL(path, pathToFileURL(file)));
+  const isOurs = file.startsWith(ROOT);
+  return describeModule(isOurs ? import.meta.resolve(path) : pathToFileURL(createRequire(file).resolve(path)));
+}
+
+function describeModule(url: string | URL): OnResolveResult {
+  const file = fileURLToPath(url);
+  const path = file.startsWith(ROOT) ? file.slice(ROOT.length) : pathInPackage(file);
+  files.set(path, file);
+  return { path, namespace: MODULES };
+}
+
+function pathInPackage(file: string): string {
+  const { id, folder } = notePackage(file);
+  return `${id}/${file.slice(folder.length)}`;
 }
 
 function resolvePackage(specifier: string): string {
@@ -52,8 +69,7 @@ function resolvePackage(specifier: string): string {
 }
 
 async function loadModule(path: string): Promise<OnLoadResult> {
-  const text = await Deno.readTextFile(path);
-  if (!path.startsWith(ROOT)) notePackage(path);
+  const text = await Deno.readTextFile(files.get(path)!);
   if (path.endsWith(".json")) return { contents: text, loader: "json" };
   const assets: Promise<void>[] = [];
   const contents = text.replaceAll(PACKAGE_ASSET, (_, name: string, specifier: string) => {
@@ -66,12 +82,14 @@ async function loadModule(path: string): Promise<OnLoadResult> {
   return { contents, loader: path.endsWith(".ts") ? "ts" : "js" };
 }
 
-function notePackage(path: string): void {
+function notePackage(path: string): { readonly id: string; readonly folder: string } {
   const [folder, name, version] = PACKAGE.exec(path) ?? [];
   if (folder === undefined || !isInExecutable(`${name}@${version}`)) {
     throw new Error(`Cannot join ${path}: it is not part of a package that an executable may contain`);
   }
-  packages.set(`${name}@${version}`, folder);
+  const id = `${name}@${version}`;
+  packages.set(id, folder);
+  return { id, folder };
 }
 
 /** The license of each package: its file, or what its package.json says. */
@@ -98,8 +116,8 @@ for await (const { name } of Deno.readDir(ASSETS)) await Deno.copyFile(ASSETS + 
 const wasm = await Deno.readFile(resolvePackage("esbuild-wasm/esbuild.wasm"));
 await initialize({ wasmModule: await WebAssembly.compile(wasm), worker: false });
 const { outputFiles } = await build({
-  entryPoints: [`${ROOT}main.ts`],
-  outdir: OUT,
+  entryPoints: ["main.ts"],
+  outdir: "/",
   bundle: true,
   splitting: true,
   format: "esm",
@@ -113,12 +131,12 @@ const { outputFiles } = await build({
     setup: ({ onResolve, onLoad }) => {
       onResolve({ filter: /./ }, resolveModule);
       onLoad({ filter: /./, namespace: "builtin" }, ({ path }) => ({ contents: `export * from "${path}";` }));
-      onLoad({ filter: /./ }, ({ path }) => loadModule(path));
+      onLoad({ filter: /./, namespace: MODULES }, ({ path }) => loadModule(path));
     },
   }],
 });
 await stop();
-for (const { path, contents } of outputFiles) await Deno.writeFile(path, contents);
+for (const { path, contents } of outputFiles) await Deno.writeFile(OUT + path.slice(1), contents);
 await Deno.writeTextFile(`${OUT}assets/THIRD_PARTY_LICENSES`, await readLicenses());
 const { unstable, permissions } = project;
 await Deno.writeTextFile(`${OUT}deno.json`, JSON.stringify({ unstable, permissions }));
