@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 
-// The part of the runtime's interface that the compiler knows only with the unstable libraries.
-interface MulticastConnection extends AsyncDisposable {
+/** The part of the runtime's interface that the compiler knows only with the unstable libraries. */
+export interface MulticastConnection {
   receive(buffer: Uint8Array): Promise<[Uint8Array, Deno.Addr]>;
   send(bytes: Uint8Array, to: Deno.NetAddr): Promise<number>;
   joinMulticastV4(group: string, networkInterface: string): Promise<unknown>;
@@ -22,6 +22,8 @@ const { listenDatagram } = Deno as unknown as { listenDatagram?: (options: Datag
 // Larger datagrams are received as one of this size, which is not admitted.
 const BUFFER_BYTES = 1501;
 const RETRY_MILLISECONDS = 5000;
+// The system forgets the group with the network interface, when that is unplugged, and says nothing.
+const REJOIN_MILLISECONDS = 60_000;
 
 /** Reports whether a datagram is passed on. @param sender the address that it came from */
 export type AdmitDatagram = (datagram: Uint8Array, sender: string) => boolean;
@@ -33,18 +35,30 @@ export type AdmitDatagram = (datagram: Uint8Array, sender: string) => boolean;
  * What is sent leaves by the network interface, because its socket is bound to an address of it.
  */
 export class DatagramSocket extends EventEmitter {
+  readonly #open: (hostname: string, port: number) => MulticastConnection;
+  readonly #rejoinMilliseconds: number;
   readonly #address: string;
   readonly #admits: AdmitDatagram;
   #receiver: MulticastConnection | undefined;
   #sender: MulticastConnection | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #rejoin: ReturnType<typeof setTimeout> | undefined;
   #port = 0;
   /** Whether a datagram is being passed on. */
   isReceiving = false;
 
-  /** @param address the IPv4 address of the network interface */
-  constructor(address: string, admits: AdmitDatagram) {
+  /**
+   * @param address the IPv4 address of the network interface
+   * @param options how a socket is opened, and after how many milliseconds the group is joined again
+   */
+  constructor(
+    address: string,
+    admits: AdmitDatagram,
+    { openConnection = open, rejoinMilliseconds = REJOIN_MILLISECONDS } = {},
+  ) {
     super();
+    this.#open = openConnection;
+    this.#rejoinMilliseconds = rejoinMilliseconds;
     this.#address = address;
     this.#admits = admits;
   }
@@ -54,8 +68,8 @@ export class DatagramSocket extends EventEmitter {
     queueMicrotask(() => {
       try {
         this.#port = port;
-        this.#receiver = open("0.0.0.0", port);
-        this.#sender = open(this.#address, port);
+        this.#receiver = this.#open("0.0.0.0", port);
+        this.#sender = this.#open(this.#address, port);
       } catch (error) {
         this.#close();
         return void this.emit("error", error);
@@ -71,13 +85,22 @@ export class DatagramSocket extends EventEmitter {
     return { address: this.#address, port: this.#port };
   }
 
-  /** Joins a group. While the network interface cannot be used, it is tried again. */
+  /** Joins a group, again and again, because the network interface may disappear and come back. */
   addMembership(group: string, networkInterface: string): void {
-    this.#receiver?.joinMulticastV4(group, networkInterface).catch((error) => {
+    const joinAfter = (milliseconds: number) => {
       if (this.#receiver === undefined) return;
-      this.emit("error", error);
-      this.#retry = setTimeout(() => this.addMembership(group, networkInterface), RETRY_MILLISECONDS);
-    });
+      this.#rejoin = setTimeout(() => this.addMembership(group, networkInterface), milliseconds);
+    };
+    this.#receiver?.joinMulticastV4(group, networkInterface).then(
+      () => joinAfter(this.#rejoinMilliseconds),
+      (error) => {
+        // It is a member.
+        if (error instanceof Deno.errors.AddrInUse) return joinAfter(this.#rejoinMilliseconds);
+        if (this.#receiver === undefined) return;
+        this.emit("error", error);
+        joinAfter(RETRY_MILLISECONDS);
+      },
+    );
   }
 
   /** Does nothing: a group is left when the socket is closed. */
@@ -105,6 +128,7 @@ export class DatagramSocket extends EventEmitter {
 
   #close(): void {
     clearTimeout(this.#retry);
+    clearTimeout(this.#rejoin);
     const open = [this.#receiver, this.#sender];
     this.#receiver = this.#sender = undefined;
     for (const connection of open) connection?.close();
