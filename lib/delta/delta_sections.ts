@@ -14,21 +14,27 @@ const CHUNK_BYTES = 256 << 10;
 const LEAST_CHUNK_BYTES = 64 << 10;
 const WHAT = "a section of the delta";
 
+/** How a section is compressed. */
+export interface PackLevel {
+  /** zstd's compression level. */
+  readonly level: number;
+  /** The largest window as a power of 2, at most that of 4 MiB, which is the default. A reader needs its memory. */
+  readonly maxWindowLog?: number;
+}
+
 /**
  * Compresses bytes to the end of `output`, as one zstd frame; nothing for no bytes.
- *
- * @param level zstd's compression level
  */
 export async function packSection(
   input: Pick<Scratch, "size" | "readAt">,
   output: Scratch,
-  level: number,
+  { level, maxWindowLog = MAX_WINDOW_LOG }: PackLevel,
 ): Promise<Section> {
   if (input.size === 0) return { size: 0, packed: 0 };
   const start = output.size;
   const params = {
     [constants.ZSTD_c_compressionLevel]: level,
-    [constants.ZSTD_c_windowLog]: Math.max(MIN_WINDOW_LOG, Math.min(MAX_WINDOW_LOG, Math.ceil(Math.log2(input.size)))),
+    [constants.ZSTD_c_windowLog]: Math.max(MIN_WINDOW_LOG, Math.min(maxWindowLog, Math.ceil(Math.log2(input.size)))),
   };
   const source = returnUsedChunks(openScratch(input));
   const packed = new TransformSource(source, createZstdCompress({ params, chunkSize: CHUNK_BYTES }), WHAT);

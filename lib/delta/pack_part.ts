@@ -27,8 +27,10 @@ export interface PackOptions {
 }
 
 /** zstd's levels, for operations and literals. The corrections are small, and always get the highest. */
-const LEVELS: Readonly<Record<Effort, number>> = { fast: 6, normal: 15, max: 19 };
+const LEVELS: Readonly<Record<Effort, number>> = { fast: 6, normal: 19, max: 19 };
 const CORRECTION_LEVEL = 19;
+/** The window of the sections with numbers: 1 MiB. A reader has all windows in memory at once. */
+const NUMBERS_WINDOW_LOG = 20;
 
 /** Sections of a delta. */
 export type Sections<Name extends SectionName> = Record<Name, Section>;
@@ -50,12 +52,13 @@ export async function packOperations(
     await diffPlain(index, target, { ranges, sink: writer, onBytes, signal });
     const { inserts, copies, jumps } = writer.finish();
     const level = LEVELS[effort];
+    const numbers = { level, maxWindowLog: NUMBERS_WINDOW_LOG };
     return {
-      inserts: await packSection(scratchOf(inserts), packed, level),
-      copies: await packSection(scratchOf(copies), packed, level),
-      jumps: await packSection(scratchOf(jumps), packed, level),
-      literals: await packSection(literals, packed, level),
-      differences: await packSection(differences, packed, level),
+      inserts: await packSection(scratchOf(inserts), packed, numbers),
+      copies: await packSection(scratchOf(copies), packed, numbers),
+      jumps: await packSection(scratchOf(jumps), packed, numbers),
+      literals: await packSection(literals, packed, { level }),
+      differences: await packSection(differences, packed, { level }),
     };
   } catch (error) {
     if (error instanceof TooManyOperationsError) return undefined;
@@ -78,5 +81,5 @@ export async function packRecipe(
 
 /** Appends a small section. */
 export async function packCorrections(bytes: Uint8Array, packed: Scratch): Promise<Section> {
-  return await packSection(scratchOf(bytes), packed, CORRECTION_LEVEL);
+  return await packSection(scratchOf(bytes), packed, { level: CORRECTION_LEVEL });
 }

@@ -151,7 +151,7 @@ async function assemble(header: DeltaHeader, changed: Seed["sections"]): Promise
   const packed = memoryScratch();
   const [outer, inner]: [string, Section][][] = [[], []];
   for (const [name, bytes] of changed) {
-    const section = await packSection(scratchOf(bytes), packed, 1);
+    const section = await packSection(scratchOf(bytes), packed, { level: 1 });
     if (name.startsWith("inner ")) inner!.push([name.slice("inner ".length), section]);
     else outer!.push([name, section]);
   }

@@ -61,7 +61,7 @@ Deno.test("the compressed and the plain bytes of a base are given up while it is
 
 Deno.test("the pieces of a section are given up while it is read", async () => {
   const packed = memoryScratch();
-  const section = await packSection(memoryScratch(noise), packed, 1);
+  const section = await packSection(memoryScratch(noise), packed, { level: 1 });
   const source = openSection(new Blob([packed.bytes.slice()]).stream(), section);
   const buffers = new Set<ArrayBufferLike>();
   let bytes = 0;
@@ -124,7 +124,7 @@ Deno.test("a section is packed with two chunks of its input at a time", async ()
     },
   };
   const packed = memoryScratch();
-  const section = await packSection(counted, packed, 1);
+  const section = await packSection(counted, packed, { level: 1 });
   assertEquals(await readSection(new Blob([packed.bytes.slice()]).stream(), section), input.bytes);
   assert(chunks.length > 20 && most <= 3, `${most} of ${chunks.length} chunks`);
 });
