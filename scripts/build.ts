@@ -33,6 +33,25 @@ const PACKAGE = /^.*\/(@[^/]+\/[^/]+|(?<!\/@[^/]+\/)[^/]+)\/(\d+\.\d+\.\d+[^/]*)
 /** The namespace of modules. The path of one of crpe is that in the repository, of others `valibot@1.2.0/dist/index.mjs`. */
 const MODULES = "crpe";
 
+const MIT =
+  `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`;
+/** Notices that packages lack: of a package without a file, and of Preact, which htm has in its standalone module. */
+const NOTICES: Readonly<Record<string, string>> = {
+  "deno-std": `MIT License\n\nCopyright the Deno authors.\n\n${MIT}`,
+  "htm": `Preact: The MIT License (MIT)\n\nCopyright (c) 2015-present Jason Miller\n\n${MIT}`,
+};
+
 /** The packages of which a file was read: `valibot@1.2.0` → its folder. */
 const packages = new Map<string, string>();
 /** The modules: path → file. Names in `build/` depend on paths, and must be the same on every machine. */
@@ -92,15 +111,15 @@ function notePackage(path: string): { readonly id: string; readonly folder: stri
   return { id, folder };
 }
 
-/** The license of each package: its file, or what its package.json says. */
+/** The license of each package: its file, or the license that is written here. */
 async function readLicenses(): Promise<string> {
   const texts: string[] = [];
   for (const [name, folder] of [...packages].sort()) {
     const file = [...Deno.readDirSync(folder)].find((entry) => /^licen[cs]e/i.test(entry.name));
-    const text = file === undefined
-      ? JSON.parse(await Deno.readTextFile(`${folder}package.json`)).license
-      : await Deno.readTextFile(folder + file.name);
-    texts.push(`${name}\n\n${text.trim()}\n`);
+    const notices = Object.entries(NOTICES).flatMap(([key, notice]) => name.startsWith(`${key}@`) ? [notice] : []);
+    if (file !== undefined) notices.unshift((await Deno.readTextFile(folder + file.name)).trim());
+    if (notices.length === 0) throw new Error(`Cannot join ${name}: it has no license`);
+    texts.push(`${name}\n\n${notices.join("\n\n")}\n`);
   }
   return texts.join(`\n${"-".repeat(80)}\n\n`);
 }

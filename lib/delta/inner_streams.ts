@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { inflateRawSync } from "node:zlib";
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 
@@ -32,6 +33,10 @@ const MAX_TEXT_BYTES = 1024;
 const [ENCRYPTED, SIZE_FOLLOWS] = [1, 8];
 /** A smaller stream is not worth its place in a delta. */
 export const MIN_STREAM_BYTES = 32;
+/** The smallest chunk of zlib, and the usual one, in bytes. */
+const [SMALLEST_CHUNK, CHUNK_BYTES] = [64, 16 << 10];
+/** Less memory may be a part of memory that others use too. */
+const LARGE_BYTES = 64 << 10;
 /** How much is inflated first to find the end of a stream whose size follows it. */
 const FIRST_BYTES = 64 << 10;
 const WINDOW_BYTES = 1 << 20;
@@ -136,8 +141,15 @@ class Signature {
  * @returns `undefined` when the bytes from its start are not a deflate stream of its size
  */
 export function inflateStream(bytes: Bytes, { start, size }: InnerRange, limit: number): Uint8Array | undefined {
-  const inflated = inflate(readRange(bytes, start, size), limit);
+  const packed = readRange(bytes, start, size);
+  const inflated = inflate(packed, limit);
+  freeInflated(packed);
   return typeof inflated === "string" || inflated.size !== size ? undefined : inflated.plain;
+}
+
+/** Gives up the memory of inflated bytes, without waiting for a collection. Nothing else may use them. */
+export function freeInflated(plain: Uint8Array): void {
+  if (plain.length >= LARGE_BYTES && plain.buffer.byteLength === plain.length) free(plain);
 }
 
 /** Where a stream lies. */
@@ -219,6 +231,8 @@ function inflate(bytes: Uint8Array, limit: number): { plain: Uint8Array; size: n
     const { buffer, engine } = inflateRawSync(bytes, {
       info: true,
       maxOutputLength: Math.max(1, limit),
+      // One piece of memory where the size is known, instead of many that are joined.
+      chunkSize: limit < MAX_STREAM_BYTES ? Math.max(SMALLEST_CHUNK, limit) : CHUNK_BYTES,
     }) as unknown as {
       readonly buffer: Uint8Array;
       readonly engine: { readonly bytesWritten: number };

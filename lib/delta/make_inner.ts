@@ -5,7 +5,14 @@ import { type InnerPart, MAX_INNER_RATIO } from "./delta_format.ts";
 import { describeGzip } from "./describe_gzip.ts";
 import { type GzipMember, joinStreams } from "./inner_gzip.ts";
 import { type BasePlace, formatBasePlaces, formatPlaces, type Place } from "./inner_places.ts";
-import { type Bytes, findInnerStreams, inflateStream, type InnerStream, MAX_STREAM_BYTES } from "./inner_streams.ts";
+import {
+  type Bytes,
+  findInnerStreams,
+  freeInflated,
+  inflateStream,
+  type InnerStream,
+  MAX_STREAM_BYTES,
+} from "./inner_streams.ts";
 import type { DeflateModel } from "./models/model.ts";
 import { type OldLayers, SEARCH } from "./old_layers.ts";
 import { packCorrections, packOperations, type PackOptions, packRecipe } from "./pack_part.ts";
@@ -139,6 +146,7 @@ async function inflateAll(
     if (plain === undefined) continue;
     output.append(plain);
     inflated.push({ ...stream, plainSize: plain.length, crc: crc32(plain) });
+    freeInflated(plain);
   }
   return inflated;
 }

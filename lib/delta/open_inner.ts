@@ -3,7 +3,7 @@ import { Turns } from "../bytes/turns.ts";
 import { type DeltaHeader, sizeOfBases } from "./delta_format.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
 import { type BasePlace, parseBasePlaces, parsePlaces, type Place } from "./inner_places.ts";
-import { type Bytes, inflateStream } from "./inner_streams.ts";
+import { type Bytes, freeInflated, inflateStream } from "./inner_streams.ts";
 import { wrongDelta } from "./operation_inputs.ts";
 import { applyOperations } from "./operations.ts";
 import type { PartReader } from "./part_reader.ts";
@@ -57,6 +57,7 @@ async function inflateStreams(places: Iterable<BasePlace>, bases: Bytes, output:
     const plain = inflateStream(bases, { start: position + gap, size }, plainSize);
     if (plain?.length !== plainSize) throw wrongDelta("its bases do not have the inner streams that it needs");
     output.append(plain);
+    freeInflated(plain);
     position += gap + size;
   }
 }
