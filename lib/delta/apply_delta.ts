@@ -4,6 +4,7 @@ import { CorruptError } from "../oci/error.ts";
 import { DeflateError } from "./bit_input.ts";
 import {
   type DeltaHeader,
+  hasMagic,
   INNER_SECTIONS,
   parseDeltaHeader,
   parseDeltaPrefix,
@@ -27,6 +28,12 @@ export interface RebuildLayerOptions {
   /** Finds a compressor model; default: those of this program. */
   readonly findModel?: (id: string, version: number) => DeflateModel | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Tests whether a file begins like a delta of any version. */
+export async function beginsLikeDelta(file: DeltaFile): Promise<boolean> {
+  if (file.size < PREFIX_BYTES) return false;
+  return hasMagic(await readBounded(await file.open(0, PREFIX_BYTES), "the delta", PREFIX_BYTES));
 }
 
 /** Reads the header of a delta. @throws {CorruptError} when the file is not a delta, or its header is wrong */

@@ -6,6 +6,8 @@ import { OPERATION_STREAMS } from "./operations.ts";
 
 /** The first bytes of a delta: its name, and the version of the format. */
 const MAGIC = new Uint8Array([0x63, 0x72, 0x70, 0x65, 0x64, 0x6c, 0x74, 1]);
+/** Where the version is in it. */
+const VERSION_AT = MAGIC.length - 1;
 /** Size in bytes of the magic and of the length of the header. */
 export const PREFIX_BYTES = MAGIC.length + 4;
 const LIMITS = { maxBytes: 64 * 1024, maxDepth: 8 };
@@ -94,18 +96,20 @@ export function formatDeltaHeader({ target, plainSize, bases, model, sections, i
   return bytes;
 }
 
+/** Tests whether bytes begin like a delta of any version. */
+export function hasMagic(bytes: Uint8Array): boolean {
+  return MAGIC.every((byte, i) => i === VERSION_AT || bytes[i] === byte);
+}
+
 /**
  * Reads the length of the header from the first `PREFIX_BYTES` bytes of a delta.
  *
  * @throws {CorruptError} when they do not begin a delta of this version
  */
 export function parseDeltaPrefix(prefix: Uint8Array): number {
-  const version = MAGIC.length - 1;
-  if (prefix.length < PREFIX_BYTES || MAGIC.some((byte, i) => i !== version && prefix[i] !== byte)) {
-    throw refuse("it does not begin like a delta");
-  }
-  if (prefix[version] !== MAGIC[version]) {
-    throw refuse(`its format has version ${prefix[version]}, this crpe knows ${MAGIC[version]}`);
+  if (prefix.length < PREFIX_BYTES || !hasMagic(prefix)) throw refuse("it does not begin like a delta");
+  if (prefix[VERSION_AT] !== MAGIC[VERSION_AT]) {
+    throw refuse(`its format has version ${prefix[VERSION_AT]}, this crpe knows ${MAGIC[VERSION_AT]}`);
   }
   const length = new DataView(prefix.buffer, prefix.byteOffset).getUint32(MAGIC.length, true);
   if (length > LIMITS.maxBytes) throw refuse(`its header has ${length} bytes, ${LIMITS.maxBytes} are allowed`);

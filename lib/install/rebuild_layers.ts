@@ -1,7 +1,7 @@
 import type { BundleBlob } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import { readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
+import { beginsLikeDelta, readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
 import { type DeltaHeader, namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
 import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
 import type { DeltaFile } from "../delta/part_reader.ts";
@@ -159,13 +159,15 @@ async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
 }
 
 // A package may name any blob as its delta, also one of another package. Only a file that says itself that it is a delta for
-// the layer is removed; everything else is left to garbage collection.
+// the layer, or a damaged delta, is removed; everything else is left to garbage collection.
 async function discardDelta(
   store: ImportStore,
   { delta: { digest, delta, size } }: Pick<RebuildJob, "delta">,
 ): Promise<void> {
-  const header = await readDeltaHeader(openDelta(store, delta, size)).catch(() => undefined);
-  if (header?.target.digest === digest) await store.discardBlob(delta);
+  const file = openDelta(store, delta, size);
+  if (!await beginsLikeDelta(file).catch(() => false)) return;
+  const header = await readDeltaHeader(file).catch(() => undefined);
+  if (header === undefined || header.target.digest === digest) await store.discardBlob(delta);
 }
 
 function openDelta(store: ImportStore, digest: Digest, size: number): DeltaFile {
