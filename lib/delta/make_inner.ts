@@ -46,7 +46,7 @@ export interface MadeInner extends Disposable {
 /** Inner streams of fewer bytes than this are not worth the work of the site. */
 const MIN_BYTES = 2 << 10;
 /** Most plain bytes of inner streams, which bounds the memory of their index. */
-const MAX_PLAIN_BYTES = 64 << 20;
+const MAX_PLAIN_BYTES = 60 << 20;
 /** A part that is larger than this share of its streams is not worth it. */
 const WORTH_IT = 0.9;
 

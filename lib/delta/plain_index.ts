@@ -22,8 +22,8 @@ const READ_BYTES = 1 << 20;
 const CACHE_BYTES = 32 << 20;
 /** At most this many positions are indexed: with 6 bytes a slot and 1.5 slots a position, 192 MiB. */
 const MAX_POSITIONS = 22_000_000;
-/** So many positions make a small index, of at most 96 MiB. */
-const SMALL_POSITIONS = 8_000_000;
+/** So many positions make a small index, of at most 48 MiB. */
+const SMALL_POSITIONS = 5_500_000;
 const MIN_BITS = 12;
 const MAX_BITS = 25;
 const PRIME = 0x01000193;
