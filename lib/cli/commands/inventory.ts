@@ -66,15 +66,18 @@ async function runInventory(invocation: Invocation, io: Io): Promise<number> {
     const { openObjectStore } = await import("../wiring/open_object_store.ts");
     const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
     const { client } = await openObjectStore(settings.store, settings, { io, warn: () => {}, isReading: true });
-    await print({ digests: digestsOf(walkBlobs(client)) }, io);
+    await print({ digests: digestsOf(walkBlobs(client)), ...await describeSite(settings.data) }, io);
     return 0;
   }
   const { data } = settings;
   await warnOfData(data, io);
-  const key = await new NodeKey(data).read().catch(() => undefined);
-  const publicKey = key && formatPublicKey(key.public);
-  await print({ digests: walkInventory(data), models: modelNames(), publicKey }, io);
+  await print({ digests: walkInventory(data), ...await describeSite(data) }, io);
   return 0;
+}
+
+async function describeSite(data: string): Promise<Pick<StreamedInventory, "models" | "publicKey">> {
+  const key = await new NodeKey(data).read().catch(() => undefined);
+  return { models: modelNames(), publicKey: key && formatPublicKey(key.public) };
 }
 
 async function print(inventory: StreamedInventory, io: Io): Promise<void> {

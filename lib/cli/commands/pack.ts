@@ -5,7 +5,6 @@ import { chooseBundlePath } from "../../bundle/write_bundle_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG, PLATFORM_DETAILS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
@@ -106,9 +105,6 @@ export const COMMAND: CommandDefinition = {
 
 async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
-  if (settings.store !== undefined && invocation.flag("delta-effort") !== undefined) {
-    throw new UsageError("Cannot use --delta-effort with a store on object storage: deltas need a data folder");
-  }
   const options = readPackOptions(invocation, settings.data, io);
   const flags = readPackageFlags(invocation);
   const effort = readEffort(invocation);
@@ -142,7 +138,7 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
   refuseWarnings(prepared, invocation.isSet("strict"), io);
   const results: object[] = [];
   const isQuiet = invocation.isSet("quiet");
-  const deltas = effort === undefined || !(store instanceof DiskStore) ? undefined : { store, site, effort, isQuiet };
+  const deltas = effort === undefined ? undefined : { store, site, effort, isQuiet };
   for (const [i, { pack: planned, warnings, added }] of prepared.entries()) {
     using packed = await packDeltas(planned, deltas, io);
     const { pack, whole } = packed;

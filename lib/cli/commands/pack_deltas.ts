@@ -1,16 +1,16 @@
 import { addDeltas, type DeltaPack } from "../../bundle/pack_deltas.ts";
 import type { PreparedPack } from "../../bundle/prepare_pack.ts";
 import type { Effort } from "../../delta/models/model.ts";
-import type { DiskStore } from "../../store/disk_store.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { UsageError } from "../console/usage_error.ts";
+import type { AnyStore } from "../wiring/open_store.ts";
 import type { Exclusions } from "../wiring/read_exclusions.ts";
 
 /** What deltas are made from, and how. */
 export interface PackDeltasOptions {
-  readonly store: DiskStore;
+  readonly store: AnyStore;
   readonly site: Exclusions | undefined;
   readonly effort: Effort;
   readonly isQuiet: boolean;
