@@ -83,6 +83,11 @@ export class LocalCopies implements BlobCopies {
     return this.#bytes;
   }
 
+  /** How much they may take together, in bytes. */
+  get maxBytes(): number {
+    return this.#options.maxBytes;
+  }
+
   /** Whether blobs are being copied. */
   get isCopying(): boolean {
     return this.#running.size > 0;

@@ -43,7 +43,7 @@ export interface RemoveOptions {
    */
   readonly forgetImages: (images: readonly ReleasedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
   /** Lists the tags that `forgetImages` would remove; called instead of it for a dry run. */
-  readonly listForgotten: (images: readonly ReleasedImage[]) => readonly string[];
+  readonly listForgotten: (images: readonly ReleasedImage[]) => readonly string[] | Promise<readonly string[]>;
 }
 
 /** The result of a removal. */
@@ -169,7 +169,7 @@ async function releaseImages(
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
-  return dryRun ? listForgotten(images) : await forgetImages(images, keep);
+  return await (dryRun ? listForgotten(images) : forgetImages(images, keep));
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

@@ -97,6 +97,8 @@ peerTest("[108] crpes find each other, and what one has comes from it, by digest
   const line = status.stdout.split("\n").find((each) => each.startsWith("peers")) ?? "";
   for (const each of [first, second]) assertStringIncludes(line, hostOf(each));
   assert(!line.includes(hostOf(third)), "it does not find itself");
+  const { peers } = await (await fetch(`${third.url}/api/status`)).json();
+  assertEquals(peers.toSorted(), [first, second].map(hostOf).sort());
 
   // A tag of the second one is the upstream's.
   await readBytes(`${second.url}/v2/${NAME}/manifests/1`);

@@ -20,8 +20,7 @@ import type { Address } from "../../server/listen.ts";
 import type { Handler } from "../serving/serve.ts";
 import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { TrustWatch } from "../serving/trust_watch.ts";
-import type { AnyStore } from "../wiring/open_store.ts";
-import { hasFolder, type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
+import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
 /** `crpe agent` */
 export const COMMAND: CommandDefinition = {
@@ -69,8 +68,6 @@ export const COMMAND: CommandDefinition = {
 };
 
 const DEFAULT_PORT = 36060;
-
-type AgentContext = ServerContext<AnyStore>;
 
 async function runAgent(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pair")) {
@@ -132,8 +129,6 @@ async function runAgent(invocation: Invocation, io: Io): Promise<number> {
         isAgentPath(pathOf(request))
           ? await (await (api ??= load()))(request, exchange)
           : await registry(request, exchange);
-      // What the page does, it does with a data folder.
-      if (!hasFolder(context)) return answer;
       return withPage(answer, { invocation, io, context }, {
         kind: "agent",
         node: id,
@@ -158,7 +153,7 @@ async function runAgent(invocation: Invocation, io: Io): Promise<number> {
 }
 
 // Made beside the start, which does not wait for it.
-async function announceKey({ settings: { data }, isReadOnly, log }: AgentContext): Promise<void> {
+async function announceKey({ settings: { data }, isReadOnly, log }: ServerContext): Promise<void> {
   if (isReadOnly) return;
   try {
     const { NodeKey } = await import("../../install/records/node_key.ts");
@@ -170,7 +165,7 @@ async function announceKey({ settings: { data }, isReadOnly, log }: AgentContext
 }
 
 // Loaded beside the start, which does not wait for it.
-async function startExpiry({ openRecords, isReadOnly, log }: AgentContext, ttl: number): Promise<void> {
+async function startExpiry({ openRecords, isReadOnly, log }: ServerContext, ttl: number): Promise<void> {
   if (isReadOnly || ttl === 0) return;
   const { startPendingExpiry } = await import("../serving/pending_expiry.ts");
   startPendingExpiry(openRecords, { ttl, log });
@@ -179,7 +174,7 @@ async function startExpiry({ openRecords, isReadOnly, log }: AgentContext, ttl: 
 // Loaded beside the start, which does not wait for it.
 async function openSync(
   { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
-  { openRecords, log, audit }: AgentContext,
+  { openRecords, log, audit }: ServerContext,
 ): Promise<SharedHandoverOptions | undefined> {
   const manifestsDir = invocation.flag("manifests-dir");
   if (manifestsDir === undefined) return undefined;
@@ -188,7 +183,7 @@ async function openSync(
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.
-async function openToken(file: string | undefined, context: AgentContext): Promise<ApiToken | undefined> {
+async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);

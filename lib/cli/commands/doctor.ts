@@ -16,6 +16,7 @@ export const COMMAND: CommandDefinition = {
   arity: [0, 1],
   flags: [
     FLAG.data,
+    FLAG.store,
     ...UPSTREAM_FLAGS,
     { name: "root", value: "DIR", summary: "root folder of this machine's file system, for its clients' files [/]" },
     FLAG.json,
@@ -28,7 +29,7 @@ export const COMMAND: CommandDefinition = {
 };
 
 async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
-  const settings = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
   const [image] = invocation.arguments;
   const { findings, trace } = await examineMachine(settings, io, { image, root: invocation.flag("root") });
   const first = findings.find(({ status }) => status === "broken");

@@ -3,7 +3,6 @@ import type { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
 import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
 import { textOf, textsOf } from "../../oci/json.ts";
-import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
 import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
@@ -15,6 +14,7 @@ import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { createForgetter } from "../wiring/create_forgetter.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
@@ -117,8 +117,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
           shared: openSharedHandover(place, invocation, { io, warn }),
         });
       },
-      forgetImages: (images, keep) => forgetImages(data, images, keep),
-      listForgotten: (images) => listForgotten(data, images),
+      ...createForgetter(data, store),
     });
   const { log, by } = await openAudit(data, warn);
   const result = dryRun ? await remove() : await log.run({ action: "removal", by, ...id, forget }, remove, {
@@ -132,7 +131,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
     const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
     const removal = { removed: isRemoved, handover, confirmed, remaining, failure, imageFile: imageFile?.path };
     io.out(formatJson({ ...what, dryRun, ...removal }));
-  } else io.out(formatRemoval(result, { dryRun, forget }));
+  } else io.out(formatRemoval(result, { dryRun, forget, isBucket: settings.store !== undefined }));
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
@@ -173,7 +172,13 @@ async function findPackageToForget(records: PackageRecords, named: string): Prom
 /** Formats what a removal has done. @param options.url the agent that did it; `undefined` for this machine */
 function formatRemoval(
   result: RemoveResult,
-  { dryRun, forget, url }: { dryRun: boolean; forget: boolean; url?: string },
+  { dryRun, forget, url, isBucket = false }: {
+    readonly dryRun: boolean;
+    readonly forget: boolean;
+    readonly url?: string;
+    /** Whether only the tags of its images are removed. */
+    readonly isBucket?: boolean;
+  },
 ): string {
   const { version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
   const what = `${formatPackageId(result)}${version === undefined ? "" : `@${version}`}`;
@@ -192,7 +197,10 @@ function formatRemoval(
   }
   lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
   lines.push(...untagged.map((reference) => `  - ${reference}`));
-  if (isRemoved) lines.push(`  crpe gc${url === undefined ? "" : " on that machine"} frees the space of its images`);
+  if (isRemoved) {
+    const gc = `crpe gc${isBucket ? " --untagged" : ""}${url === undefined ? "" : " on that machine"}`;
+    lines.push(`  ${gc} frees the space of its images`);
+  }
   return lines.map((line) => `${line}\n`).join("");
 }
 

@@ -4,8 +4,7 @@ import type { Io } from "../console/io.ts";
 import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import { readNamedTrust } from "../wiring/read_named_trust.ts";
-import { UsageError } from "../console/usage_error.ts";
-import { hasFolder, serveRegistry } from "../serving/serve_registry.ts";
+import { serveRegistry } from "../serving/serve_registry.ts";
 
 /** `crpe registry` */
 export const COMMAND: CommandDefinition = {
@@ -49,12 +48,6 @@ async function runRegistry(invocation: Invocation, io: Io): Promise<number> {
       return [];
     },
     extend: async (registry, context) => {
-      if (!hasFolder(context)) {
-        if (invocation.flags("trusted-keys").length === 0) return registry;
-        throw new UsageError(
-          "Cannot use --trusted-keys with a store on object storage: only crpe agent imports into it",
-        );
-      }
       const readTrust = () => readNamedTrust(invocation, context);
       // Keys that cannot be read are an error at the start, not when a bundle is sent.
       await readTrust();

@@ -2,17 +2,14 @@ import { createAgentHandler } from "../../agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { DEFAULT_NAMESPACE, formatPackageId, type PackageId } from "../../kubepkg/package_id.ts";
-import type { Digest } from "../../oci/digest.ts";
 import { loggedPathOf, plainAddress } from "../../server/exchange.ts";
-import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
 import { createHandover, findStaleHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
-import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
-import type { AnyStore } from "../wiring/open_store.ts";
+import { listHeldContent } from "../wiring/list_held_content.ts";
 import type { Log } from "./log.ts";
 import { methodLabel, type Metrics } from "./metrics.ts";
 import type { Handler } from "./serve.ts";
@@ -23,7 +20,7 @@ const STALL_MILLISECONDS = 30_000;
 /** Creates the handler of the agent's API. Imports and errors are reported to the server's log and metrics. */
 export function openAgentApi(
   invocation: Invocation,
-  { settings: { data }, content: { store, bucket }, audit, log, metrics }: ServerContext<AnyStore>,
+  { settings: { data }, content, audit, log, metrics }: ServerContext,
   { shared, records, ...given }:
     & Pick<AgentOptions, "records" | "node" | "maxBundle" | "tokens" | "readTrust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
@@ -40,14 +37,14 @@ export function openAgentApi(
   };
   const answer = createAgentHandler({
     ...given,
-    store,
+    store: content.store,
     records,
     handover: place === undefined
       ? undefined
       : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts"), shared }),
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
-    listInventory: () => bucket === undefined ? listInventory(data) : listBucket(bucket),
+    listInventory: () => listHeldContent(data, content),
     describeError,
     audit,
     onImport: (report) => {
@@ -73,11 +70,6 @@ export function openAgentApi(
     });
     return response;
   };
-}
-
-async function listBucket({ client }: OpenedObjectStore): Promise<Digest[]> {
-  const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
-  return await Array.fromAsync(walkBlobs(client), ({ digest }) => digest);
 }
 
 function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {

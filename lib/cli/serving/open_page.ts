@@ -2,7 +2,7 @@ import type { ApiTokens } from "../../agent/check_token.ts";
 import { Outbox } from "../../bundle/outbox.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { SiteTrust } from "../../install/trust.ts";
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import { imagesOf } from "../../kubepkg/images_of.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
@@ -16,7 +16,6 @@ import type { PageOutbox, PageSource } from "../../page/page_options.ts";
 import { PairingCodes } from "../../page/pairing_codes.ts";
 import { loggedPathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
-import { listInventory } from "../../store/inventory.ts";
 import { formatInventoryCode } from "../../store/inventory_code.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -24,6 +23,8 @@ import { describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { VERSION } from "../console/version.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
+import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
+import { listHeldContent } from "../wiring/list_held_content.ts";
 import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { methodLabel } from "./metrics.ts";
@@ -61,16 +62,21 @@ interface StartedServer {
 export async function openPage(server: StartedServer, settings: PageSettings): Promise<Handler> {
   const { invocation, io, context } = server;
   const { settings: { data, config }, log, isReadOnly } = context;
-  const records = new PackageRecords(data);
+  // Other machines may have changed them, where the store is a bucket.
+  const readRecords = async () => {
+    const records = await context.openRecords();
+    await records.refresh();
+    return records;
+  };
   const [tokens, hosts] = await Promise.all([settings.openTokens(), readOwnHosts(settings.hostNames)]);
   const outbox = new Outbox(data);
   const registries = new PageRegistryBook(context, io);
   const source: PageSource = {
     readStatus: () => readStatus(server, settings),
-    listImages: () => listImages(context, records),
-    listPackages: () => listPackages(records),
+    listImages: async () => listImages(context, await readRecords()),
+    listPackages: async () => listPackages(await readRecords()),
     examine: async (image) => {
-      const { findings } = await examineMachine(registries.settings, io, { image });
+      const { findings } = await examineMachine(registries.settings, io, { image, store: context.content.store });
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
     outbox: openOutbox(outbox),
@@ -81,11 +87,11 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       }
       : {}),
     readInventoryCode: settings.kind === "agent"
-      ? () => readInventoryCode(data, { node: settings.node, records })
+      ? async () => readInventoryCode(context, settings.node, await readRecords())
       : undefined,
     ...(isReadOnly ? {} : { images: createPageImages(context), registries }),
     actions: settings.kind === "agent" && !isReadOnly
-      ? createPageActions(invocation, io, { context, records, node: settings.node })
+      ? createPageActions(invocation, io, { context, readRecords, node: settings.node })
       : undefined,
   };
   const answer = createPageHandler({
@@ -110,7 +116,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
 }
 
 async function readStatus(
-  { context: { settings, content, metrics, gauges, isReadOnly } }: StartedServer,
+  { context: { settings, content, metrics, gauges, isReadOnly, listPeers } }: StartedServer,
   { kind, node }: PageSettings,
 ): Promise<Record<string, unknown>> {
   const { data, cacheMax, platforms, offline } = settings;
@@ -125,9 +131,10 @@ async function readStatus(
     addresses: listOwnAddresses(),
     platforms: platforms?.map(formatPlatform),
     data,
+    bucket: content.bucket && describeBucket(content.bucket),
     freeBytes: await freeBytesOf(data),
     link: await content.link?.describe().catch(() => undefined),
-    cacheMax,
+    cacheMax: content.bucket === undefined ? cacheMax : undefined,
     storeBytes: metrics.gauge("crpe_store_bytes"),
     hits: served.get("hit") ?? 0,
     misses: [...served.values()].reduce((sum, count) => sum + count, 0) - (served.get("hit") ?? 0),
@@ -146,7 +153,12 @@ async function readStatus(
     downloads: metrics.sum("crpe_downloads_total"),
     imports: metrics.sumBy("crpe_imports_total", "outcome").get("imported") ?? 0,
     registries: listRegistries(metrics),
+    peers: listPeers?.(),
   };
+}
+
+function describeBucket({ name, copies }: OpenedObjectStore) {
+  return { name, copiesBytes: copies?.bytes, copiesMax: copies?.maxBytes };
 }
 
 // Those that were asked since the start; the doctor asks all of them.
@@ -196,11 +208,12 @@ function openOutbox(outbox: Outbox): PageOutbox {
 }
 
 async function readInventoryCode(
-  data: string,
-  { node, records }: { node: string; records: PackageRecords },
+  { settings: { data }, content }: ServerContext,
+  node: string,
+  records: PackageRecords,
 ): Promise<string> {
   const packages = (await records.list()).map((kubepkg) => formatRelease(kubepkg));
-  return formatInventoryCode({ node, time: Date.now(), packages, digests: await listInventory(data) });
+  return formatInventoryCode({ node, time: Date.now(), packages, digests: await listHeldContent(data, content) });
 }
 
 async function listPackages(records: PackageRecords): Promise<unknown> {

@@ -7,10 +7,10 @@ import { rollBackPackage } from "../../install/rollback_package.ts";
 import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import { RefusedError } from "../../oci/error.ts";
 import type { PackageChange, PageActions } from "../../page/page_options.ts";
-import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
+import { createForgetter } from "../wiring/create_forgetter.ts";
 import { createHandover, openCluster, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
@@ -20,7 +20,12 @@ import type { ServerContext } from "./serve_registry.ts";
 export function createPageActions(
   invocation: Invocation,
   io: Io,
-  { context, records, node }: { context: ServerContext; records: PackageRecords; node: string },
+  { context, readRecords, node }: {
+    readonly context: ServerContext;
+    /** Opens the records of packages as they are now. */
+    readonly readRecords: () => Promise<PackageRecords>;
+    readonly node: string;
+  },
 ): PageActions {
   const { settings: { data }, content: { store }, log } = context;
   const given = readHandoverPlace(invocation);
@@ -32,10 +37,13 @@ export function createPageActions(
       ? undefined
       : createHandover(given, { forceConflicts, shared: openSharedHandover(given, invocation, { io, warn }) });
   };
-  const find = async (change: PackageChange) => packageIdOf(await findPackage(records, change));
+  const find = async (change: PackageChange) => {
+    const records = await readRecords();
+    return { records, id: packageIdOf(await findPackage(records, change)) };
+  };
   return {
     async rollBack(change) {
-      const id = await find(change);
+      const { records, id } = await find(change);
       using _lease = await takeWriteLease(data);
       const { isChanged, handedOver, ...result } = await rollBackPackage(id, {
         store,
@@ -50,21 +58,21 @@ export function createPageActions(
       return { ...result, rolledBack: isChanged, handover, confirmed, remaining };
     },
     async remove(change) {
-      const id = await find(change);
+      const { records, id } = await find(change);
       const { dryRun } = change;
       using _lease = dryRun ? undefined : await takeWriteLease(data);
       const { isRemoved, handedOver, ...result } = await removePackage(id, {
         records,
         dryRun,
         openHandover,
-        forgetImages: (images, keep) => forgetImages(data, images, keep),
-        listForgotten: (images) => listForgotten(data, images),
+        ...createForgetter(data, store),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
       const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
       return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining, failure };
     },
     async readStatus(selector) {
+      const records = await readRecords();
       const installed = await findPackage(records, selector);
       const { isRemoving, isRetried, ...status } = await readPackageStatus(installed, {
         records,

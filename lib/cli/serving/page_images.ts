@@ -1,21 +1,23 @@
 import { collectKeptDigests } from "../../install/image_pins.ts";
 import type { PageImages } from "../../page/page_options.ts";
 import { collectGarbage } from "../../store/gc.ts";
+import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import { describeError } from "../console/describe_error.ts";
 import { pullImage } from "../wiring/pull_image.ts";
 import { removeImage } from "../wiring/remove_image.ts";
+import { untagImage } from "../wiring/untag_image.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 /** Creates what the page does with images of the store: through the server's own cache. */
-export function createPageImages({ settings, content, log }: ServerContext): PageImages {
+export function createPageImages({ settings, content, openRecords, log }: ServerContext): PageImages {
   const { data } = settings;
   return {
     async pull(image, platforms, { signal, onProgress }) {
       using _lease = await takeWriteLease(data);
       const pulled = await pullImage(image, {
         ...content,
-        data,
+        data: content.bucket === undefined ? data : undefined,
         platforms: platforms.length > 0 ? platforms : settings.platforms,
         warn: (message) => log.write("warning", message),
         onProgress: (bytes, total) => {
@@ -27,6 +29,12 @@ export function createPageImages({ settings, content, log }: ServerContext): Pag
       return pulled;
     },
     async remove(image) {
+      const { store } = content;
+      if (!(store instanceof DiskStore)) {
+        const reference = await untagImage(image, { store, records: await openRecords() });
+        log.write("info", `removed the tag of ${reference}`);
+        return { reference, removed: true, note: "crpe gc --untagged frees the space of what is older than a day" };
+      }
       const reference = await removeImage(image, data);
       log.write("info", `removed ${reference}`);
       try {

@@ -34,11 +34,11 @@ import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 import { withMetrics } from "./with_metrics.ts";
 
 /** What `extend` can use of a server that is starting. */
-export interface ServerContext<Store extends AnyStore = DiskStore> {
+export interface ServerContext {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly content: OpenedStore<Store>;
+  readonly content: OpenedStore<AnyStore>;
   /** Opens the records of installed packages. */
   readonly openRecords: () => Promise<PackageRecords>;
   readonly audit: AuditLog;
@@ -47,6 +47,8 @@ export interface ServerContext<Store extends AnyStore = DiskStore> {
   readonly gauges: Pick<Gauges, "read">;
   readonly imageUse: ImageUse;
   readonly upstreams: UpstreamStates;
+  /** Lists the crpes that are found in the network; absent when none are looked for. */
+  readonly listPeers?: (() => readonly string[]) | undefined;
 }
 
 /** The options of `serveRegistry`. */
@@ -63,7 +65,7 @@ export interface ServeRegistryOptions {
    * Wraps the registry's handler. Its responses are in the access log too; requests for `/metrics` do not reach it.
    * Called after everything is open, before the server listens.
    */
-  readonly extend?: (registry: Handler, context: ServerContext<AnyStore>) => Handler | Promise<Handler>;
+  readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
   /** Opens the second address of the server. @param address where the server listens itself */
   readonly secure?: (
     address: Address,
@@ -71,11 +73,6 @@ export interface ServeRegistryOptions {
   ) => Promise<SecureListener | undefined>;
   /** Returns additional log messages for the start. @param url the server's URL */
   readonly announce?: (url: string) => readonly string[];
-}
-
-/** Reports whether the store of a server is in its data folder, as the page needs it. */
-export function hasFolder(context: ServerContext<AnyStore>): context is ServerContext {
-  return context.content.store instanceof DiskStore;
 }
 
 /**
@@ -92,7 +89,7 @@ export async function serveRegistry(
 ): Promise<number> {
   const read = await readSettings(invocation, io, { canUseBucket });
   const settings = adjust?.(read) ?? read;
-  if (settings.store !== undefined) refuseFolderFlags(invocation);
+  if (settings.store !== undefined) refuseScrub(invocation);
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const login = readLoginSettings(invocation, settings.config);
   const tls = readTls(invocation, settings.config);
@@ -146,7 +143,7 @@ export async function serveRegistry(
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
     locateBlob,
-    greeting: formatGreeting(name, folderContent !== undefined && !invocation.isSet("no-page")),
+    greeting: formatGreeting(name, !invocation.isSet("no-page")),
     onAnswer(info, exchange) {
       const onEnd = (bytes: number) => {
         active--;
@@ -183,12 +180,15 @@ export async function serveRegistry(
       records = undefined;
       throw error;
     });
-  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse, upstreams, content, openRecords };
+  const context = {
+    ...{ settings, log, metrics, audit, isReadOnly, gauges, imageUse, upstreams, content, openRecords },
+    listPeers: discovery?.listHosts,
+  };
   const extended = await extend?.(registry, context) ?? registry;
   await using _scrub = folderContent === undefined || isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: folderContent.store, period, isBusy: () => active > 0, log });
-  await using _use = folderContent === undefined || isReadOnly ? undefined : imageUse.startSaving(settings.data);
+  await using _use = isReadOnly ? undefined : imageUse.startSaving(settings.data);
   const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
   await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {
@@ -256,14 +256,10 @@ async function openServerRecords(data: string, bucket: OpenedObjectStore | undef
   return new (await import("../../install/package_records.ts")).PackageRecords(data);
 }
 
-// What these flags do needs a data folder.
-const FOLDER_FLAGS = ["scrub", "qr"];
-
-function refuseFolderFlags(invocation: Invocation): void {
-  for (const name of FOLDER_FLAGS) {
-    if (!invocation.isSet(name) && invocation.flag(name) === undefined && invocation.flags(name).length === 0) continue;
-    throw new UsageError(`Cannot use --${name} with a store on object storage: it needs a data folder`);
-  }
+// A provider of object storage finds and repairs rot itself, and each read of all content costs money.
+function refuseScrub(invocation: Invocation): void {
+  if (invocation.flag("scrub") === undefined) return;
+  throw new UsageError("Cannot use --scrub with a store on object storage: crpe verify reads all of the bucket");
 }
 
 /** Says what a server is, to those who ask it without a browser. */

@@ -30,7 +30,7 @@ export async function createPairingText(data: string, url: string, secure?: Secu
  * @throws {Error} when no server is running with this data folder: none would accept the code
  */
 export async function runPair(invocation: Invocation, io: Io, defaultPort: number): Promise<number> {
-  const { data, config } = await readSettings(invocation, io);
+  const { data, config } = await readSettings(invocation, io, { canUseBucket: true });
   if (!await isFolderServed(data)) {
     const problem = await findDataProblem(data, { isReading: true, usual: defaultDataFolder(io) });
     const reason = problem ??

@@ -58,7 +58,7 @@ export function announcePairing(
   const show = async () => {
     const { createPairingText } = await import("./show_pairing.ts");
     const { readSettings } = await import("../command_line/settings.ts");
-    io.err(await createPairingText((await readSettings(invocation, io)).data, url, secure));
+    io.err(await createPairingText((await readSettings(invocation, io, { canUseBucket: true })).data, url, secure));
   };
   show().catch((error: Error) => io.err(`warning: Cannot print a code for the page: ${error.message}\n`));
 }

@@ -5,7 +5,7 @@ import { checkDataFolder } from "../../doctor/check_data_folder.ts";
 import { checkMirrors } from "../../doctor/check_mirrors.ts";
 import { checkProxies } from "../../doctor/check_proxies.ts";
 import { checkUpstreams, type Upstreams } from "../../doctor/check_upstreams.ts";
-import type { Finding } from "../../doctor/finding.ts";
+import { type Finding, reasonOf } from "../../doctor/finding.ts";
 import { traceImage } from "../../doctor/trace_image.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
@@ -16,6 +16,8 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { RELEASE_DATE } from "../console/version.ts";
 import { findDataProblem } from "./check_data.ts";
+import { openPlainStore } from "./open_packages.ts";
+import type { AnyStore } from "./open_store.ts";
 import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 import { readProxyEnvironment } from "./proxy_environment.ts";
 
@@ -29,15 +31,23 @@ export interface Examination {
   readonly trace: Awaited<ReturnType<typeof traceImage>> | undefined;
 }
 
+/** The options of `examineMachine`. */
+export interface ExamineOptions {
+  /** Traces this image only. */
+  readonly image?: string | undefined;
+  /** The root folder of the clients' files. */
+  readonly root?: string | undefined;
+  /** The store, if it is open already. */
+  readonly store?: AnyStore;
+}
+
 /**
  * Looks for what is wrong with this machine, its upstreams and its clients' files; or traces one image.
- *
- * @param options.root the root folder of the clients' files
  */
 export async function examineMachine(
   settings: Settings,
   io: Io,
-  { image, root = "/" }: { image?: string | undefined; root?: string | undefined } = {},
+  { image, root = "/", store: given }: ExamineOptions = {},
 ): Promise<Examination> {
   const record = new AnswerRecord(fetch, Date.now);
   const warn = createWarning(io);
@@ -46,7 +56,10 @@ export async function examineMachine(
     : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
   const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
   const data = await checkDataFolder(settings.data, options);
-  const problem = await findDataProblem(settings.data, { isReading: false, usual: defaultDataFolder(io) });
+  // Beside a bucket, it has the downloads in progress only.
+  const problem = settings.store === undefined
+    ? await findDataProblem(settings.data, { isReading: false, usual: defaultDataFolder(io) })
+    : undefined;
   if (problem !== undefined) {
     const advice = "name the folder that has the content with --data";
     data.push({ step: "data folder", status: "warning", message: problem, advice });
@@ -63,16 +76,48 @@ export async function examineMachine(
     fetch: (request, init) => fetch(request, init),
     isOffline: settings.offline,
   });
-  const store = new DiskStore(settings.data, { warn, isReadOnly: true });
-  const trace = image === undefined ? undefined : await traceImage(image, { store, upstream: upstream?.source });
+  const { store, bucket } = await examineStore(settings, io, given);
+  const trace = image === undefined || store === undefined
+    ? undefined
+    : await traceImage(image, { store, upstream: upstream?.source });
   // Last, because the clock is compared with the clocks of the registries that answered before.
   const clock = await checkClock(settings.data, {
     now: Date.now(),
     released: Date.parse(RELEASE_DATE),
     offsets: record.offsets,
   });
-  const findings = [...data, clock, ...certificates, ...proxies, ...upstreams, ...trace?.findings ?? [], ...mirrors];
+  const findings = [
+    ...data,
+    ...bucket,
+    clock,
+    ...certificates,
+    ...proxies,
+    ...upstreams,
+    ...trace?.findings ?? [],
+    ...mirrors,
+  ];
   return { findings, trace };
+}
+
+/** Opens the store. @returns what is found of a bucket, and no store if it cannot be read */
+async function examineStore(
+  settings: Settings,
+  io: Io,
+  given: AnyStore | undefined,
+): Promise<{ store: AnyStore | undefined; bucket: Finding[] }> {
+  const warn = createWarning(io);
+  if (settings.store === undefined) {
+    return { store: given ?? new DiskStore(settings.data, { warn, isReadOnly: true }), bucket: [] };
+  }
+  const step = "object storage";
+  try {
+    const store = given ?? await openPlainStore(settings, io, { warn, isReading: true });
+    if (!(store instanceof DiskStore)) await store.checkReachable();
+    return { store, bucket: [{ step, status: "ok", message: `${settings.store} can be read` }] };
+  } catch (error) {
+    const advice = "check the address of the storage, the name of the bucket, and the keys and what they allow";
+    return { store: undefined, bucket: [{ step, status: "broken", message: reasonOf(error), advice }] };
+  }
 }
 
 async function connect({ hostname, port }: { hostname: string; port: number }): Promise<void> {

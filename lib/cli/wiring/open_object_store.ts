@@ -32,6 +32,8 @@ export interface OpenedObjectStore {
   readonly client: S3Client;
   /** Whether the storage obeys the conditions of writes, if anything is written. */
   readonly isShared: boolean;
+  /** The copies of its blobs on the local disk; absent if there are none. */
+  readonly copies: LocalCopies | undefined;
   /** Leaves the copies on the local disk to the next process. */
   readonly close: () => void;
   /** Where it is, for messages. */
@@ -68,7 +70,7 @@ export async function openObjectStore(
   if (hasCopies && copies === undefined) warn(`Blobs are not copied to ${settings.data}: another process does so`);
   const store = new ObjectStore({ client, spool: settings.data, files, copies, warn, isShared, isHashing });
   const close = () => copies?.[Symbol.dispose]();
-  return { store, client, isShared, close, name: formatS3Location(location) };
+  return { store, client, isShared, copies, close, name: formatS3Location(location) };
 }
 
 function readLocation(url: string, io: Io): S3Location {

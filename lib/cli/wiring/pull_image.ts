@@ -34,8 +34,8 @@ export interface PullChoice {
 
 /** Options of `pullImage`. */
 export interface PullImageOptions extends DownloadOptions, PullChoice {
-  /** The data folder. */
-  readonly data: string;
+  /** The data folder that must have room for the image; absent where it is stored in a bucket. */
+  readonly data?: string | undefined;
 }
 
 /** Options of `downloadImage`. */
@@ -56,7 +56,7 @@ export interface DownloadOptions {
  */
 export async function pullImage(wanted: Reference, options: PullImageOptions): Promise<PulledImage> {
   const image = await createImageResolver(options.source, options)(wanted);
-  await checkRoom(options.data, [image]);
+  if (options.data !== undefined) await checkRoom(options.data, [image]);
   return await downloadImage(image, options);
 }
 

@@ -12,10 +12,15 @@ const DOTS = { ok: "", warning: "warn", broken: "bad", skipped: "off" };
 /** What the server is and does, and how to open the page on a phone. */
 export function Overview({ status, access, onError }) {
   const T = S.overview;
-  const rows = [[T.node, status.node], [T.version, `crpe ${status.version}`], [T.data, status.data], [
-    T.platforms,
-    status.platforms?.join(", "),
-  ], [T.addresses, status.addresses.join(", ")]];
+  const { bucket } = status;
+  const rows = [
+    [T.node, status.node],
+    [T.version, `crpe ${status.version}`],
+    [T.bucket, bucket?.name],
+    [T.data, status.data],
+    [T.platforms, status.platforms?.join(", ")],
+    [T.addresses, status.addresses.join(", ")],
+  ];
   return html`
     ${status.problem !== undefined && html`
       <section class="span">
@@ -23,8 +28,14 @@ export function Overview({ status, access, onError }) {
     `}
     <section class="span">
       <div class="figures">
-        <${Figure} value=${formatSize(status.storeBytes)}
-          label=${status.cacheMax === undefined ? T.store : T.storeOf(formatSize(status.cacheMax))} />
+        ${bucket === undefined
+          ? html`
+            <${Figure} value=${formatSize(status.storeBytes)}
+              label=${status.cacheMax === undefined ? T.store : T.storeOf(formatSize(status.cacheMax))} />
+          `
+          : bucket.copiesMax !== undefined && html`
+            <${Figure} value=${formatSize(bucket.copiesBytes)} label=${T.copiesOf(formatSize(bucket.copiesMax))} />
+          `}
         <${Figure} value=${formatSize(status.freeBytes)} label=${T.free} />
         <${Figure} value=${formatSize(status.servedBytes)} label=${T.served} />
         <${Figure} value=${T.hits(status.hits, status.hits + status.misses)}
@@ -49,6 +60,7 @@ export function Overview({ status, access, onError }) {
     </section>
     <${Upstreams} status=${status} />
     ${status.link !== undefined && html`<${Link} link=${status.link} />`}
+    ${status.peers !== undefined && html`<${Peers} peers=${status.peers} />`}
     <${Phone} access=${access} onError=${onError} />
     ${access.installs && html`<${Inventory} node=${status.node} onError=${onError} />`}
   `;
@@ -98,6 +110,19 @@ function Upstreams({ status: { registries, isOffline } }) {
         )}</ul>
       `}
       <div class="buttons"><a class="button quiet" href="#/registries">${S.screens.registries}</a></div>
+    </section>
+  `;
+}
+
+/** The crpes that are found in the network, which are asked before the upstreams. */
+function Peers({ peers }) {
+  const T = S.overview;
+  return html`
+    <section>
+      <h2>${T.peers}</h2>
+      ${peers.length === 0 ? html`<p class="soft">${T.noPeers}</p>` : html`
+        <ul class="rows">${peers.map((host) => html`<${Row} key=${host} dot="" title=${host} />`)}</ul>
+      `}
     </section>
   `;
 }
