@@ -1,6 +1,7 @@
 import type { Digest } from "../../lib/oci/digest.ts";
 import { listBlobs } from "../../lib/store/store_scan.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
+import { copyFolder } from "../support/copy_folder.ts";
 import { checkState, differences, listContent } from "../support/crash_state.ts";
 import {
   type CrashFolders,
@@ -50,9 +51,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
     const folder = await TestFolder.create(MEMORY_FOLDER);
     await Deno.mkdir(`${folder.path}/manifests`);
     if (INSTALLED[work] !== undefined) {
-      const { success } = await new Deno.Command("cp", { args: ["-a", `${bundles}/installed/.`, folder.path] })
-        .output();
-      assert(success);
+      await copyFolder(`${bundles}/installed`, folder.path);
       const [from, to] = [await Deno.realPath(`${bundles}/installed`), await Deno.realPath(folder.path)];
       const record = `${to}/data/kubepkg/${PACKAGE}/handover.json`;
       const text = (await Deno.readTextFile(record)).replaceAll(from, to);

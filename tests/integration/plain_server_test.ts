@@ -1,20 +1,26 @@
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { denoFolder } from "../support/crpe_process.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const PROGRAM = new URL("../support/without_internals.ts", import.meta.url).pathname;
 const PROJECT = new URL("../../deno.json", import.meta.url).pathname;
 
 for (const scheme of ["http", "https"]) {
-  Deno.test(`crpe registry serves ${scheme} where Deno cannot serve single connections, and warns`, async () => {
+  const name = `crpe registry serves ${scheme} where Deno cannot serve single connections, and warns`;
+  peerTest(name, scheme === "https" ? ["openssl"] : [], async () => {
     await using folder = await TestFolder.create();
-    const { cert, key } = await makeCertificate();
-    const files = [
-      `--tls-cert=${await folder.write("cert.pem", cert)}`,
-      `--tls-key=${await folder.write("key.pem", key)}`,
-    ];
-    const flags = ["--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline", ...scheme === "https" ? files : []];
+    const flags = ["--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline"];
+    const caCerts: string[] = [];
+    if (scheme === "https") {
+      const { cert, key } = await makeCertificate();
+      flags.push(
+        `--tls-cert=${await folder.write("cert.pem", cert)}`,
+        `--tls-key=${await folder.write("key.pem", key)}`,
+      );
+      caCerts.push(cert);
+    }
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "-q", "-A", `--config=${PROJECT}`, PROGRAM, "registry", ...flags],
       clearEnv: true,
@@ -29,7 +35,7 @@ for (const scheme of ["http", "https"]) {
       if (url !== undefined) continue;
       url = /\bon (https?:\/\/127\.0\.0\.1:\d+),/.exec(log)?.[1];
       if (url === undefined) continue;
-      using client = Deno.createHttpClient({ caCerts: [cert] });
+      using client = Deno.createHttpClient({ caCerts });
       const ask = async (path: string, headers = {}) => {
         const response = await fetch(`${url}${path}`, { client, headers });
         return [response.status, await response.text()] as const;

@@ -21,6 +21,7 @@ export class FakeKubectl implements AsyncDisposable {
     const script = await folder.write(
       "bin/kubectl",
       `#!/bin/sh
+PATH=$PATH:/usr/bin:/bin
 folder=$(dirname "$0")/..
 number=0
 while test -f "$folder/calls/$number.args"; do number=$((number + 1)); done

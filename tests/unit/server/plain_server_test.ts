@@ -2,12 +2,14 @@ import type { ConnectionInfo } from "../../../lib/server/serve_connection.ts";
 import { PlainServer } from "../../../lib/server/plain_server.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { makeCertificate } from "../../support/certificate.ts";
+import { peerTest } from "../../support/peers.ts";
 
 const ADDRESS = { hostname: "127.0.0.1", port: 0 };
 const onError = () => new Response(null, { status: 500 });
 
 for (const scheme of ["http", "https"]) {
-  Deno.test(`PlainServer answers over ${scheme}, says where from, and ends after its responses`, async () => {
+  const name = `PlainServer answers over ${scheme}, says where from, and ends after its responses`;
+  peerTest(name, scheme === "https" ? ["openssl"] : [], async () => {
     const identity = scheme === "https" ? await makeCertificate() : undefined;
     const seen: Pick<ConnectionInfo, "localAddress" | "remoteAddr">[] = [];
     const handler = (_: Request, info: ConnectionInfo) => {

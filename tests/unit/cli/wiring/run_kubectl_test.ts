@@ -3,13 +3,16 @@ import type { KubectlCall, KubectlResult } from "../../../../lib/install/handove
 import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 
+// A user's PATH may have nothing but Deno, and the scripts use programs of the system.
+const START = "#!/bin/sh\nPATH=$PATH:/usr/bin:/bin\n";
+
 /** Runs `runKubectl` with a shell script as kubectl; without one there is no kubectl. */
 async function runScript(
   script: string | undefined,
   call: Partial<KubectlCall> = {},
 ): Promise<{ result: KubectlResult | undefined; seconds: number }> {
   await using folder = await TestFolder.create();
-  if (script !== undefined) await Deno.chmod(await folder.write("kubectl", `#!/bin/sh\n${script}\n`), 0o755);
+  if (script !== undefined) await Deno.chmod(await folder.write("kubectl", `${START}${script}\n`), 0o755);
   const before = Deno.env.get("PATH") ?? "";
   Deno.env.set("PATH", script === undefined ? folder.path : `${folder.path}:${before}`);
   const start = performance.now();
