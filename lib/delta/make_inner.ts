@@ -73,8 +73,8 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
   try {
     const index = await PlainIndex.build(oldPlain, { ...SEARCH[effort], signal });
     const ranges = [{ start: 0, end: oldPlain.size }];
-    const compared = { index, ranges, old: oldPlain, target: plain };
-    const operations = await packOperations(compared, packed, options).finally(() => index.free());
+    const compared = { index, ranges, old: oldPlain, target: plain, onCompared: () => index.free() };
+    const operations = await packOperations(compared, packed, options);
     if (operations !== undefined) {
       const { id, version, parameters } = recipe.model;
       const part: InnerPart = {

@@ -16,6 +16,8 @@ export interface OperationJob {
   /** The bytes of these ranges, one after the other. */
   readonly old: Bytes;
   readonly target: Bytes;
+  /** Called when the bytes are compared, before the sections are compressed. The index is not used any more. */
+  readonly onCompared?: (() => void) | undefined;
 }
 
 /** Options of `packOperations`. */
@@ -41,7 +43,7 @@ export type Sections<Name extends SectionName> = Record<Name, Section>;
  * @returns `undefined` when there are so many operations that a delta would not be smaller than its layer
  */
 export async function packOperations(
-  { index, ranges, old, target }: OperationJob,
+  { index, ranges, old, target, onCompared }: OperationJob,
   packed: Scratch,
   { openScratch, effort, onBytes, signal }: PackOptions,
 ): Promise<Sections<"inserts" | "copies" | "jumps" | "literals" | "differences"> | undefined> {
@@ -49,7 +51,7 @@ export async function packOperations(
   using differences = await openScratch();
   const writer = new OperationWriter({ ranges, old, literals, differences });
   try {
-    await diffPlain(index, target, { ranges, sink: writer, onBytes, signal });
+    await diffPlain(index, target, { ranges, sink: writer, onBytes, signal }).finally(() => onCompared?.());
     const { inserts, copies, jumps } = writer.finish();
     const level = LEVELS[effort];
     const numbers = { level, maxWindowLog: NUMBERS_WINDOW_LOG };

@@ -78,7 +78,7 @@ export class PagedBytes {
     return matched;
   }
 
-  /** Gives up the memory of the cache. No more is read. */
+  /** Gives up the memory of the cache, which fills again when bytes are read. */
   free(): void {
     for (const page of this.#pages.values()) free(page);
     this.#pages.clear();

@@ -65,6 +65,7 @@ export async function diffPlain(
     }
   } finally {
     free(buffer);
+    index.bytes.free();
   }
 }
 
