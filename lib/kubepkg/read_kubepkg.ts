@@ -6,6 +6,7 @@ import { findDuplicateKeys } from "./find_duplicate_keys.ts";
 import type { KubePkg } from "./kubepkg.ts";
 import { parseKubePkg, parseKubePkgs } from "./parse_kubepkg.ts";
 import { parseYamlDocuments } from "./read_yaml.ts";
+import { splitJsonObjects } from "./scan_json.ts";
 
 /** Largest KubePkg document, in bytes as it is given, and how deep it may be nested. */
 export const KUBEPKG_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 100 };
@@ -63,27 +64,49 @@ export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
 
 /**
  * Reads the documents of a JSON or YAML file, whatever they are. A file that begins with `{` is JSON, or else YAML that is
- * spelled so (`{a: b}`), or several documents of it.
+ * spelled so (`{a: b}`), or several documents of either. UTF-16 is read where a byte order mark says so: Windows
+ * PowerShell writes it, and kubectl reads it.
  *
  * @throws {CorruptError} when it is neither, too large, nested too deep, or has a number that would change
  */
 export function readDocuments(bytes: Uint8Array, what: string): unknown[] {
-  const text = withoutMark(bytes);
+  const text = toUtf8(bytes, what);
   if (!startsWithBrace(text)) return readYamlDocuments(text, what);
   let document: unknown;
   try {
     document = parseJson(text, what, KUBEPKG_LIMITS);
   } catch (error) {
-    try {
-      return readYamlDocuments(text, what);
-    } catch {
-      throw error;
-    }
+    return readOtherDocuments(text, what) ?? fail(error);
   }
-  const source = new TextDecoder().decode(text);
+  checkJsonDocument(new TextDecoder().decode(text), document, what);
+  return [document];
+}
+
+// What begins with a brace and is not one JSON document. `undefined`: neither YAML nor several objects in a row.
+function readOtherDocuments(text: Uint8Array, what: string): unknown[] | undefined {
+  try {
+    return readYamlDocuments(text, what);
+  } catch {
+    // The error of the JSON says more.
+  }
+  const objects = splitJsonObjects(new TextDecoder().decode(text));
+  if (objects.length < 2 || !objects.every((it) => it.trimStart().startsWith("{"))) return undefined;
+  return objects.map((source, i) => {
+    const one = `${what}, document ${i + 1}`;
+    const document = parseJson(new TextEncoder().encode(source), one, KUBEPKG_LIMITS);
+    checkJsonDocument(source, document, one);
+    return document;
+  });
+}
+
+function fail(error: unknown): never {
+  throw error;
+}
+
+function checkJsonDocument(source: string, document: unknown, what: string): void {
   checkJsonSource(source, document, what);
   const [duplicate] = findDuplicateKeys(source);
-  if (duplicate === undefined) return [document];
+  if (duplicate === undefined) return;
   throw new CorruptError(`Cannot use ${what}: ${duplicate} is given twice; only the last one would count`);
 }
 
@@ -103,8 +126,21 @@ function readYamlDocuments(text: Uint8Array, what: string): unknown[] {
   return documents;
 }
 
-function withoutMark(bytes: Uint8Array): Uint8Array {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+// Without its byte order mark.
+function toUtf8(bytes: Uint8Array, what: string): Uint8Array {
+  const [first, second, third] = bytes;
+  if (first === 0xef && second === 0xbb && third === 0xbf) return bytes.subarray(3);
+  const encoding = first === 0xff && second === 0xfe
+    ? "utf-16le"
+    : first === 0xfe && second === 0xff
+    ? "utf-16be"
+    : undefined;
+  if (encoding === undefined || bytes.length > KUBEPKG_LIMITS.maxBytes) return bytes;
+  try {
+    return new TextEncoder().encode(new TextDecoder(encoding, { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new CorruptError(`Cannot read ${what}: its byte order mark says UTF-16, and it is not`, { cause });
+  }
 }
 
 function startsWithBrace(bytes: Uint8Array): boolean {

@@ -64,7 +64,8 @@ export function parseYamlDocuments(bytes: Uint8Array, what: string, limits: Json
     throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
   }
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // Files that were joined have a byte order mark at the beginning of a line, which go-yaml skips.
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes).replaceAll("\n\ufeff", "\n");
     const documents = loadAll(text, null, { schema: SCHEMA, listener: trimLastScalar(text) }).filter((it) =>
       it !== null && it !== undefined
     );

@@ -63,6 +63,30 @@ export function scanJson(text: string, visitor: JsonVisitor): void {
   }
 }
 
+/**
+ * Splits a text of JSON objects in a row, with or without line breaks between them, as `jq` writes them. Whether
+ * each is JSON is not checked; what follows the last one is given as well.
+ */
+export function splitJsonObjects(text: string): string[] {
+  const objects: string[] = [];
+  let [start, depth] = [0, 0];
+  for (let at = 0; at < text.length;) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = endOfString(text, at);
+      continue;
+    }
+    if (code === OPEN_OBJECT) depth++;
+    else if (code === CLOSE_OBJECT) depth--;
+    at++;
+    if (code !== CLOSE_OBJECT || depth !== 0) continue;
+    objects.push(text.slice(start, at));
+    start = at;
+  }
+  const rest = text.slice(start);
+  return rest.trim() === "" ? objects : [...objects, rest];
+}
+
 // The position behind the closing quote of a string that starts at `start`.
 function endOfString(text: string, start: number): number {
   for (let at = start + 1;;) {

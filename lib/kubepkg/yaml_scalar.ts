@@ -78,7 +78,8 @@ export function readYamlNumber(text: string): number | InexactNumber | undefined
   const value = Number(plain);
   if (!Number.isFinite(value)) return undefined;
   const isInteger = /^[-+]?[0-9]+$/.test(plain);
-  return !isInteger || Number.isSafeInteger(value) ? value : new InexactNumber(text);
+  const isExact = Number.isSafeInteger(value) || String(value) === plain;
+  return !isInteger || isExact ? value : new InexactNumber(text);
 }
 
 /** Reads `!!binary`: base64 of a text. `undefined` where it is not base64. */

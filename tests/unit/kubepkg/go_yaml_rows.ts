@@ -56,6 +56,7 @@ export const GO_YAML_ROWS: readonly (readonly [string, string | undefined])[] = 
   ["v: 0o8", '{"v":"0o8"}'],
   ["v: 1234e567", '{"v":"1234e567"}'],
   ["v: -1e999", '{"v":"-1e999"}'],
+  ["v: 100000000000000000000", '{"v":100000000000000000000}'],
   ["v: .inf", undefined],
   ["v: -.inf", undefined],
   ["v: +.inf", undefined],

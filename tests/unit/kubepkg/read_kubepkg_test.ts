@@ -1,5 +1,5 @@
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { readKubePkg } from "../../../lib/kubepkg/read_kubepkg.ts";
+import { readKubePkg, readKubePkgs } from "../../../lib/kubepkg/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { makeDocument } from "./kubepkg_document.ts";
@@ -58,6 +58,12 @@ for (const [title, make, message] of HOSTILE) {
   });
 }
 
+function toUtf16(text: string, isBigEndian: boolean): Uint8Array {
+  const view = new DataView(new ArrayBuffer(2 * text.length));
+  for (let i = 0; i < text.length; i++) view.setUint16(2 * i, text.charCodeAt(i), !isBigEndian);
+  return new Uint8Array(view.buffer);
+}
+
 const SPELLINGS: readonly [string, string][] = [
   ["a byte order mark and JSON", `\ufeff${JSON_TEXT}`],
   ["JSON with tabs", JSON.stringify(makeDocument(), undefined, "\t")],
@@ -77,6 +83,45 @@ const SPELLINGS: readonly [string, string][] = [
 for (const [title, text] of SPELLINGS) {
   Deno.test(`[84] readKubePkg() reads ${title}`, () => {
     assertEquals(readKubePkg(encoder.encode(text)).metadata.name, "demo");
+  });
+}
+
+for (const isBigEndian of [false, true]) {
+  Deno.test(`[84] readKubePkg() reads UTF-16, ${isBigEndian ? "big" : "little"} endian`, () => {
+    for (const text of [YAML_TEXT.replaceAll("\n", "\r\n"), JSON_TEXT]) {
+      const bytes = toUtf16(`\ufeff${text}`, isBigEndian);
+      assertEquals(readKubePkg(bytes), readKubePkg(encoder.encode(text)));
+    }
+  });
+}
+
+Deno.test("[84] readKubePkg() refuses half of a UTF-16 character", () => {
+  const bytes = toUtf16("\ufeffa: \ud83d", false);
+  assertStringIncludes(assertThrows(() => readKubePkg(bytes), CorruptError).message, "says UTF-16");
+});
+
+const OTHER = JSON_TEXT.replace('"demo"', '"other"');
+const JOINED: readonly [title: string, text: string][] = [
+  ["JSON documents in lines", `${JSON_TEXT}\n${OTHER}\n`],
+  ["JSON documents without a line break", `${JSON_TEXT}${OTHER}`],
+  ["JSON documents with a separator", `${JSON_TEXT}\n---\n${OTHER}`],
+  ["files with a byte order mark each", `\ufeff${YAML_TEXT}---\n\ufeff${YAML_TEXT.replace("demo", "other")}`],
+  ["files with a byte order mark before ---", `${YAML_TEXT}\ufeff---\n${YAML_TEXT.replace("demo", "other")}`],
+];
+for (const [title, text] of JOINED) {
+  Deno.test(`[84] readKubePkgs() reads ${title}`, () => {
+    assertEquals(readKubePkgs(encoder.encode(text)).map(({ metadata }) => metadata.name), ["demo", "other"]);
+  });
+}
+
+const JOINED_WRONG: readonly [title: string, text: string, message: string][] = [
+  ["a key twice in the second JSON document", `${JSON_TEXT}\n${OTHER.replace('"spec":', '"kind":1,"spec":')}`, "twice"],
+  ["text behind a JSON document", `${JSON_TEXT} x`, "Cannot read kubepkg.json as JSON"],
+  ["a brace too many", `${JSON_TEXT}}`, "Cannot read kubepkg.json as JSON"],
+];
+for (const [title, text, message] of JOINED_WRONG) {
+  Deno.test(`[84] readKubePkgs() refuses ${title}`, () => {
+    assertStringIncludes(assertThrows(() => readKubePkgs(encoder.encode(text)), CorruptError).message, message);
   });
 }
 
