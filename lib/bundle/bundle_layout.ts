@@ -152,7 +152,7 @@ function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
 /**
  * The entries of an `index.json` for images. `io.containerd.image.name` is the full reference. skopeo and podman choose an
  * image of an archive by `org.opencontainers.image.ref.name`, and take the first of several equal names. So that is the
- * tag where only one image has it, and the full reference elsewhere.
+ * tag where only one image has it, and the full reference elsewhere: `registry.lan/app@sha256:…` for one without a tag.
  */
 export function formatIndexEntries(
   images: readonly Pick<LaidOutImage, "reference" | "descriptor" | "isReferrer">[],
@@ -162,15 +162,12 @@ export function formatIndexEntries(
   return images.map(({ reference, descriptor: { mediaType, digest, size }, isReferrer = false }): Descriptor => {
     const name = formatReference(reference);
     if (isReferrer) return { mediaType, digest, size, annotations: { [REFERRER_ANNOTATION]: name } };
-    const refName = counts.get(reference.tag) === 1 ? reference.tag : name;
+    const refName = counts.get(reference.tag) === 1 ? reference.tag ?? name : name;
     return {
       mediaType,
       digest,
       size,
-      annotations: {
-        ...(reference.tag === undefined ? {} : { "org.opencontainers.image.ref.name": refName as string }),
-        "io.containerd.image.name": name,
-      },
+      annotations: { "org.opencontainers.image.ref.name": refName, "io.containerd.image.name": name },
     };
   });
 }

@@ -7,7 +7,7 @@ import { MemoryStore } from "../../support/memory_store.ts";
 import { fillStore, makeImage, makeKubePkg, makeUsualImage, pack } from "./bundle_support.ts";
 
 const DESCRIPTOR = makeImage("linux/amd64").root.descriptor;
-const REF_NAMES: readonly [string, Readonly<Record<string, string | undefined>>][] = [
+const REF_NAMES: readonly [string, Readonly<Record<string, string>>][] = [
   ["tags that differ are names", { "a.lan/app:1": "1", "a.lan/worker:2": "2" }],
   ["a tag of two images is spelled out, another one is not", {
     "a.lan/app:1.0": "a.lan/app:1.0",
@@ -18,7 +18,10 @@ const REF_NAMES: readonly [string, Readonly<Record<string, string | undefined>>]
     "nginx:1": "docker.io/library/nginx:1",
     "busybox:1": "docker.io/library/busybox:1",
   }],
-  ["an image without a tag has none", { [`a.lan/app@${DESCRIPTOR.digest}`]: undefined, "a.lan/app:1": "1" }],
+  ["an image without a tag is spelled out", {
+    [`a.lan/app@${DESCRIPTOR.digest}`]: `a.lan/app@${DESCRIPTOR.digest}`,
+    "a.lan/app:1": "1",
+  }],
 ];
 for (const [title, names] of REF_NAMES) {
   Deno.test(`[87] formatIndexEntries(): ${title}`, () => {
