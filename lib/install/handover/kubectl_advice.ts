@@ -120,7 +120,7 @@ const ADVICE: readonly (readonly [RegExp, Advice])[] = [
       "package up to date (kubectl api-resources lists what is served)",
   ],
   [
-    /no matches for kind|ensure CRDs are installed first|could not find the requested resource/,
+    /no matches for kind|ensure CRDs are installed first|could not find the requested resource|doesn't have a resource type/,
     "the cluster does not know these kinds; add their definitions to the package, or install them in the cluster first",
   ],
   [
@@ -189,7 +189,11 @@ const ADVICE: readonly (readonly [RegExp, Advice])[] = [
     "the cluster's etcd is full, and takes no more objects until it is compacted or its quota is raised",
   ],
   [
-    /etcdserver: |Too ?Many ?Requests|currently unable to handle the request|apiserver not ready|TLS handshake timeout|request did not complete within|unexpected EOF|connection lost|connection reset|starting up|please try again|ServiceUnavailable|shutting down/i,
+    /no space left on device/,
+    "a disk is full: of this machine where the message names a file of it, and else of the cluster's server; make room there",
+  ],
+  [
+    /unable to return a response in the time allotted|etcdserver: |Too ?Many ?Requests|currently unable to handle the request|apiserver not ready|TLS handshake timeout|request did not complete within|unexpected EOF|connection lost|connection reset|starting up|please try again|ServiceUnavailable|shutting down/i,
     "the API server is starting or overloaded; wait a little, and run this command again",
   ],
   [

@@ -119,6 +119,16 @@ const ROWS: Readonly<Record<string, readonly (readonly [message: string, expecte
       "the Pod Security level",
     ],
   ],
+  "answers that are no fault of the package": [
+    ["Error from server: etcdserver: leader changed", BUSY],
+    [
+      "Error from server (Timeout): the server was unable to return a response in the time allotted, but may still be " +
+      "processing requests",
+      BUSY,
+    ],
+    ['error: the server doesn\'t have a resource type "widgets"', UNKNOWN_KIND],
+    ["Error from server: mkdir /var/lib/rancher/k3s: no space left on device", "a disk is full"],
+  ],
   "a webhook that is not ready, and not an API server": [
     [`${WEBHOOK}dial tcp 10.43.0.9:443: connect: connection refused`, NOT_READY],
     [`${WEBHOOK}no endpoints available for service "cert-manager-webhook"`, NOT_READY],
