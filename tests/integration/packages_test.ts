@@ -43,6 +43,14 @@ async function createSite() {
   };
 }
 
+Deno.test("[79] packages --json and packages history --json leave the manifests out, which can hold Secrets", async () => {
+  await using site = await createSite();
+  for (const args of [["packages"], ["packages", "history", "line4"]]) {
+    const { code, stdout } = await site.run(...args, "--json");
+    assertEquals([code, stdout.includes("line4"), stdout.includes('"manifests"')], [0, true, false]);
+  }
+});
+
 async function historyOf(site: Awaited<ReturnType<typeof createSite>>): Promise<string[]> {
   const { code, stdout, stderr } = await site.run("packages", "history", "line4", "--json");
   assertEquals(code, 0, stderr);

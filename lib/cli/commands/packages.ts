@@ -20,6 +20,7 @@ import { REMOVE_PACKAGE } from "./packages_remove.ts";
 import { ROLL_BACK_PACKAGE } from "./packages_rollback.ts";
 import { PACKAGE_STATUS } from "./packages_status.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { withoutManifests } from "./without_manifests.ts";
 
 /** `crpe packages` and its subcommands */
 export const COMMAND: CommandDefinition = {
@@ -27,7 +28,8 @@ export const COMMAND: CommandDefinition = {
   details: [
     "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name. With --to, the",
     "packages are those of an agent: the list and receipts are open, everything else needs its token and its page. The data",
-    "folder is then only the one that knows the agent's certificate.",
+    "folder is then only the one that knows the agent's certificate. --json leaves the manifests out, which can hold Secrets:",
+    "crpe manifests NAME prints them.",
   ].join("\n"),
   arity: [0, 0],
   flags: [
@@ -60,7 +62,7 @@ async function runPackages(invocation: Invocation, io: Io): Promise<number> {
     });
     const found = await Promise.all(packages.map(async (it) => {
       const trust = await readVerdict(records, it);
-      return { ...it, removing: removing.has(it) || undefined, trust };
+      return { ...withoutManifests(it), removing: removing.has(it) || undefined, trust };
     }));
     io.out(formatJson([...found, ...unreadable]));
     return 0;

@@ -12,6 +12,7 @@ import { openRecords } from "../wiring/open_packages.ts";
 import { askAbout } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { withoutManifests } from "./without_manifests.ts";
 
 /** `crpe packages history` */
 export const PACKAGE_HISTORY: Command = {
@@ -36,7 +37,9 @@ async function runPackageHistory(invocation: Invocation, io: Io): Promise<number
   const versions = listVersions(installed, packages.filter((kubepkg) => isSamePackage(packageIdOf(kubepkg), id)));
   const dateOf = (kubepkg: KubePkg) => kubepkg === installed ? installedAt : dates.get(kubepkg);
   if (invocation.isSet("json")) {
-    io.out(formatJson(versions.map((it) => ({ installed: it === installed, date: dateOf(it), kubepkg: it }))));
+    io.out(formatJson(versions.map((it) => {
+      return { installed: it === installed, date: dateOf(it), kubepkg: withoutManifests(it) };
+    })));
     return 0;
   }
   const rows = versions.map((kubepkg: KubePkg) => [
