@@ -3,6 +3,7 @@ import { BUILT_IN_GROUPS } from "./cluster_kinds.ts";
 import type { FieldPath } from "./field_path.ts";
 import type { KubeObject } from "./kubepkg.ts";
 import type { FieldProblem } from "./object_finding.ts";
+import { isImageText } from "./image_text.ts";
 import { groupOf } from "./object_identity.ts";
 
 const MAX_DEPTH = 60;
@@ -12,11 +13,14 @@ const QUOTES = "put the value in quotes";
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 // apimachinery, validation.IsValidLabelValue.
 const LABEL_VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+const CONTAINERS = new Set(["containers", "ephemeralContainers", "initContainers"]);
+const MAX_SHOWN = 100;
 const DATA_KEY = /^[-._a-zA-Z0-9]{1,253}$/;
 
 /**
  * Finds values of the wrong type in fields that hold text only: labels, annotations, selectors and environment variables
- * that YAML reads as numbers or booleans, data of ConfigMaps and Secrets, and Secret data that is not base64.
+ * that YAML reads as numbers or booleans, data of ConfigMaps and Secrets, Secret data that is not base64, and images of
+ * containers that are no image names (`app:${VERSION}`).
  */
 export function findFieldProblems(object: KubeObject): FieldProblem[] {
   const found: FieldProblem[] = [];
@@ -57,8 +61,24 @@ function walk(value: unknown, path: FieldPath, context: Walk): void {
         context.found.push({ path: [...innerPath, i, "value"], problem: describe(item.value), advice: QUOTES });
       });
     }
+    if (context.isBuiltIn && CONTAINERS.has(key) && Array.isArray(inner)) {
+      context.found.push(...findWrongImages(inner, innerPath));
+    }
     walk(inner, innerPath, context);
   }
+}
+
+// OpenShift fills in an image of spaces itself.
+function findWrongImages(containers: readonly unknown[], path: FieldPath): FieldProblem[] {
+  return containers.flatMap((container, i): FieldProblem[] => {
+    const image = isJsonObject(container) ? container.image : undefined;
+    const imagePath = [...path, i, "image"];
+    if (isNonText(image)) return [{ path: imagePath, problem: describe(image), advice: QUOTES }];
+    if (typeof image !== "string" || image.trim() === "" || isImageText(image)) return [];
+    const shown = JSON.stringify(image.length > MAX_SHOWN ? `${image.slice(0, MAX_SHOWN)}…` : image);
+    const problem = `is ${shown}, which is no image name: its Pods never start`;
+    return [{ path: imagePath, problem, advice: "write it like registry.lan/team/app:1.0" }];
+  });
 }
 
 // Custom resources may have fields of these names with a meaning of their own, but `metadata` is Kubernetes' in all.

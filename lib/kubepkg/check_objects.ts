@@ -4,7 +4,7 @@ import { findUnsafeText, formatSafeField } from "./check_text.ts";
 import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
 import type { FieldProblem, ObjectFinding, ObjectFindingCode } from "./object_finding.ts";
 import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
-import type { PackageObject } from "./package_objects.ts";
+import { namespacesOf, type PackageObject, SYSTEM_NAMESPACES } from "./package_objects.ts";
 import { formatCanonicalJson } from "./version.ts";
 
 // The API server's limit for the data of a ConfigMap or Secret, and a safe one for objects: etcd takes 1.5 MiB.
@@ -14,8 +14,8 @@ const MAX_ANNOTATIONS = 256 * 1024;
 const MAX_FINDINGS = 1000;
 
 /**
- * Finds what no cluster takes, before it is carried to one: names that are missing or wrong, labels and data that are not
- * text, objects that are too large, one object twice, characters that YAML cannot carry. The caller decides whether a
+ * Finds what no cluster takes, before it is carried to one: names that are missing or wrong, namespaces that nothing makes,
+ * labels and data that are not text, objects that are too large, one object twice, characters that YAML cannot carry. The caller decides whether a
  * finding is a warning or an error.
  *
  * @param objects as `packageObjects` gives them, namespaces filled in
@@ -23,6 +23,8 @@ const MAX_FINDINGS = 1000;
 export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[] {
   const findings: ObjectFinding[] = [];
   const seen = new Map<string, PackageObject>();
+  // Each missing namespace is reported once.
+  const namespaces = new Set([...SYSTEM_NAMESPACES, ...namespacesOf(objects)]);
   for (const it of objects) {
     if (findings.length >= MAX_FINDINGS) break;
     const { identity } = it;
@@ -30,6 +32,7 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const other = seen.get(identityKey(identity));
     const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
       name: findNamingProblems(it),
+      "missing-namespace": findMissingNamespace(it, namespaces),
       "duplicate-object": other === undefined ? [] : [describeDuplicate(it, other)],
       "field-value": findFieldProblems(it.object),
       "control-character": findUnsafeText(it.object).map((found) => ({
@@ -46,6 +49,14 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
   return findings.slice(0, MAX_FINDINGS);
 }
 
+function findMissingNamespace({ identity: { namespace } }: PackageObject, namespaces: Set<string>): FieldProblem[] {
+  if (namespace === "" || namespaces.has(namespace) || findNamespaceProblem(namespace) !== undefined) return [];
+  namespaces.add(namespace);
+  const problem =
+    `is ${namespace}, a namespace that the package does not bring: a cluster without it refuses the object`;
+  return [{ path: ["metadata", "namespace"], problem, advice: `add the Namespace ${namespace} to the package` }];
+}
+
 function findNamingProblems({ identity, object }: PackageObject): FieldProblem[] {
   const metadata = metadataOf(object);
   if (metadata.name !== undefined && metadata.name !== null && typeof metadata.name !== "string") {
@@ -58,6 +69,9 @@ function findNamingProblems({ identity, object }: PackageObject): FieldProblem[]
       : "is missing: no cluster takes an object without a name";
     const path = ["metadata", isGenerated ? "generateName" : "name"];
     return [{ path, problem, advice: "give the object a name" }];
+  }
+  if ((metadata.namespace ?? "") !== "" && typeof metadata.namespace !== "string") {
+    return [{ path: ["metadata", "namespace"], problem: "is not text", advice: "put the name in quotes" }];
   }
   const name = findNameProblem(identity);
   const namespace = findNamespaceProblem(identity.namespace);

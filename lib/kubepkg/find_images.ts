@@ -11,6 +11,7 @@ import {
   readNamedText,
   withDefaultTag,
 } from "./image_text.ts";
+import { findTextImages } from "./find_text_images.ts";
 import { findValuesImages } from "./find_values_images.ts";
 import type { KubeObject } from "./kubepkg.ts";
 import { formatIdentity, identifyObject } from "./object_identity.ts";
@@ -39,8 +40,8 @@ const WITHOUT_WORKLOADS = new Set(["CustomResourceDefinition", "Secret", "Event"
 /**
  * Finds every image that an object uses: in the containers, init containers and volumes of Pods and of every Pod
  * template, wherever it is; in the fields of known custom resources; in arguments and environment variables whose value
- * is clearly an image (`--acme-http01-solver-image=`, `RELATED_IMAGE_*`); in the values of k3s HelmCharts. Each image is
- * given once for each field.
+ * is clearly an image (`--acme-http01-solver-image=`, `RELATED_IMAGE_*`); in the values of k3s HelmCharts; in objects that
+ * a ConfigMap holds as text. Each image is given once for each field.
  *
  * A text counts only if it cannot be anything else: a missing image is a warning, and a wrong warning is worse than none.
  */
@@ -60,8 +61,12 @@ export function visitImages(object: KubeObject, report: ReportImage): void {
   const identity = identifyObject(object);
   const { group, kind } = identity;
   if (WITHOUT_WORKLOADS.has(kind) && BUILT_IN_GROUPS.has(group)) return;
-  if (kind === "ConfigMap" && group === "") findNamedTexts(object.data, ["data"], report);
-  else {
+  if (kind === "ConfigMap" && group === "") {
+    findNamedTexts(object.data, ["data"], report);
+    findTextImages(object.data, ["data"], (inner, path) => {
+      if (inner.kind !== "ConfigMap") visitImages(inner, (reference, below) => report(reference, [...path, ...below]));
+    });
+  } else {
     const containerFields = Object.hasOwn(CONTAINER_FIELDS, group) ? CONTAINER_FIELDS[group]! : [];
     const walker = { report, containerFields, isCustom: !BUILT_IN_GROUPS.has(group) };
     for (const [key, value] of Object.entries(object)) {
@@ -70,6 +75,7 @@ export function visitImages(object: KubeObject, report: ReportImage): void {
     findByTable(object, [group, `${group}/${kind}`], report);
   }
   if (group === "monitoring.coreos.com") findBaseImages(object, report);
+  if (group === "upgrade.cattle.io") findPlanImages(object, report);
   if (group === "longhorn.io" && kind === "Setting") findSettingImage(object, report);
   if (group === "helm.cattle.io") findValuesImages(object, report);
 }
@@ -187,6 +193,20 @@ function findBaseImages(object: KubeObject, report: ReportImage): void {
       const { baseImage: repository, tag, sha } = value;
       const reference = readImageFields({ repository, tag, sha });
       if (reference !== undefined) report(reference, [...path, "baseImage"]);
+    }
+  }
+}
+
+// k3s's system-upgrade-controller gives an image without a tag that of the version, in which a tag has no "+". A version
+// that a channel decides is not known here.
+function findPlanImages(object: KubeObject, report: ReportImage): void {
+  const version = isJsonObject(object.spec) ? object.spec.version : undefined;
+  for (const pattern of ["spec.upgrade.image", "spec.prepare.image"]) {
+    for (const { value, path } of selectFields(object, pattern)) {
+      const isTagged = typeof value === "string" && /[:@]/.test(value.slice(value.lastIndexOf("/")));
+      const tag = typeof version === "string" ? version.replaceAll("+", "-") : undefined;
+      if (typeof value !== "string" || !isTagged && tag === undefined) continue;
+      reportText(isTagged ? value : `${value}:${tag}`, path, { report, evidence: "name" });
     }
   }
 }

@@ -66,7 +66,6 @@ export const IMAGE_PATHS: Readonly<Record<string, readonly string[]>> = {
   "argoproj.io/ArgoCD": ["spec.image"],
   // k3s
   "helm.cattle.io/HelmChart": ["spec.jobImage"],
-  "upgrade.cattle.io/Plan": ["spec.upgrade.image", "spec.prepare.image"],
   // Rook, Crossplane
   "ceph.rook.io/CephCluster": ["spec.cephVersion.image"],
   "pkg.crossplane.io": ["spec.package"],

@@ -28,6 +28,16 @@ export function readImageText(text: string, evidence: ImageEvidence): Reference 
   return reference;
 }
 
+/** Tells whether a node takes a text for the name of an image. */
+export function isImageText(text: string): boolean {
+  try {
+    parseReference(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The one spelling of a reference that says which image is meant: with its host, and with `latest` where it has neither
  * tag nor digest.

@@ -1,10 +1,17 @@
 import type { FieldPath } from "./field_path.ts";
 
 /**
- * What is wrong: `name` (missing, generated or not valid), `duplicate-object`, `field-value` (a value that is not text,
- * base64, a label or a valid key where it has to be), `control-character`, `object-size`.
+ * What is wrong: `name` (missing, generated or not valid), `missing-namespace` (neither in the package nor in every
+ * cluster), `duplicate-object`, `field-value` (a value that is not text, base64, a label, an image name or a valid key
+ * where it has to be), `control-character`, `object-size`.
  */
-export type ObjectFindingCode = "name" | "duplicate-object" | "field-value" | "control-character" | "object-size";
+export type ObjectFindingCode =
+  | "name"
+  | "missing-namespace"
+  | "duplicate-object"
+  | "field-value"
+  | "control-character"
+  | "object-size";
 
 /** Something about an object that a cluster does not take, or takes otherwise than it is written. */
 export interface ObjectFinding {

@@ -20,8 +20,13 @@ export interface PackageObject {
   readonly isAdded?: true;
 }
 
-// Every cluster has them.
-const SYSTEM_NAMESPACES = new Set(["default", "kube-node-lease", "kube-public", "kube-system"]);
+/** Every cluster has them. */
+export const SYSTEM_NAMESPACES: ReadonlySet<string> = new Set([
+  "default",
+  "kube-node-lease",
+  "kube-public",
+  "kube-system",
+]);
 
 /**
  * Gives the objects of a package in the order of installation: lists unpacked, the namespace of the package filled in
@@ -50,14 +55,23 @@ export function packageObjects(kubepkg: KubePkg): PackageObject[] {
 
 function withNamespace(object: KubeObject, namespace: string): KubeObject {
   const metadata = metadataOf(object);
-  if (typeof metadata.namespace === "string" && metadata.namespace !== "") return object;
+  // A value of another type is left for `checkObjects` to find.
+  if ((metadata.namespace ?? "") !== "") return object;
   return { ...object, metadata: { ...metadata, namespace } };
 }
 
 function needsNamespace(objects: readonly PackageObject[], namespace: string): boolean {
   if (SYSTEM_NAMESPACES.has(namespace)) return false;
-  return objects.some(({ identity }) => identity.namespace === namespace) &&
-    !objects.some(({ identity: { group, kind, name } }) => group === "" && kind === "Namespace" && name === namespace);
+  return objects.some(({ identity }) => identity.namespace === namespace) && !namespacesOf(objects).has(namespace);
+}
+
+/** The names of the Namespaces among objects. */
+export function namespacesOf(objects: readonly PackageObject[]): Set<string> {
+  return new Set(
+    objects.filter(({ identity: { group, kind } }) => group === "" && kind === "Namespace").map(({ identity }) => {
+      return identity.name;
+    }),
+  );
 }
 
 function makeNamespace(name: string): PackageObject {

@@ -71,7 +71,13 @@ function replaceText(text: string, { from, to }: Replacement): string {
   return text.replace(WORD, (word) => {
     const [scheme = ""] = /^(?:docker|oci):\/\//.exec(word) ?? [];
     const found = readImageText(word.slice(scheme.length), "name");
-    return found !== undefined && formatReference(withDefaultTag(found)) === name ? scheme + formatReference(to) : word;
+    // Among other words, `nginx` alone can be anything.
+    if (found === undefined || word !== text && !/[/:]/.test(word)) return word;
+    // The tag of a field that holds nothing but a name can come from another field.
+    const isBare = word === text && found.tag === undefined && found.digest === undefined;
+    const isMeant = formatReference(withDefaultTag(found)) === name ||
+      isBare && formatReference({ ...found, tag: from.tag, digest: from.digest }) === name;
+    return isMeant ? scheme + formatReference(to) : word;
   });
 }
 

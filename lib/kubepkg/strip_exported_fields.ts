@@ -18,6 +18,8 @@ const FIELDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["metadata", "annotations", "volume.kubernetes.io/storage-provisioner"],
   ],
   "v1/Pod": [["spec", "nodeName"]],
+  // The cluster deletes the token of an account with another uid, and makes a new one where there is none.
+  "v1/Secret": [["metadata", "annotations", "kubernetes.io/service-account.uid"]],
   "v1/Service": [["spec", "clusterIP"], ["spec", "clusterIPs"]],
   "batch/v1/Job": [
     ["spec", "selector"],

@@ -25,11 +25,22 @@ const METADATA_FIELDS = [
   "selfLink",
   "uid",
 ];
-const ANNOTATIONS = ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
+const ANNOTATIONS = [
+  "deployment.kubernetes.io/revision",
+  "kubectl.kubernetes.io/last-applied-configuration",
+  "objectset.rio.cattle.io/applied",
+  "objectset.rio.cattle.io/id",
+  "objectset.rio.cattle.io/inputid",
+  "objectset.rio.cattle.io/owner-gvk",
+  "objectset.rio.cattle.io/owner-name",
+  "objectset.rio.cattle.io/owner-namespace",
+];
+// By this label, k3s finds what a file of another cluster brought, and deletes it where no file here has it.
+const LABELS = ["objectset.rio.cattle.io/hash"];
 
 /**
  * Removes the fields that only a live cluster sets (`kubectl get -o yaml` writes them): the server's fields of the
- * metadata, `status`, the annotations that kubectl and controllers keep for themselves, and, where the object was exported,
+ * metadata, `status`, the annotations and labels that kubectl and controllers keep for themselves, and, where the object was exported,
  * addresses and names that the cluster chose.
  *
  * `status` of a custom resource is removed only where the object was exported: without the status subresource it is data.
@@ -46,11 +57,11 @@ export function stripLiveFields(object: KubeObject): StrippedObject {
   if (isJsonObject(fields.metadata)) {
     const before = fields.metadata;
     let metadata = without(before, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
-    if (isJsonObject(metadata.annotations)) {
-      const annotations = without(metadata.annotations, ANNOTATIONS, (field) => {
-        stripped.push(`metadata.annotations[${JSON.stringify(field)}]`);
-      });
-      if (annotations !== metadata.annotations) metadata = { ...metadata, annotations };
+    for (const [name, keys] of [["annotations", ANNOTATIONS], ["labels", LABELS]] as const) {
+      const map = metadata[name];
+      if (!isJsonObject(map)) continue;
+      const kept = without(map, keys, (key) => stripped.push(`metadata.${name}[${JSON.stringify(key)}]`));
+      if (kept !== map) metadata = { ...metadata, [name]: kept };
     }
     if (metadata !== before) fields = { ...fields, metadata };
   }

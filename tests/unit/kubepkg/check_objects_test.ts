@@ -40,6 +40,46 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["an upper-case name", [config({}, { name: "Web" })], ["ConfigMap/default/Web: metadata.name must be lower-case"]],
   ["a Service with a dot", [make("v1", "Service", "a.b")], ["Service/default/a.b: metadata.name must be at most 63"]],
   ["a namespace with a dot", [config({}, { namespace: "a.b" })], ["metadata.namespace must be at most 63"]],
+  ["a namespace that is a number", [config({}, { namespace: 5 })], ["metadata.namespace is not text"]],
+  ["a namespace that nothing makes, once", [config({}, { namespace: "shop" }), make("v1", "Secret", "s"), {
+    ...make("v1", "Secret", "t"),
+    metadata: { name: "t", namespace: "shop" },
+  }], ["Secret/shop/t: metadata.namespace is shop, a namespace that the package does not bring"]],
+  ["no namespace that the package or every cluster has", [
+    make("v1", "Namespace", "shop"),
+    config({}, { namespace: "shop" }),
+    config({}, { namespace: "kube-system" }),
+  ], []],
+  [
+    "an image that is no name",
+    [{
+      ...make("batch/v1", "CronJob", "c"),
+      spec: {
+        jobTemplate: {
+          spec: {
+            template: {
+              spec: {
+                containers: ["app:${VERSION}", " nginx", "reg.test/Team/App:1", "nginx", "", " ", 5].map((image) => {
+                  return { name: "c", image };
+                }),
+                initContainers: [{ name: "i", image: "reg.test:5000/a/b:1@sha256:" + "a".repeat(64) }],
+              },
+            },
+          },
+        },
+      },
+    }],
+    [
+      'containers[0].image is "app:${VERSION}", which is no image name',
+      'containers[1].image is " nginx", which is no image name',
+      'containers[2].image is "reg.test/Team/App:1", which is no image name',
+      "containers[6].image is the number 5",
+    ],
+  ],
+  ["no image of a custom resource", [{
+    ...make("example.org/v1", "Thing", "a"),
+    spec: { containers: [{ image: "app:${VERSION}" }] },
+  }], []],
   ["a long CronJob", [make("batch/v1", "CronJob", "a".repeat(53))], ["metadata.name must have at most 52"]],
   ["no RBAC name with colons", [make(RBAC, "ClusterRole", "system:controller:X")], []],
   ["an RBAC name with a slash", [make(RBAC, "Role", "a/b")], ['must not contain "/"']],
@@ -171,6 +211,30 @@ Deno.test("[83] stripLiveFields() removes what a cluster adds, and names it", ()
       'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]',
     ],
   });
+});
+
+Deno.test("[83] stripLiveFields() removes what k3s and the token controller of another cluster added", () => {
+  const metadata = {
+    name: "a",
+    uid: "1",
+    labels: { "objectset.rio.cattle.io/hash": "x", app: "a" },
+    annotations: {
+      "objectset.rio.cattle.io/applied": "H4s",
+      "objectset.rio.cattle.io/owner-name": "web",
+      "kubernetes.io/service-account.name": "a",
+      "kubernetes.io/service-account.uid": "2",
+    },
+  };
+  const { object, stripped } = stripLiveFields({ apiVersion: "v1", kind: "Secret", metadata });
+  const kept = { name: "a", labels: { app: "a" }, annotations: { "kubernetes.io/service-account.name": "a" } };
+  assertEquals(object, { apiVersion: "v1", kind: "Secret", metadata: kept });
+  assertEquals(stripped, [
+    'metadata.annotations["kubernetes.io/service-account.uid"]',
+    "metadata.uid",
+    'metadata.annotations["objectset.rio.cattle.io/applied"]',
+    'metadata.annotations["objectset.rio.cattle.io/owner-name"]',
+    'metadata.labels["objectset.rio.cattle.io/hash"]',
+  ]);
 });
 
 const EXPORTED: readonly [string, string, object, object, string[]][] = [

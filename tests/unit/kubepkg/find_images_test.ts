@@ -51,6 +51,51 @@ for (const [apiVersion, kind, path] of TEMPLATES) {
 
 const ROWS: readonly [string, string, string[]][] = [
   [
+    "those of a k3s upgrade, whose tag is the version",
+    `
+apiVersion: upgrade.cattle.io/v1
+kind: Plan
+metadata: {name: p}
+spec:
+  version: v1.34.1+k3s1
+  prepare: {image: "reg.test:5000/tools/prepare:2"}
+  upgrade: {image: rancher/k3s-upgrade}
+`,
+    ["docker.io/rancher/k3s-upgrade:v1.34.1-k3s1", "reg.test:5000/tools/prepare:2"],
+  ],
+  [
+    "none of a k3s upgrade whose version a channel decides",
+    `
+apiVersion: upgrade.cattle.io/v1
+kind: Plan
+metadata: {name: p}
+spec: {channel: "https://update.k3s.io/v1-release/channels/stable", upgrade: {image: rancher/k3s-upgrade}}
+`,
+    [],
+  ],
+  [
+    "those of objects that a ConfigMap holds, and of no template",
+    `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: local-path-config}
+data:
+  helperPod.yaml: |
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: helper-pod}
+    spec:
+      containers:
+      - {name: helper-pod, image: "rancher/mirrored-library-busybox:1.36.1"}
+  jobs.json: |
+    {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"containers": [{"image": "reg.test/job:1"}]}}}}
+  template.yaml: "apiVersion: v1\\nkind: Pod\\nspec: {containers: [{image: {{ .Values.image }}}]}"
+  notes.txt: "kind: Pod, image: reg.test/other:1"
+  values.yaml: "image: reg.test/values:1"
+`,
+    ["docker.io/rancher/mirrored-library-busybox:1.36.1", "reg.test/job:1"],
+  ],
+  [
     "those of an Argo Workflow",
     `
 apiVersion: argoproj.io/v1alpha1

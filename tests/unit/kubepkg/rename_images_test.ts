@@ -39,6 +39,43 @@ const ROWS: readonly { what: string; from: KubeObject; to: KubeObject; left?: re
   },
   { what: "an image that keeps its name", from: pod({ image: "ghcr.io/a/b:1" }), to: pod({ image: "ghcr.io/a/b:1" }) },
   {
+    what: "an image whose tag is the version of a k3s upgrade",
+    from: {
+      apiVersion: "upgrade.cattle.io/v1",
+      kind: "Plan",
+      metadata: { name: "a" },
+      spec: { version: "v1.34.1+k3s1", upgrade: { image: "rancher/k3s-upgrade" } },
+    },
+    to: {
+      apiVersion: "upgrade.cattle.io/v1",
+      kind: "Plan",
+      metadata: { name: "a" },
+      spec: { version: "v1.34.1+k3s1", upgrade: { image: "lan:5000/m/rancher/k3s-upgrade:v1.34.1-k3s1" } },
+    },
+  },
+  {
+    what: "images in an object that a ConfigMap holds",
+    from: {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "a" },
+      data: {
+        "pod.yaml":
+          "apiVersion: v1\nkind: Pod\nspec: # of nginx\n  containers:\n  - image: quay.io/a/b:1\n  - image: nginx\n",
+      },
+    },
+    to: {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "a" },
+      data: {
+        "pod.yaml":
+          "apiVersion: v1\nkind: Pod\nspec: # of nginx\n  containers:\n  - image: lan:5000/m/a/b:1\n  - image: nginx\n",
+      },
+    },
+    left: ["docker.io/library/nginx:latest"],
+  },
+  {
     what: "arguments, a flag and its value, variables, lists of versions",
     from: pod({
       image: "a",
