@@ -171,8 +171,26 @@ export function readSwitch(query: URLSearchParams, name: string): boolean {
   );
 }
 
-/** Reads how something is installed. @throws {RegistryError} as `readSwitch` does */
+/**
+ * Checks the names of the parameters of a request that changes something: `?dryRun` in the place of `?dry-run` must not
+ * count as neither.
+ *
+ * @returns `query`
+ * @throws {RegistryError} `INVALID` for another name than those that are known
+ */
+export function checkParameters(query: URLSearchParams, known: readonly string[]): URLSearchParams {
+  const other = [...query.keys()].find((name) => !known.includes(name));
+  if (other === undefined) return query;
+  const names = known.join(", ");
+  throw new RegistryError(
+    "INVALID",
+    `Cannot use the parameter ${JSON.stringify(other.slice(0, 80))}: known are ${names}`,
+  );
+}
+
+/** Reads how something is installed. @throws {RegistryError} as `readSwitch` and `checkParameters` do */
 export function readInstallSwitches(query: URLSearchParams): { force: boolean; dryRun: boolean; pruneData: boolean } {
+  checkParameters(query, ["dry-run", "force", "prune-data"]);
   return {
     force: readSwitch(query, "force"),
     dryRun: readSwitch(query, "dry-run"),

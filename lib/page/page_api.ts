@@ -2,7 +2,7 @@ import { answerJson } from "../agent/answer.ts";
 import type { Caller } from "../agent/check_token.ts";
 import { CoalescedResponses } from "../agent/coalesced_responses.ts";
 import type { Scope } from "../agent/named_tokens.ts";
-import { readSwitch, RequestBody } from "../agent/request_body.ts";
+import { checkParameters, readSwitch, RequestBody } from "../agent/request_body.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -284,7 +284,7 @@ export class PageApi {
   async #change(asked: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
     const caller = await this.#check(asked, "admin");
     const actions = this.#openActions();
-    const { searchParams: query } = asked.url;
+    const query = checkParameters(asked.url.searchParams, ["namespace", "to", "dry-run"]);
     const change: PackageChange = {
       name,
       namespace: query.get("namespace") ?? undefined,

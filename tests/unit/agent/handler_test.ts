@@ -76,6 +76,7 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
   ["[52] a package name that is a path", "/kubepkgs/..%2f..%2fetc", {}, 404, "NOT_FOUND"],
   ["an unknown path", "/kubepkgs/a/b", {}, 404, "NOT_FOUND"],
   ["an invalid digest of a blob", "/kubepkgs/blobs/sha256:12", {}, 400, "DIGEST_INVALID"],
+  ["a misspelt dry-run", "/kubepkgs?dryRun=true", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
   ["a query parameter that is not Boolean", "/kubepkgs?force=maybe", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
   [
     "a byte range of a bundle",

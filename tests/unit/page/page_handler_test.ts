@@ -83,6 +83,13 @@ const ROWS: readonly PageRow[] = [
   { name: "the status of a package", path: "/api/packages/line4/status", headers: AUTH, status: 200 },
   { name: "the status from elsewhere", path: "/api/packages/line4/status", at: AT_SITE, from: REMOTE, status: 401 },
   { name: "the status with POST", path: "/api/packages/line4/status", method: "POST", headers: AUTH, status: 405 },
+  {
+    name: "a misspelt dry-run",
+    path: "/api/packages/line4?dryRun=true",
+    method: "DELETE",
+    headers: AUTH,
+    status: 400,
+  },
   { name: "a rollback", path: "/api/packages/line4/rollback?to=1.0.0", method: "POST", headers: AUTH, status: 200 },
   { name: "a new code needs the token", path: "/api/codes", method: "POST", status: 401 },
   { name: "a new code", path: "/api/codes", method: "POST", headers: AUTH, status: 201 },
