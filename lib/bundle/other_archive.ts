@@ -72,9 +72,9 @@ export function notABundle(firstEntry: string | undefined, what: string): Corrup
   );
 }
 
-// Standard input has no name that a command takes.
+// Standard input, and the body of a request, have no name that a command takes.
 function withFile(command: string, what: string): string {
-  return what === "standard input" ? command : `${command} ${what}`;
+  return what === "standard input" || what === "the bundle" ? command : `${command} ${what}`;
 }
 
 // What docker, podman, and tools built on go-containerregistry name the configs and layers.

@@ -7,6 +7,7 @@ import type { Io } from "../console/io.ts";
 import { formatVerdict } from "../console/verdict_text.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** Describes what an import did with one package, or why it did nothing, for `--json`. */
 export function summarizeOutcome(file: string, outcome: PackageOutcome, dryRun: boolean): unknown {
@@ -51,7 +52,7 @@ export function formatSummary(result: InstallResult, isDryRun: boolean, io: Io):
     return [...lines, counts].map((line) => `${line}\n`).join("");
   }
   for (const { reference, digest, platforms } of images) {
-    lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
+    lines.push(`  ${formatImage(reference, digest)}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
   if (plan.referrers !== undefined) lines.push(`  ${formatCount(plan.referrers, "referrer")} of these images`);
   lines.push(...formatManifestDiff(plan.manifests), ...formatTrust(plan.trust));

@@ -11,6 +11,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { readTrust } from "../wiring/read_keys.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { inspectSboms } from "./inspect_sboms.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** `crpe inspect` */
 export const COMMAND: CommandDefinition = {
@@ -80,7 +81,7 @@ function formatInfo(info: BundleInfo): string {
     "images:",
     ...info.images.map(({ reference, digest, platforms, size, referrers }) => {
       const attached = referrers === undefined ? "" : `  ${formatCount(referrers, "referrer")}`;
-      return `  ${reference}${digest === undefined ? "" : `@${digest}`}  ${platforms.join(",")}  ${
+      return `  ${digest === undefined ? reference : formatImage(reference, digest)}  ${platforms.join(",")}  ${
         formatSize(size)
       }${attached}`;
     }),

@@ -6,7 +6,6 @@ import {
 } from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { parseReference } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
@@ -23,6 +22,7 @@ import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** `crpe load` */
 export const COMMAND: CommandDefinition = {
@@ -91,7 +91,7 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
     const loaded = await loadImages(await openEntries(where, io), store, options).finally(() => progress.finish());
     if (!asJson) {
       for (const { reference, digest, size } of loaded) {
-        io.out(`${withDigest(reference, digest)}  ${formatSize(size)}\n`);
+        io.out(`${formatImage(reference, digest)}  ${formatSize(size)}\n`);
       }
     }
     loaded.forEach(report);
@@ -109,8 +109,4 @@ function listInputs(invocation: Invocation, io: Io): readonly string[] {
 async function openEntries(where: string, io: Io): Promise<ImageEntries> {
   if (where !== "-" && (await Deno.stat(where)).isDirectory) return await openLayoutFolder(where);
   return await openImageEntries(await openBundle(where, io), nameOfBundle(where));
-}
-
-function withDigest(reference: string, digest: string): string {
-  return parseReference(reference).digest === undefined ? `${reference}@${digest}` : reference;
 }

@@ -23,6 +23,7 @@ import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { listTags } from "../wiring/list_tags.ts";
 import { openAnyStore } from "../wiring/open_store.ts";
 import { checkRoom, createImageResolver, downloadImage } from "../wiring/pull_image.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** `crpe pull` */
 export const COMMAND: CommandDefinition = {
@@ -110,7 +111,7 @@ async function runPull(invocation: Invocation, io: Io): Promise<number> {
     if (!asJson) {
       const { reference, digest, size, platforms, referrers = 0 } = summary;
       const attached = referrers === 0 ? [] : [formatCount(referrers, "referrer")];
-      const columns = [`${reference}@${digest}`, formatSize(size), platforms.join(","), ...attached];
+      const columns = [formatImage(reference, digest), formatSize(size), platforms.join(","), ...attached];
       io.out(`${columns.join("  ").trimEnd()}\n`);
     }
     report(summary);

@@ -17,6 +17,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openRecords } from "../wiring/open_packages.ts";
 import { readPackageReceipt } from "./packages_receipt.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** `crpe receipt` and its subcommands */
 export const COMMAND: CommandDefinition = {
@@ -156,7 +157,7 @@ function formatReceipt(receipt: Receipt): string {
     `${formatPackageId(receipt)}@${version}`,
     `  ${repaired ? "repaired" : "imported"} ${formatDate(new Date(imported))} UTC${node === "" ? "" : ` at ${node}`}`,
     `  ${key === null ? trust ?? "unsigned" : `trusted, signed by key ${key}`}`,
-    ...images.map(({ reference, digest }) => `  ${reference}@${digest}`),
+    ...images.map(({ reference, digest }) => `  ${formatImage(reference, digest)}`),
     `  ${formatCount(digests.length, "digest")}, list ${list}`,
     signature === undefined ? "  the receipt is not signed" : `  receipt signed by key ${signature.split(" ")[0]}`,
   ];

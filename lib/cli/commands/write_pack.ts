@@ -10,6 +10,7 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** Where the bundles are written, and how that is reported. */
 export interface OutputOptions {
@@ -81,7 +82,9 @@ export function reportPack(
   for (const { reference, digest, platforms, substitutes = [], referrers = 0 } of images) {
     const instead = substitutes.map(({ requested, taken }) => `${taken} for ${requested}`).join(", ");
     const attached = referrers === 0 ? "" : formatCount(referrers, "referrer");
-    const line = [`${reference}@${digest}`, platforms.join(","), instead && `(${instead})`, attached].filter(Boolean)
+    const line = [formatImage(reference, digest), platforms.join(","), instead && `(${instead})`, attached].filter(
+      Boolean,
+    )
       .join("  ");
     io.out(`${line}\n`);
   }

@@ -8,6 +8,7 @@ import { pullImage } from "../wiring/pull_image.ts";
 import { removeImage } from "../wiring/remove_image.ts";
 import { untagImage } from "../wiring/untag_image.ts";
 import type { ServerContext } from "./serve_registry.ts";
+import { formatImage } from "../console/image_text.ts";
 
 /** Creates what the page does with images of the store: through the server's own cache. */
 export function createPageImages({ settings, content, openRecords, log }: ServerContext): PageImages {
@@ -25,7 +26,7 @@ export function createPageImages({ settings, content, openRecords, log }: Server
           onProgress({ bytes, total });
         },
       });
-      log.write("info", `pulled ${pulled.reference}@${pulled.digest}`);
+      log.write("info", `pulled ${formatImage(pulled.reference, pulled.digest)}`);
       return pulled;
     },
     async remove(image) {
