@@ -80,7 +80,7 @@ peerTest("pack -o - reports that the reader of its output has stopped", ["bash"]
   const args = ["pack", "large.json", "-o", "-", "--data=source", "--offline", "--quiet"];
   const { code, stdout, stderr } = await runCrpe(args, { ...fixture.processOptions, within });
   assertEquals({ code, stdout }, { code: 1, stdout: "\x1f" });
-  assertEquals(stderr, "crpe: Cannot write to standard output: the reader has closed the pipe\n");
+  assertEquals(stderr, "crpe: Cannot write standard output: the reader has closed the pipe\n");
 });
 
 Deno.test("pack --split writes parts of at most the given size, and lists them", async () => {

@@ -59,7 +59,7 @@ async function write(
   options: Omit<WriteOptions, "check"> & WriteBundleOptions,
 ): Promise<Packed> {
   const file = { pack, layout: layOutBundle(pack) };
-  if (path === "-") return await writePrepared(file, options, createSink(Deno.stdout, "to standard output"));
+  if (path === "-") return await writePrepared(file, options, createSink(Deno.stdout, "standard output"));
   const { size } = file.layout;
   // What fits into one part needs no parts.
   if (maxBytes === undefined || size <= maxBytes) {

@@ -1,10 +1,13 @@
+import { isNoSpace } from "../../files/no_space.ts";
+import { NoSpaceError } from "../../oci/error.ts";
+
 /** The parts of the process and its environment that a command may use. */
 export interface Io {
   /** Returns an environment variable; `undefined` when it is unset or empty. */
   env(name: string): string | undefined;
-  /** Writes a result to standard output. */
+  /** Writes a result to standard output. @throws {NoSpaceError} when its disk is full */
   out(text: string): void;
-  /** Writes everything else to standard error. */
+  /** Writes everything else to standard error, as far as that can be written. */
   err(text: string): void;
   /** Gives up the right to start programs, for the rest of the process. */
   denyPrograms(): Promise<void>;
@@ -30,8 +33,8 @@ const encoder = new TextEncoder();
 export function createProcessIo(): Io {
   return {
     env: (name) => Deno.env.get(name) || undefined,
-    out: (text) => writeAll(Deno.stdout, encoder.encode(text)),
-    err: (text) => writeAll(Deno.stderr, encoder.encode(text)),
+    out: writeResult,
+    err: writeMessage,
     denyPrograms: async () => void await Deno.permissions.revoke({ name: "run" }),
     get stdin() {
       return Deno.stdin.readable;
@@ -69,11 +72,26 @@ function consoleColumns(): number {
   }
 }
 
-function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+function writeResult(text: string): void {
   try {
-    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-  } catch (error) {
+    writeAll(Deno.stdout, text);
+  } catch (cause) {
     // The reader of the pipe (such as `head`) has closed it: the rest of the output is dropped.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    if (cause instanceof Deno.errors.BrokenPipe) return;
+    if (!isNoSpace(cause)) throw cause;
+    throw new NoSpaceError("Cannot write standard output: no space left on the device", { cause });
   }
+}
+
+function writeMessage(text: string): void {
+  try {
+    writeAll(Deno.stderr, text);
+  } catch {
+    // Fault 31: a server whose log is on a full disk goes on, and so does what was to be reported in a command.
+  }
+}
+
+function writeAll(file: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
 }
