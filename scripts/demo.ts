@@ -155,6 +155,7 @@ try {
     }
   }
   say("All digests are equal on both machines.");
+  if (serveAt === undefined) say("The folder of the demonstration is removed.");
 
   if (serveAt !== undefined) {
     const { "web.default.configmap": web } = kubepkg.spec.manifests;

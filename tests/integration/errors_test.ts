@@ -19,13 +19,17 @@ const image = buildImage();
  */
 function assertOneLine(result: { stdout: string; stderr: string }, ...parts: string[]): void {
   assertEquals(result.stdout, "");
-  const stderr = result.stderr.replace(/^crpe: warning: the data folder data does not exist; .*\n/, "");
+  const stderr = result.stderr.replace(/^crpe: warning: the data folder data does not exist[;,] .*\n/, "");
   assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
   for (const part of ["crpe: Cannot ", ...parts]) assertStringIncludes(stderr, part);
 }
 
 const bad: [string, string, string[], number, string[]][] = [
   ["a missing KubePkg", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
+  ["an image in the place of a KubePkg", "", ["pack", "team/web:1.0"], 1, ["no such file", "spec.images", "crpe save"]],
+  ["a KubePkg at a closed port", "", ["pack", "http://127.0.0.1:2/x.json"], 1, [
+    "Cannot read http://127.0.0.1:2/x.json: the connection was refused",
+  ]],
   ["a missing bundle", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
   ["a folder in place of a bundle", "", ["import", "."], 1, ["folder"]],
   ["JSON that is cut off", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],

@@ -1,6 +1,7 @@
 import { isComplete } from "../../lib/cache/completeness.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { copyFolder } from "../support/copy_folder.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
@@ -48,6 +49,12 @@ Deno.test("a delta that changes one small layer has under 1 % of the full size, 
     /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 already in the store\n {2}\S+ [MGT]iB free\n {2}nothing was written; .*\n$/,
   );
   assertEquals(await folder.listFiles("site/docker"), before);
+
+  await copyFolder(`${folder.path}/site`, `${folder.path}/other`);
+  assertMatch(
+    (await crpe("import", "delta.tgz", "--data=other")).stdout,
+    /^upgraded line4@2\.0\.0 from 1\.0\.0\n(?: .*\n)* {2}3 blobs written \(.*\), 1 already in the store\n/,
+  );
 
   const { code, stdout, stderr } = await crpe("import", "delta.tgz", ...flags, "--json");
   assertEquals(code, 0, stderr);

@@ -58,9 +58,10 @@ export function formatSummary(result: InstallResult, isDryRun: boolean, io: Io):
   lines.push(...formatManifestDiff(plan.manifests), ...formatTrust(plan.trust));
   lines.push(
     isImported
+      // What the bundle leaves out is in the store too.
       ? `  ${formatCount(blobs.written, "blob")} written (${
         formatSize(blobs.bytesWritten)
-      }), ${blobs.skipped} already in the store`
+      }), ${plan.blobs.held} already in the store`
       : `  ${formatCount(plan.blobs.toWrite, "blob")} to write (${
         formatSize(plan.blobs.bytesToWrite)
       }), ${plan.blobs.held} already in the store`,

@@ -78,14 +78,14 @@ function formatInfo(info: BundleInfo): string {
   const lines = [
     `${info.name}@${info.version}, namespace ${info.namespace}`,
     `platforms: ${info.platforms.join(", ") || "none named"}`,
-    "images:",
+    info.images.length === 0 ? "images: none" : "images:",
     ...info.images.map(({ reference, digest, platforms, size, referrers }) => {
       const attached = referrers === undefined ? "" : `  ${formatCount(referrers, "referrer")}`;
       return `  ${digest === undefined ? reference : formatImage(reference, digest)}  ${platforms.join(",")}  ${
         formatSize(size)
       }${attached}`;
     }),
-    "manifests:",
+    info.manifests.length === 0 ? "manifests: none" : "manifests:",
     ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
     `${formatCount(info.blobs.count, "blob")}, ${formatSize(info.blobs.size)}`,
   ];

@@ -1,5 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { OtherArchiveError } from "../../bundle/other_archive.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
 import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
@@ -93,7 +94,9 @@ async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
   };
   if (where === "-") return [read(await readBounded(io.stdin, what, maxBytes), what)];
   if (isUrl(where)) return [read(await readUrl(where, maxBytes), what)];
-  if ((await Deno.stat(where)).isDirectory) {
+  const found = await ifPresent(Deno.stat(where));
+  if (found === undefined) throw new Error(`Cannot use ${where}: there is no such file or folder${adviceFor(where)}`);
+  if (found.isDirectory) {
     return (await readManifestFolder(where, maxBytes)).map(({ path, bytes }) => read(bytes, path));
   }
   using file = await Deno.open(where);
@@ -104,6 +107,13 @@ async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
     await file.seek(0, Deno.SeekMode.Start);
   }
   return [read(await readBounded(file.readable, what, maxBytes), what)];
+}
+
+// A name with a tag or a digest is hardly that of a file.
+function adviceFor(where: string): string {
+  return /^[a-z0-9][^\s\\]*(?::[\w.-]+|@sha256:[0-9a-f]+)$/.test(where)
+    ? "; an image is packed by listing it in spec.images of a KubePkg, and crpe save writes it alone"
+    : "";
 }
 
 function refuseArchive(bytes: Uint8Array, what: string): void {

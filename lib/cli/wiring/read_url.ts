@@ -1,6 +1,7 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { StallGuard } from "../../upstream/transport/stall_guard.ts";
-import { redactText, textOf } from "../../upstream/transport/redact.ts";
+import { redactText } from "../../upstream/transport/redact.ts";
+import { toTransportError } from "../../upstream/transport/transport_error.ts";
 
 /** How long a server may take until it begins to answer, and later until it has sent some more, in milliseconds. */
 const ANSWER_TIMEOUT = 60_000;
@@ -40,10 +41,9 @@ export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> 
   try {
     response = await fetch(url, { signal: aborter.signal });
   } catch (error) {
-    const reason = aborter.signal.aborted
-      ? `no answer within ${ANSWER_TIMEOUT / 1000} seconds`
-      : redactText(textOf(error));
-    throw new Error(`Cannot read ${shown}: ${reason}`);
+    const { reason, cause } = toTransportError(error);
+    const within = `it did not answer within ${ANSWER_TIMEOUT / 1000} seconds`;
+    throw new Error(`Cannot read ${shown}: ${aborter.signal.aborted ? within : reason}`, { cause });
   } finally {
     clearTimeout(timer);
   }
@@ -68,7 +68,8 @@ async function* readGuarded(body: ReadableStream<Uint8Array>, shown: string): As
       yield chunk;
     }
   } catch (error) {
-    throw new Error(`Cannot read ${shown}: ${textOf(error)}`, { cause: error });
+    const { reason, cause } = toTransportError(error);
+    throw new Error(`Cannot read ${shown}: ${reason}`, { cause });
   } finally {
     await reader.cancel().catch(() => {});
   }
