@@ -2,7 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 import { ManifestReader } from "../store/manifest_reader.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { listBlobSizes } from "../store/store_scan.ts";
-import { listEvictableImages } from "./evictable_images.ts";
+import { type EvictableImage, listEvictableImages } from "./evictable_images.ts";
 
 /** The disk space of one image. */
 export interface ImageUsage {
@@ -50,7 +50,14 @@ function listNames(reference: string): string[] {
 export async function measureUsage(root: string): Promise<StoreUsage> {
   const sizes = await listBlobSizes(root);
   const reader = new ManifestReader(root);
-  const images = await listEvictableImages(root, (digest) => reader.read(digest), sizes);
+  return summarizeUsage(await listEvictableImages(root, (digest) => reader.read(digest), sizes), sizes);
+}
+
+/** Adds up what each image takes, and shares with others. @param sizes sizes of all blobs of the store, in bytes */
+export function summarizeUsage(
+  images: readonly Pick<EvictableImage, "root" | "tags" | "digests">[],
+  sizes: ReadonlyMap<Digest, number>,
+): StoreUsage {
   const users = new Map<Digest, number>();
   for (const { digests } of images) for (const digest of digests) users.set(digest, (users.get(digest) ?? 0) + 1);
   const sumOf = (digests: Iterable<Digest>) => [...digests].reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0);

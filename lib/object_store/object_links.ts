@@ -27,6 +27,11 @@ export class ObjectLinks {
     this.#warn = warn;
   }
 
+  /** How often this process has written or removed a link of a tag. */
+  get tagWrites(): number {
+    return this.#tagWrites;
+  }
+
   /** Reads the digest in a link; `undefined` if the link is missing or, with a warning, has no digest. */
   async read(key: string): Promise<Digest | undefined> {
     const object = await this.#client.read(key);

@@ -17,6 +17,7 @@ import type {
   PieceStore,
   SharedStore,
   TaggedStore,
+  TagLink,
 } from "../store/blob_store.ts";
 import type { BlobState } from "../store/held_blobs.ts";
 import { listReferrers } from "../store/list_referrers.ts";
@@ -191,12 +192,13 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     return this.#tags.list(repo, options);
   }
 
-  listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
-    return this.#tags.listLinks(repo);
+  /** How often this process has set or removed a tag. */
+  get tagChanges(): number {
+    return this.#links.tagWrites;
   }
 
-  dateOfTag(repo: string, tag: string): Promise<Date | undefined> {
-    return this.#tags.dateOf(repo, tag);
+  listTagLinks(repo: string): Promise<TagLink[]> {
+    return this.#tags.listLinks(repo);
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

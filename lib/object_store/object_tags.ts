@@ -1,12 +1,23 @@
+import { mapInOrder } from "../content/map_in_order.ts";
 import type { ListOptions, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
+import type { TagLink } from "../store/blob_store.ts";
 import { revisionsPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { listNames } from "./list_repositories.ts";
 import type { ObjectLinks } from "./object_links.ts";
 import type { S3Client } from "./s3_client.ts";
+
+/** A tag as a list of objects has it. */
+interface ListedTag {
+  readonly tag: string;
+  /** In milliseconds. */
+  readonly modified: number;
+}
+
+const READS_AT_ONCE = 8;
 
 /** The tags in a bucket. */
 export class ObjectTags {
@@ -32,20 +43,28 @@ export class ObjectTags {
     return undefined;
   }
 
-  /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
-  async listLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
-    const links: { tag: string; digest: Digest }[] = [];
-    for (const tag of await this.#listNames(repo)) {
-      const digest = await this.#links.read(tagLinkPath(repo, tag));
-      if (digest !== undefined) links.push({ tag, digest });
+  /** Lists the tags filed under exactly this repository name, with what each refers to. */
+  async listLinks(repo: string): Promise<TagLink[]> {
+    const links: TagLink[] = [];
+    for await (const link of mapInOrder(this.#walkTags(repo), READS_AT_ONCE, (it) => this.#readLink(repo, it))) {
+      if (link !== undefined) links.push(link);
     }
-    return links;
+    // In the order of keys, `a-b/` is before `a/`.
+    return links.sort((a, b) => a.tag < b.tag ? -1 : 1);
   }
 
-  /** Returns when a tag was set to its digest. */
-  async dateOf(repo: string, tag: string): Promise<Date | undefined> {
-    const { objects } = await this.#client.list({ prefix: tagLinkPath(repo, tag), limit: 1 });
-    return objects[0] && new Date(objects[0].modified);
+  async #readLink(repo: string, { tag, modified }: ListedTag): Promise<TagLink | undefined> {
+    const digest = await this.#links.read(tagLinkPath(repo, tag));
+    return digest && { tag, digest, date: new Date(modified) };
+  }
+
+  // One list has the names of all tags and when they were set.
+  async *#walkTags(repo: string): AsyncGenerator<ListedTag> {
+    const prefix = `${tagsPath(repo)}/`;
+    for await (const { key, modified } of this.#client.walk({ prefix })) {
+      const tag = key.slice(prefix.length).split("/", 1)[0]!;
+      if (isTag(tag) && key === tagLinkPath(repo, tag)) yield { tag, modified };
+    }
   }
 
   /**

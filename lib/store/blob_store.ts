@@ -39,12 +39,18 @@ export interface GrantingStore extends IngestStore {
   isLinkedBlob(repo: string, digest: Digest): Promise<boolean>;
 }
 
+/** A tag of a repository, and what it refers to. */
+export interface TagLink {
+  readonly tag: string;
+  readonly digest: Digest;
+  /** When the tag was set to the digest. */
+  readonly date?: Date | undefined;
+}
+
 /** A store whose tags can be listed with what they refer to. */
 export interface TaggedStore extends ContentStore, ContentCatalog {
-  /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
-  listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]>;
-  /** Returns when a tag of `listTagLinks` was set to its digest. */
-  dateOfTag(repo: string, tag: string): Promise<Date | undefined>;
+  /** Lists the tags filed under exactly this repository name. */
+  listTagLinks(repo: string): Promise<TagLink[]>;
 }
 
 /** A store from which others may remove what nothing refers to, while this process needs it. */

@@ -14,7 +14,7 @@ import { isTag } from "../oci/reference.ts";
 import { addBlob } from "./add_blob.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
-import type { DeltaStore, PieceStore, SharedStore, TaggedStore } from "./blob_store.ts";
+import type { DeltaStore, PieceStore, SharedStore, TaggedStore, TagLink } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
@@ -164,16 +164,12 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
 
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
   // deno-lint-ignore require-await
-  async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
+  async listTagLinks(repo: string): Promise<TagLink[]> {
     return listTagFolders(this.#root, repo).flatMap((tag) => {
-      const digest = this.#links.read(tagLinkPath(repo, tag));
-      return digest === undefined ? [] : [{ tag, digest }];
+      const path = tagLinkPath(repo, tag);
+      const digest = this.#links.read(path);
+      return digest === undefined ? [] : [{ tag, digest, date: this.#links.dateOf(path) }];
     });
-  }
-
-  /** Returns when a tag of `listTagLinks` was set to its digest. */
-  dateOfTag(repo: string, tag: string): Promise<Date | undefined> {
-    return Promise.resolve(this.#links.dateOf(tagLinkPath(repo, tag)));
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

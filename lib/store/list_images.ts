@@ -1,11 +1,12 @@
 import { readBounded } from "../bytes/read_bounded.ts";
+import { mapInOrder } from "../content/map_in_order.ts";
 import { walkImage } from "../content/walk_image.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform, type Platform, platformOfConfig } from "../oci/platform.ts";
-import type { TaggedStore } from "./blob_store.ts";
+import type { TaggedStore, TagLink } from "./blob_store.ts";
 
 const REPOSITORIES_AT_ONCE = 1000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
@@ -26,22 +27,36 @@ export interface TaggedImage {
   readonly isComplete: boolean;
 }
 
+/** The options of `walkTaggedImages`. */
+export interface ImageWalkOptions {
+  /** How many images are looked at side by side, where the store is not on this machine. Default: 1. */
+  readonly atOnce?: number;
+}
+
 /** Lists the tagged images of a store, sorted by reference. */
-export async function listTaggedImages(store: TaggedStore): Promise<TaggedImage[]> {
-  return await Array.fromAsync(walkTaggedImages(store));
+export async function listTaggedImages(store: TaggedStore, options?: ImageWalkOptions): Promise<TaggedImage[]> {
+  return await Array.fromAsync(walkTaggedImages(store, options));
 }
 
 /** Yields the tagged images of a store, sorted by reference, one at a time. */
-export async function* walkTaggedImages(store: TaggedStore): AsyncGenerator<TaggedImage> {
-  for await (const repo of walkRepositories(store)) {
-    for (const { tag, digest } of await store.listTagLinks(repo)) {
-      const root = await store.resolve(repo, digest);
-      if (root === undefined) continue;
-      const measured = await measureImage(store, repo, root);
-      const tagged = await store.dateOfTag(repo, tag);
-      yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, tagged, ...measured };
-    }
+export async function* walkTaggedImages(
+  store: TaggedStore,
+  { atOnce = 1 }: ImageWalkOptions = {},
+): AsyncGenerator<TaggedImage> {
+  const describe = async ({ repo, tag, digest, date: tagged }: TagLink & { readonly repo: string }) => {
+    const root = await store.resolve(repo, digest);
+    if (root === undefined) return undefined;
+    const measured = await measureImage(store, repo, root);
+    return { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, tagged, ...measured };
+  };
+  for await (const image of mapInOrder(walkTags(store, atOnce), atOnce, describe)) {
+    if (image !== undefined) yield image;
   }
+}
+
+async function* walkTags(store: TaggedStore, atOnce: number): AsyncGenerator<TagLink & { readonly repo: string }> {
+  const list = async (repo: string) => (await store.listTagLinks(repo)).map((link) => ({ repo, ...link }));
+  for await (const links of mapInOrder(walkRepositories(store), atOnce, list)) yield* links;
 }
 
 // In pages, so that a list of all names is never in memory.

@@ -227,5 +227,5 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
   }
   const pin = await runCrpe(["images", "pin", "nginx"], { env: { ...env, CRPE_STORE: "s3://bucket" } });
   assertEquals(pin.code, 2);
-  assertStringIncludes(pin.stderr, "this command works with a data folder only");
+  assertStringIncludes(pin.stderr, "Cannot change the pins of s3://bucket: nothing is evicted from a bucket");
 });

@@ -35,6 +35,14 @@ async function openFixture() {
     runLocal: fixture.crpe,
     serve: (machine: string, command: string, { store = STORE, flags = [] }: ServeOptions = {}) =>
       startCrpe([command, "--addr=127.0.0.1:0", `--data=${machine}`, `--store=${store}`, ...flags], options),
+    /** Measures the images of the bucket, sorted by name. */
+    async measure() {
+      const { code, stdout, stderr } = await this.run("other", "images", "du", "--json");
+      assertEquals(code, 0, stderr);
+      const { images, ...sums } = JSON.parse(stdout);
+      type Usage = { references: string[]; size: number; unique: number };
+      return { images: images.sort((a: Usage, b: Usage) => a.references[0]! < b.references[0]! ? -1 : 1), ...sums };
+    },
     readToken: async (machine: string) => (await Deno.readTextFile(`${path}/${machine}/kubepkg/.token`)).trim(),
     async [Symbol.asyncDispose]() {
       await s3[Symbol.asyncDispose]();
@@ -134,6 +142,10 @@ Deno.test("[103] the page of an agent with a bucket installs, rolls back and rem
   assertEquals([back.document.rolledBack, back.document.to], [true, "1.0.0"], JSON.stringify(back.document));
   // Another machine has changed the same package in the meantime.
   assertEquals((await fixture.run("b", "packages", "rollback", "line4")).code, 0);
+  const { images, total, unreferenced } = await fixture.measure();
+  const [one, two] = images;
+  assertEquals([one.references, two.references], [[`${NAME}:1`], [`${NAME}:2`]]);
+  assertEquals([one.size + two.unique, unreferenced], [total, 0]);
   const planned = await ask(url, "/api/packages/line4?dry-run=true", { method: "DELETE", token });
   assertEquals(planned.document.untagged, [`${NAME}:1`, `${NAME}:2`], JSON.stringify(planned.document));
   assertEquals((await ask(url, "/api/images")).document.images.length, 2);
@@ -141,6 +153,7 @@ Deno.test("[103] the page of an agent with a bucket installs, rolls back and rem
   assertEquals([removed.document.removed, removed.document.version], [true, "2.0.0"], JSON.stringify(removed.document));
   assertEquals(await listPackages(), []);
   assertEquals((await ask(url, "/api/images")).document.images, []);
+  assertEquals(await fixture.measure(), { images: [], total, unreferenced: total, partial: 0 });
 });
 
 Deno.test("[103] the page of a registry with a bucket packs deltas against what a site has, and sends only what is signed", async () => {

@@ -39,6 +39,8 @@ export const COMMAND: CommandDefinition = {
 
 // Each image is listed once, so that only content that several tags of a repository have in common is read again.
 const CACHE_BYTES = 1024 * 1024;
+// Each image takes several requests, which take longer than their work.
+const BUCKET_WALK = { atOnce: 8 };
 
 async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
@@ -70,10 +72,10 @@ async function printBucket(invocation: Invocation, io: Io, settings: Settings & 
     isReading: true,
   });
   if (invocation.isSet("json")) {
-    for await (const text of formatJsonList(walkTaggedImages(store))) io.out(text);
+    for await (const text of formatJsonList(walkTaggedImages(store, BUCKET_WALK))) io.out(text);
     return 0;
   }
-  const count = await printTable(walkTaggedImages(store), io, false);
+  const count = await printTable(walkTaggedImages(store, BUCKET_WALK), io, false);
   if (!invocation.isSet("quiet")) io.err(`crpe: ${formatCount(count, "image")} in ${name}\n`);
   return 0;
 }

@@ -1,9 +1,10 @@
-import { measureUsage } from "../../cache/image_usage.ts";
-import { splitDigest } from "../../oci/digest.ts";
+import { measureUsage, type StoreUsage, summarizeUsage } from "../../cache/image_usage.ts";
+import { type Digest, splitDigest } from "../../oci/digest.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readSettings, type Settings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
@@ -16,15 +17,17 @@ export const IMAGE_USAGE: Command = {
   summary: "show the disk space of each image, and what it shares with others",
   interrupted: "nothing was changed",
   arity: [0, 0],
-  flags: [FLAG.data, FLAG.json],
+  details: "In a bucket (--store), only images with a tag are listed, and what no tag reaches is added up.",
+  flags: [FLAG.data, FLAG.store, FLAG.json],
   examples: [["crpe images du", "show which images use the disk"]],
   run: runImageUsage,
 };
 
 async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const usage = await measureUsage(data);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data, store } = settings;
+  if (store === undefined) await warnOfData(data, io);
+  const usage = store === undefined ? await measureUsage(data) : await measureBucket({ ...settings, store }, io);
   const partial = (await listPartialBlobs(data)).reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {
     io.out(formatJson({ ...usage, partial }));
@@ -38,11 +41,25 @@ async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
     formatSize(unique),
   ]);
   io.out(formatTable(["IMAGE", "DIGEST", "SIZE", "SHARED", "UNIQUE"], rows));
+  const unreferenced = store === undefined
+    ? "unreferenced (crpe gc frees it)"
+    : "of no tag (crpe gc --untagged frees what no package needs)";
   const rest = [
     `${formatSize(usage.total)} in the store`,
-    ...(usage.unreferenced === 0 ? [] : [`${formatSize(usage.unreferenced)} of it unreferenced (crpe gc frees it)`]),
+    ...(usage.unreferenced === 0 ? [] : [`${formatSize(usage.unreferenced)} of it ${unreferenced}`]),
     ...(partial === 0 ? [] : [`${formatSize(partial)} of partial downloads (crpe gc --partial frees it)`]),
   ];
   io.out(`${rest.join("; ")}\n`);
   return 0;
+}
+
+async function measureBucket(settings: Settings & { readonly store: string }, io: Io): Promise<StoreUsage> {
+  const { openObjectStore } = await import("../wiring/open_object_store.ts");
+  const { listBucketImages } = await import("../../object_store/list_bucket_images.ts");
+  const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
+  const options = { io, warn: createWarning(io), isReading: true };
+  const { client, store } = await openObjectStore(settings.store, settings, options);
+  const sizes = new Map<Digest, number>();
+  for await (const { digest, size } of walkBlobs(client)) sizes.set(digest, size);
+  return summarizeUsage(await listBucketImages(client, store), sizes);
 }

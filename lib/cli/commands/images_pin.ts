@@ -10,6 +10,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images pin` */
@@ -37,7 +38,7 @@ export const UNPIN_IMAGES: Command = {
 };
 
 async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const data = await readPinnedFolder(invocation, io);
   const store = new DiskStore(data, { isReadOnly: true });
   return await changePins(invocation, io, async (pins, name) => {
     const reference = readReference(name);
@@ -58,12 +59,22 @@ async function runUnpinImages(invocation: Invocation, io: Io): Promise<number> {
   });
 }
 
+/** Reads the data folder. @throws {UsageError} where the store is a bucket */
+async function readPinnedFolder(invocation: Invocation, io: Io): Promise<string> {
+  const { data, store } = await readSettings(invocation, io, { canUseBucket: true });
+  if (store === undefined) return data;
+  throw new UsageError(
+    `Cannot change the pins of ${store}: nothing is evicted from a bucket, and a tag keeps its image there; ` +
+      "unset CRPE_STORE or store for those of the data folder",
+  );
+}
+
 async function changePins(
   invocation: Invocation,
   io: Io,
   change: (pins: Set<string>, name: string) => Promise<string>,
 ): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const data = await readPinnedFolder(invocation, io);
   await warnOfData(data, io);
   const asJson = invocation.isSet("json");
   invocation.arguments.forEach(readReference);

@@ -26,6 +26,7 @@ import { packForAgent, type PackForAgentOptions } from "./push_deltas.ts";
 import { parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { connectAgent, readAgentToken } from "../wiring/connect_agent.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import { openPlainStore } from "../wiring/open_packages.ts";
 import { readPrivateKeys } from "../wiring/read_keys.ts";
 
 /** `crpe push` */
@@ -35,7 +36,7 @@ export const COMMAND: CommandDefinition = {
     "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
     "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
     "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
-    "given. If the data folder has the release and an older one, the release is packed again, with changed layers as deltas",
+    "given. If the data folder or the bucket has the release and an older one, the release is packed again, with changed layers as deltas",
     "against those that the agent has. A signed bundle is sent as it is, unless --sign-key is there to sign it again.",
   ].join("\n"),
   arity: [1, Infinity],
@@ -46,6 +47,7 @@ export const COMMAND: CommandDefinition = {
     FLAG.agentCa,
     FLAG.insecureHttp,
     FLAG.data,
+    FLAG.store,
     { name: "no-delta", summary: "send the bundle as it is" },
     FLAG.deltaEffort,
     {
@@ -142,11 +144,11 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
 
-// Without a data folder there are no older layers to compare with. Nothing else of a push needs one.
+// Without a store there are no older layers to compare with. Nothing else of a push needs one.
 async function readDeltaOptions(
   invocation: Invocation,
   io: Io,
-): Promise<Pick<PackForAgentOptions, "data" | "effort" | "sign"> | undefined> {
+): Promise<Pick<PackForAgentOptions, "data" | "store" | "effort" | "sign"> | undefined> {
   const effort = readEffort(invocation);
   const keys = invocation.flags("sign-key");
   if (effort === undefined && keys.length > 0) {
@@ -155,13 +157,23 @@ async function readDeltaOptions(
   const signing = await readPrivateKeys(keys, invocation, createWarning(io));
   const sign = signing.length === 0 ? undefined : createSigner(signing);
   if (effort === undefined) return undefined;
-  const { data } = await readSettings(invocation, io).catch((error) => {
-    if (error instanceof UsageError && invocation.flag("data") === undefined) return { data: undefined };
+  const place = await openPlace(invocation, io).catch((error) => {
+    const isNamed = ["data", "store"].some((flag) => invocation.flag(flag) !== undefined);
+    if (error instanceof UsageError && !isNamed) return undefined;
     throw error;
   });
-  if (data === undefined) return undefined;
-  const isPresent = await Deno.stat(`${data}/${BLOBS}`).then(() => true, () => false);
-  return isPresent ? { data, effort, sign } : undefined;
+  return place && { ...place, effort, sign };
+}
+
+async function openPlace(
+  invocation: Invocation,
+  io: Io,
+): Promise<Pick<PackForAgentOptions, "data" | "store"> | undefined> {
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data } = settings;
+  const isBucket = settings.store !== undefined;
+  if (!isBucket && !await Deno.stat(`${data}/${BLOBS}`).then(() => true, () => false)) return undefined;
+  return { data, store: await openPlainStore(settings, io, { warn: createWarning(io), isReading: isBucket }) };
 }
 
 // Agents of crpe 0.1.0 do not report it.

@@ -12,20 +12,22 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { referrersOf } from "../../kubepkg/referrers_of.ts";
 import { identityOf } from "../../kubepkg/version.ts";
 import type { DocumentSigner } from "../../signature/signature_lines.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { INGEST } from "../../store/layout.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import { UnfinishedFile } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import type { AnyStore } from "../wiring/open_store.ts";
 import { fetchInventory } from "./inventory.ts";
 import { packDeltas } from "./pack_deltas.ts";
 
 /** Options of `packForAgent`. */
 export interface PackForAgentOptions {
-  /** The packer's data folder. */
+  /** The packer's data folder, for temporary files. */
   readonly data: string;
+  /** The packer's store, in that folder or in a bucket. */
+  readonly store: AnyStore;
   /** The agent's URL, and the file with the CA certificates to trust for it. */
   readonly url: string;
   readonly caFile: string | undefined;
@@ -45,10 +47,10 @@ export interface AgentBundle extends AsyncDisposable {
 
 /**
  * Packs the release of a bundle again for one agent: without the content that it holds, and with deltas against the layers
- * that it has. Everything is read from the data folder. The bundle itself can be sent as well, so that an error is only
+ * that it has. Everything is read from the store. The bundle itself can be sent as well, so that an error is only
  * a warning.
  *
- * @returns `undefined` when the bundle itself is to be sent: it is signed and `sign` is missing, the data folder does not
+ * @returns `undefined` when the bundle itself is to be sent: it is signed and `sign` is missing, the store does not
  *   have the release and an older one, the agent knows no deltas, or none is smaller than its layer
  * @throws when the bundle cannot be read
  */
@@ -68,8 +70,7 @@ export async function packForAgent(
 }
 
 async function packRelease(kubepkg: KubePkg, options: PackForAgentOptions, io: Io): Promise<AgentBundle | undefined> {
-  const { data, url, caFile, effort, sign, isQuiet } = options;
-  const store = new DiskStore(data);
+  const { data, store, url, caFile, effort, sign, isQuiet } = options;
   if (!await holdsRelease(kubepkg, store)) return undefined;
   // Only an agent that answers has something to compare with.
   const inventory = await fetchInventory(url, { caFile }).catch(() => undefined);
@@ -78,7 +79,7 @@ async function packRelease(kubepkg: KubePkg, options: PackForAgentOptions, io: I
   const models = new Set(modelNames()).intersection(new Set(inventory.models ?? []));
   // Until the bundle is written, the layers that it is made from must stay.
   using _lease = await takeWriteLease(data);
-  // Those of the bundle: the data folder may have others by now.
+  // Those of the bundle: the store may have others by now.
   const only = new Set(referrersOf(kubepkg).map(({ digest }) => digest));
   const referrers = only.size === 0 ? undefined : { catalog: store, only, isCarried: true };
   const prepared = await preparePack(kubepkg, store, { have, sign, referrers });
@@ -120,7 +121,7 @@ async function readRelease(
   }
 }
 
-async function holdsRelease({ status }: KubePkg, store: DiskStore): Promise<boolean> {
+async function holdsRelease({ status }: KubePkg, store: AnyStore): Promise<boolean> {
   for (const { digest, size } of status?.digests ?? []) if (await store.statBlob("", digest) !== size) return false;
   return true;
 }

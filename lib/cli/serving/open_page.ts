@@ -17,7 +17,8 @@ import { PairingCodes } from "../../page/pairing_codes.ts";
 import { loggedPathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
 import { formatInventoryCode } from "../../store/inventory_code.ts";
-import { listTaggedImages } from "../../store/list_images.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { listTaggedImages, type TaggedImage } from "../../store/list_images.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -25,6 +26,7 @@ import { VERSION } from "../console/version.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
 import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
 import { listHeldContent } from "../wiring/list_held_content.ts";
+import { BucketImages } from "./bucket_images.ts";
 import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { methodLabel } from "./metrics.ts";
@@ -71,9 +73,10 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const [tokens, hosts] = await Promise.all([settings.openTokens(), readOwnHosts(settings.hostNames)]);
   const outbox = new Outbox(data);
   const registries = new PageRegistryBook(context, io);
+  const listImages = createImageList(context);
   const source: PageSource = {
     readStatus: () => readStatus(server, settings),
-    listImages: async () => listImages(context, await readRecords()),
+    listImages: async () => describeImages(await listImages(), context.imageUse, await readRecords()),
     listPackages: async () => listPackages(await readRecords()),
     examine: async (image) => {
       const { findings } = await examineMachine(registries.settings, io, { image, store: context.content.store });
@@ -169,7 +172,17 @@ function listRegistries(metrics: ServerContext["metrics"]): unknown[] {
     .map((host) => ({ host, requests: requests!.get(host) ?? 0, errors: errors!.get(host) ?? 0 }));
 }
 
-async function listImages({ content, imageUse }: ServerContext, records: PackageRecords): Promise<unknown> {
+function createImageList({ content: { store } }: ServerContext): () => Promise<readonly TaggedImage[]> {
+  if (store instanceof DiskStore) return () => listTaggedImages(store);
+  const images = new BucketImages(store, () => performance.now());
+  return () => images.list();
+}
+
+async function describeImages(
+  images: readonly TaggedImage[],
+  imageUse: ServerContext["imageUse"],
+  records: PackageRecords,
+): Promise<unknown> {
   const users = new Map<string, string[]>();
   for (const kubepkg of await records.list()) {
     for (const { reference } of imagesOf(kubepkg)) {
@@ -177,7 +190,6 @@ async function listImages({ content, imageUse }: ServerContext, records: Package
       users.set(name, [...users.get(name) ?? [], formatPackageId(packageIdOf(kubepkg))]);
     }
   }
-  const images = await listTaggedImages(content.store);
   return {
     images: images.map((image) => ({
       ...image,

@@ -86,7 +86,7 @@ async function createFixture(
   if (without !== undefined) await Deno.remove(`${data}/${without}`, { recursive: true });
   const agent = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => Response.json(HELD));
   const options: PackForAgentOptions = {
-    data,
+    ...{ data, store: new DiskStore(data) },
     url: `http://127.0.0.1:${agent.addr.port}`,
     caFile: undefined,
     effort: "fast",

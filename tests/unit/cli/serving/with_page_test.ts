@@ -6,6 +6,7 @@ import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
 import { withPage } from "../../../../lib/cli/serving/with_page.ts";
 import { Exchange } from "../../../../lib/server/exchange.ts";
+import { DiskStore } from "../../../../lib/store/disk_store.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 
@@ -16,7 +17,8 @@ async function createFixture(openToken: () => Promise<string | undefined>) {
   const lines: string[] = [];
   const io = { ...createProcessIo(), err: (text: string) => void lines.push(text) };
   const log = new Log(io, { format: "text", isVerbose: false });
-  const context = { settings: { data: folder.path, config: {} }, log, metrics, isReadOnly: false };
+  const content = { store: new DiskStore(folder.path) };
+  const context = { settings: { data: folder.path, config: {} }, content, log, metrics, isReadOnly: false };
   const invocation = { isSet: () => false, flag: () => undefined } as unknown as Invocation;
   const handler = withPage(
     () => new Response("the registry"),
