@@ -79,13 +79,13 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
   if (folder === undefined && invocation.flag("platform") !== undefined) {
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
   }
+  const place = readHandoverPlace(invocation);
   const warn = createWarning(io);
   await warnOfData(data, io, { isReading: false });
   reportWriter(data, io);
   const isDryRun = invocation.isSet("dry-run");
   const isHashing = invocation.isSet("force");
   const { store, records } = await openPackages(settings, io, { warn, isHashing, isReading: isDryRun });
-  const place = readHandoverPlace(invocation);
   const handover = place === undefined ? undefined : createHandover(place, {
     forceConflicts: invocation.isSet("force-conflicts"),
     shared: openSharedHandover(place, invocation, { io, warn }),

@@ -1,6 +1,6 @@
 import { run } from "../../../../lib/cli/run.ts";
 import { takeDataFolder } from "../../../../lib/store/data_folder.ts";
-import { assertEquals, assertMatch, assertStringIncludes } from "../../../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
@@ -9,7 +9,8 @@ for (const command of ["agent", "registry"]) {
     await using folder = await TestFolder.create();
     await folder.write("srv/crpe/docker/registry/v2/repositories/a.test/x", "");
     const cases = [
-      ["none", "the data folder %/none does not exist; another one is named with --data"],
+      // What follows depends on the data folders of this machine; the test of findDataProblem() has all cases.
+      ["none", "the data folder %/none does not exist"],
       ["srv", "the data folder %/srv is empty, but %/srv/crpe in it has content; is --data=%/srv/crpe meant?"],
       [
         "srv/crpe",
@@ -20,8 +21,10 @@ for (const command of ["agent", "registry"]) {
     for (const [data, reason] of cases) {
       const io = createTestIo({ env: { HOME: folder.path } });
       const status = await run([command, "--pair", `--data=${folder.path}/${data}`], io);
-      const message = `crpe: Cannot make a code: ${reason.replaceAll("%", folder.path)}\n`;
-      assertEquals([status, io.outText, io.errText], [1, "", message]);
+      assertEquals([status, io.outText], [1, ""]);
+      const message = `crpe: Cannot make a code: ${reason.replaceAll("%", folder.path)}`;
+      assert(io.errText.startsWith(message), io.errText);
+      assertMatch(io.errText, /^[^\n]+\n$/);
     }
     assertEquals(await folder.listFiles(""), before);
     assertEquals(await Deno.stat(`${folder.path}/none`).then(() => true, () => false), false);
