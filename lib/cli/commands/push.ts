@@ -36,8 +36,9 @@ export const COMMAND: CommandDefinition = {
     "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
     "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
     "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
-    "given. If the data folder or the bucket has the release and an older one, the release is packed again, with changed layers as deltas",
-    "against those that the agent has. A signed bundle is sent as it is, unless --sign-key is there to sign it again.",
+    "given. If the data folder or the bucket has the release and an older one, the release is packed again, with changed",
+    "layers as deltas against those that the agent has. A signed bundle is sent as it is, unless --sign-key is there to",
+    "sign it again.",
   ].join("\n"),
   arity: [1, Infinity],
   flags: [
