@@ -45,6 +45,11 @@ export function formatTarHeader(name: string, size: number): Uint8Array {
   return bytes;
 }
 
+/** Formats the entry of a folder: mode 0755, owner 0, no owner name, time 0. @param name at most 100 bytes, with `/` at its end */
+export function formatTarFolder(name: string): Uint8Array {
+  return formatBlock(encoder.encode(name), 0, "5");
+}
+
 /** Formats files of a tar: header, content and padding of each. */
 export function formatTarFiles(files: readonly (readonly [name: string, bytes: Uint8Array])[]): Uint8Array {
   const headers = files.map(([name, bytes]) => formatTarHeader(name, bytes.length));
@@ -147,7 +152,7 @@ function formatBlock(name: Uint8Array, size: number, type: string): Uint8Array {
   const put = (at: number, text: string) => block.set(encoder.encode(text), at);
   const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, "0")}\0`;
   block.set(name);
-  put(100, octal(0o644, 7));
+  put(100, octal(type === "5" ? 0o755 : 0o644, 7));
   put(108, octal(0, 7));
   put(116, octal(0, 7));
   put(124, octal(size, 11));

@@ -1,4 +1,5 @@
-import { BLOCK_BYTES, formatTarFiles, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
+import { BLOCK_BYTES, formatTarFiles, formatTarFolder, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
+import { joinChunks } from "../bytes/join_chunks.ts";
 import type { ContentSource } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
@@ -71,10 +72,13 @@ export function planImageArchive(
         : { reference, descriptor: root, image: undefined, isReferrer: true };
     }),
   );
-  const head = formatTarFiles(
-    documents.map(([name, document]) => [name, encoder.encode(`${JSON.stringify(document)}\n`)]),
-  );
   const entries = [...blobs.values()];
+  const folders = new Set(entries.map(({ descriptor }) => blobEntryName(descriptor.digest).replace(/[^/]*$/, "")));
+  const head = joinChunks([
+    formatTarFiles(documents.map(([name, document]) => [name, encoder.encode(`${JSON.stringify(document)}\n`)])),
+    // skopeo gives a folder without an entry to root, which fails for any other user.
+    ...["blobs/", ...folders].map(formatTarFolder),
+  ]);
   return {
     images: images.flatMap(({ graph: { reference, subject } }) => subject ? [] : [formatReference(reference)]),
     skipped: graphs.filter((graph) => !written.has(graph)).map(({ reference }) => formatReference(reference)),

@@ -5,7 +5,8 @@ import { runCrpe } from "../support/crpe_process.ts";
 import { buildArtifact, buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
-import { peerTest } from "../support/peers.ts";
+import { OTHER_USER } from "../support/other_user.ts";
+import { findPeer, peerTest, runPeer } from "../support/peers.ts";
 import { makeTar } from "../support/tar.ts";
 
 const platformImage = (platform: string) => buildImage({ platform, files: [{ "a.txt": platform }, { "b.txt": "b" }] });
@@ -45,6 +46,19 @@ Deno.test("crpe load reads what crpe save wrote, compressed or not, and gives th
     assertEquals(await imagesOf(fixture, data), DIGESTS);
     assertEquals((await fixture.crpe("verify", `--data=${data}`)).code, 0);
   }
+});
+
+peerTest("skopeo reads an archive of crpe save as a user who is not root", ["root", "setpriv", "skopeo"], async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  const { path } = fixture.folder;
+  assertEquals((await fixture.crpe("save", SINGLE, "-o", "one.tar", "--data=source")).code, 0);
+  await Deno.chmod(path, 0o755);
+  await Deno.chmod(`${path}/one.tar`, 0o644);
+  const skopeo = [findPeer("skopeo")!, "inspect", `oci-archive:${path}/one.tar:2`];
+  const args = [`--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`, "--clear-groups", ...skopeo];
+  const { code, stdout, stderr } = await runPeer("setpriv", args, { env: { HOME: path } });
+  assertEquals(code, 0, stderr);
+  assertEquals(JSON.parse(stdout).Digest, IMAGES[SINGLE]!.root.digest);
 });
 
 Deno.test("crpe load goes on after a file that fails, names it, and exits with the worst status", async () => {
