@@ -3,6 +3,7 @@ import { findFieldProblems } from "./check_fields.ts";
 import { findUnsafeText, formatSafeField } from "./check_text.ts";
 import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
 import type { FieldProblem, ObjectFinding, ObjectFindingCode } from "./object_finding.ts";
+import { findMeantKind } from "./known_kinds.ts";
 import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
 import { namespacesOf, type PackageObject, SYSTEM_NAMESPACES } from "./package_objects.ts";
 import { formatCanonicalJson } from "./version.ts";
@@ -14,8 +15,8 @@ const MAX_ANNOTATIONS = 256 * 1024;
 const MAX_FINDINGS = 1000;
 
 /**
- * Finds what no cluster takes, before it is carried to one: names that are missing or wrong, namespaces that nothing makes,
- * labels and data that are not text, objects that are too large, one object twice, characters that YAML cannot carry. The caller decides whether a
+ * Finds what no cluster takes, before it is carried to one: kinds of another group, names that are missing or wrong,
+ * namespaces that nothing makes, labels and data that are not text, objects that are too large, one object twice, characters that YAML cannot carry. The caller decides whether a
  * finding is a warning or an error.
  *
  * @param objects as `packageObjects` gives them, namespaces filled in
@@ -31,6 +32,7 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const object = identity.name === "" ? `${identity.kind} (${formatSafeField(it.path)})` : formatIdentity(identity);
     const other = seen.get(identityKey(identity));
     const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
+      kind: findWrongKind(it),
       name: findNamingProblems(it),
       "missing-namespace": findMissingNamespace(it, namespaces),
       "duplicate-object": other === undefined ? [] : [describeDuplicate(it, other)],
@@ -47,6 +49,13 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     if (identity.name !== "") seen.set(identityKey(identity), other ?? it);
   }
   return findings.slice(0, MAX_FINDINGS);
+}
+
+function findWrongKind({ identity, object: { apiVersion, kind } }: PackageObject): FieldProblem[] {
+  const meant = findMeantKind(identity);
+  if (meant === undefined) return [];
+  const problem = `is ${kind}, which ${apiVersion} does not have: no cluster takes the object`;
+  return [{ path: ["kind"], problem, advice: `write apiVersion: ${meant.apiVersion}, kind: ${meant.kind}` }];
 }
 
 function findMissingNamespace({ identity: { namespace } }: PackageObject, namespaces: Set<string>): FieldProblem[] {

@@ -1,11 +1,12 @@
 import type { FieldPath } from "./field_path.ts";
 
 /**
- * What is wrong: `name` (missing, generated or not valid), `missing-namespace` (neither in the package nor in every
+ * What is wrong: `kind` (not one of its API group), `name` (missing, generated or not valid), `missing-namespace` (neither in the package nor in every
  * cluster), `duplicate-object`, `field-value` (a value that is not text, base64, a label, an image name or a valid key
  * where it has to be), `control-character`, `object-size`.
  */
 export type ObjectFindingCode =
+  | "kind"
   | "name"
   | "missing-namespace"
   | "duplicate-object"

@@ -40,6 +40,19 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["an upper-case name", [config({}, { name: "Web" })], ["ConfigMap/default/Web: metadata.name must be lower-case"]],
   ["a Service with a dot", [make("v1", "Service", "a.b")], ["Service/default/a.b: metadata.name must be at most 63"]],
   ["a namespace with a dot", [config({}, { namespace: "a.b" })], ["metadata.namespace must be at most 63"]],
+  ["a kind of another group", [make("v1", "Deployment", "d"), make("apps/v1", "Service", "s")], [
+    "kind is Service, which apps/v1 does not have: no cluster takes the object; write apiVersion: v1, kind: Service",
+    "kind is Deployment, which v1 does not have: no cluster takes the object; write apiVersion: apps/v1, kind: Deployment",
+  ]],
+  ["a kind in other letters", [make("v1", "configmap", "c")], ["write apiVersion: v1, kind: ConfigMap"]],
+  ["no kind that is not known, or of another project, or of old clusters", [
+    make("v1", "Binding", "b"),
+    make("apps/v1", "FutureSet", "f"),
+    make("serving.knative.dev/v1", "Service", "s"),
+    make("extensions/v1beta1", "Deployment", "d"),
+    make("apps/v1beta2", "Deployment", "e"),
+    make("events.k8s.io/v1", "Event", "e"),
+  ], []],
   ["a namespace that is a number", [config({}, { namespace: 5 })], ["metadata.namespace is not text"]],
   ["a namespace that nothing makes, once", [config({}, { namespace: "shop" }), make("v1", "Secret", "s"), {
     ...make("v1", "Secret", "t"),
