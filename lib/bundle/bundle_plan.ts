@@ -34,6 +34,8 @@ export interface ResolvedImage {
   readonly substitutes?: readonly { readonly requested: string; readonly taken: string }[];
   /** Requested platforms for which the image has nothing. */
   readonly missing?: readonly string[];
+  /** Default platforms that the image lists, and whose manifest its source does not have. */
+  readonly absent?: readonly string[];
   readonly referrers?: readonly CarriedReferrer[];
 }
 

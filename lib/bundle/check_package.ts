@@ -141,13 +141,18 @@ export function describeIncompleteImages({ images, unavailable, withoutReferrers
     field: platforms.join(", "),
     message: `${image} is not available for ${platforms.join(", ")}, which the annotation of the release asks for`,
   }));
+  const absent = images.filter((it) => it.absent !== undefined).map(({ reference, absent = [] }): PackageWarning => {
+    const [object, field] = [formatReference(reference), absent.join(", ")];
+    const message = `${object} lists ${field}, and its manifest was not found: it is not carried`;
+    return { code: "unavailable-platform", object, field, message };
+  });
   const referrers = withoutReferrers.map(({ image, reason }): PackageWarning => ({
     code: "left-out-referrer",
     object: image,
     field: "",
     message: `${image}: ${reason}`,
   }));
-  return [...foreign, ...missing, ...referrers].slice(0, MAX_WARNINGS);
+  return [...foreign, ...missing, ...absent, ...referrers].slice(0, MAX_WARNINGS);
 }
 
 function listForeignLayers({ foreignLayers = [], children }: CarriedManifest): Map<string, Descriptor> {

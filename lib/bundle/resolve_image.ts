@@ -87,12 +87,15 @@ export class ImageResolver {
       const where = why === undefined ? WHERE : `(${why.reason}); ${ADVICE}`;
       throw new ImageNotFoundError(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
     }
-    const place = { name, repository, depth: 0, budget: { bytes: MAX_IMAGE_BYTES } };
+    const place: Place = { name, repository, depth: 0, budget: { bytes: MAX_IMAGE_BYTES }, absent: [] };
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);
     const { isWanted, ...choice } = this.#choose(name, root);
     const carried = await this.#carry(root, isWanted, place);
-    if (carried === undefined) throw new Error(`Cannot ${this.#action} ${name}: its index has no usable manifests`);
-    return { reference, root: carried, ...choice };
+    if (carried === undefined) {
+      throw place.absent[0]?.error ?? new Error(`Cannot ${this.#action} ${name}: its index has no usable manifests`);
+    }
+    const absent = place.absent.map(({ platform }) => platform).filter(isText);
+    return { reference, root: carried, ...choice, absent: absent.length === 0 ? undefined : absent };
   }
 
   // A manifest whose index gives its platform is read only when it is chosen. Otherwise the upstream would have to serve
@@ -126,7 +129,9 @@ export class ImageResolver {
     const { descriptor: { digest }, platform, isUnknown } = node;
     const isLeaf = node.loaded?.manifest.kind !== "index";
     if (isLeaf && !isWanted(node)) return undefined;
-    const { bytes, manifest } = node.loaded ?? await this.#load(node.descriptor, at);
+    const loaded = node.loaded ?? await this.#loadChosen(node, at);
+    if (loaded === undefined) return undefined;
+    const { bytes, manifest } = loaded;
     const below = { ...at, depth: at.depth + 1 };
     // An index may be listed with the media type of an image.
     if (isLeaf && manifest.kind === "index") {
@@ -151,6 +156,19 @@ export class ImageResolver {
     // An empty index, or one of blobs alone, is carried; one without a chosen manifest is not.
     if (children.length === 0 && node.children.length > 0) return undefined;
     return { descriptor, blobs: splitSuccessors(manifest).blobs, children };
+  }
+
+  // A partial copy of an image lists platforms that it does not hold. Where platforms are not named, one that is there is
+  // enough.
+  async #loadChosen({ descriptor, platform }: Surveyed, at: Place): Promise<LoadedManifest | undefined> {
+    try {
+      return await this.#load(descriptor, at);
+    } catch (error) {
+      const isRequired = this.#choice.isNamed || this.#choice.platforms === "all";
+      if (isRequired || !(error instanceof ImageNotFoundError)) throw error;
+      at.absent.push({ platform, error });
+      return undefined;
+    }
   }
 
   async #load(descriptor: Descriptor, at: Place): Promise<LoadedManifest> {
@@ -230,6 +248,8 @@ interface Place {
   readonly depth: number;
   /** What may still be read for the image. Shared by all places of one image. */
   readonly budget: { bytes: number };
+  /** What was chosen and is not there. Shared as well. */
+  readonly absent: { readonly platform: string | undefined; readonly error: ImageNotFoundError }[];
 }
 
 interface Chosen extends Pick<ResolvedImage, "substitutes" | "missing"> {

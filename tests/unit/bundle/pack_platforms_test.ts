@@ -1,5 +1,7 @@
+import { describeIncompleteImages } from "../../../lib/bundle/check_package.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import type { PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatforms } from "../../../lib/oci/platform.ts";
@@ -159,3 +161,32 @@ Deno.test("[87] packBundle() does not read manifests of platforms that are not c
   const { result } = await pack(makeKubePkg({ "app:1": "" }), store, { platforms: PLATFORM("linux/arm/v7") });
   assertEquals([...result.platforms], ["linux/arm/v7"]);
 });
+
+const BOTH = makeMultiImage([["linux/amd64", makeImage("linux/amd64")], ["linux/arm64", makeImage("linux/arm64")]]);
+const [AMD_CHILD, ARM_CHILD] = BOTH.manifests.map(({ descriptor }) => descriptor.digest);
+const PARTIAL: readonly [title: string, PackOptions, absent: (string | undefined)[], expected: string[] | string][] = [
+  ["one of two", {}, [ARM_CHILD], ["linux/amd64"]],
+  ["the other one", {}, [AMD_CHILD], ["linux/arm64"]],
+  ["none", {}, [AMD_CHILD, ARM_CHILD], "for linux/amd64 was not found"],
+  ["one of two, by name", { platforms: PLATFORM("linux/amd64,linux/arm64") }, [ARM_CHILD], "linux/arm64 was not found"],
+];
+for (const [title, options, absent, expected] of PARTIAL) {
+  Deno.test(`[87] packBundle() with a source that lists two platforms and holds ${title}`, async () => {
+    const store = await fillStore(new MemoryStore(), { "app:1": BOTH });
+    const read = store.readManifest.bind(store);
+    store.readManifest = async (repository, digest) => {
+      return absent.includes(digest) ? undefined : await read(repository, digest);
+    };
+    const kubepkg = makeKubePkg({ "app:1": "" });
+    if (typeof expected === "string") {
+      assertStringIncludes((await assertRejects(() => pack(kubepkg, store, options), Error)).message, expected);
+      return;
+    }
+    const { bytes, result } = await pack(kubepkg, store, options);
+    assertEquals([...result.platforms], expected);
+    assertEquals((await digestsIn(bytes)).at(-1), BOTH.root.descriptor.digest);
+    const warnings = describeIncompleteImages(await preparePack(kubepkg, store, options));
+    const listed = expected[0] === "linux/amd64" ? "linux/arm64" : "linux/amd64";
+    assertEquals(warnings.map(({ code, field }) => [code, field]), [["unavailable-platform", listed]]);
+  });
+}
