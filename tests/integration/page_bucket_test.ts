@@ -118,6 +118,24 @@ Deno.test("[103] the page of a registry with a bucket lists, pulls and removes i
   assertEquals((await listImages()).map(([reference]: string[]) => reference), [`${NAME}:1`]);
 });
 
+Deno.test("[103] the page of a registry with a bucket and a login shows its content to holders of the token alone", async () => {
+  await using fixture = await openFixture();
+  assertEquals((await fixture.run("a", "import", "release1.tgz")).code, 0);
+  const line = "reader:$2a$04$aaaaaaaaaaaaaaaaaaaaaO3W2n3qV8jT1vQ0m5r9zZ1b0c2d4e6f8\n";
+  await Deno.writeTextFile(`${fixture.path}/users`, line, { mode: 0o600 });
+  await using registry = await fixture.serve("a", "registry", { flags: ["--offline", "--require-login=users"] });
+  const { url } = registry;
+  assertEquals((await ask(url, "/api/access")).document.reading, "token");
+  const token = await fixture.readToken("a");
+  for (const path of ["status", "images", "packages", "registries", "outbox", "jobs", "doctor?image=x"]) {
+    const { status, document } = await ask(url, `/api/${path}`);
+    assertEquals([status, JSON.stringify(document).includes("team/app")], [401, false], path);
+  }
+  const { status, document } = await ask(url, "/api/images", { token });
+  assertEquals([status, document.images.length], [200, 1]);
+  assertEquals((await ask(url, "/v2/_catalog")).status, 401);
+});
+
 Deno.test("[103] the page of an agent with a bucket installs, rolls back and removes packages", async () => {
   await using fixture = await openFixture();
   await using agent = await fixture.serve("a", "agent");
@@ -214,6 +232,14 @@ peerTest("[103] the page of an agent with a bucket installs a bundle from the br
   await page.getByRole("button", { name: "Remove" }).click();
   await page.getByRole("button", { name: "Yes, remove it" }).click();
   await page.getByText("Nothing is installed").waitFor();
+  // What the page shows of the crpes that are found; tests of the discovery find real ones.
+  const status = await (await fetch(`${agent.url}/api/status`)).json();
+  const peers = ["192.168.1.30:6060", "<img/src=x/onerror=alert(1)>"];
+  await page.route("**/api/status", (route) => route.fulfill({ json: { ...status, peers } }));
+  await page.goto(`${agent.url}/#/overview`);
+  const found = page.locator("section", { hasText: "Other crpes of this network" }).locator(".row");
+  await found.first().waitFor();
+  assertEquals(await found.allInnerTexts(), peers);
   assertEquals({ foreign, problems }, { foreign: [], problems: [] });
 });
 
