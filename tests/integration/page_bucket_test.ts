@@ -101,6 +101,9 @@ Deno.test("[103] the page of a registry with a bucket lists, pulls and removes i
   assertEquals([name, copiesMax], [`${STORE} at ${fixture.s3.env.AWS_ENDPOINT_URL}`, 10 * 2 ** 30]);
   assertEquals(status.document.problem, undefined);
 
+  const shown = await fixture.runLocal("status", url);
+  assertStringIncludes(shown.stdout, "store        a bucket, ");
+
   const pull = `/api/images?image=${encodeURIComponent("registry.test/team/pulled:1")}`;
   assertEquals((await ask(url, pull, { method: "POST" })).status, 401);
   const token = await fixture.readToken("a");

@@ -48,7 +48,13 @@ interface ServerStatus {
   /** Manifests and blobs served since the start, by where they came from. */
   readonly served: { readonly [outcome: string]: number };
   readonly servedBytes: number;
-  readonly store: { readonly bytes?: number; readonly blobs?: number; readonly images?: number };
+  /** A bucket is not measured; `copiesBytes` is what its copies on the machine take. */
+  readonly store: {
+    readonly bytes?: number;
+    readonly blobs?: number;
+    readonly images?: number;
+    readonly copiesBytes?: number;
+  };
   readonly freeBytes: number | undefined;
   /** The limits of the link; absent without any. `host` is `*` for all registries together. */
   readonly link?: {
@@ -130,7 +136,12 @@ async function readStatus(
     transfers: one("crpe_transfers"),
     served: Object.fromEntries(outcomes.map((it) => [it, sum("crpe_cache_requests_total", "outcome", it)])),
     servedBytes: one("crpe_served_bytes_total") ?? 0,
-    store: { bytes: one("crpe_store_bytes"), blobs: one("crpe_store_blobs"), images: one("crpe_images") },
+    store: {
+      bytes: one("crpe_store_bytes"),
+      blobs: one("crpe_store_blobs"),
+      images: one("crpe_images"),
+      copiesBytes: one("crpe_copies_bytes"),
+    },
     freeBytes: one("crpe_free_bytes"),
     ...readLink(samples),
     ...readPeers(samples),
@@ -226,14 +237,7 @@ function formatStatus(status: ServerStatus): string {
     ["clients", `${known(status.connections)} connected, ${known(status.transfers)} being served`],
     ["served", Object.entries(served).map(([outcome, count]) => `${count} ${outcome}`).join(", ") || "nothing yet"],
     ["sent", formatSize(status.servedBytes)],
-    [
-      "store",
-      known(
-        store.bytes,
-        (bytes) =>
-          `${formatCount(store.images ?? 0, "tag")}, ${formatCount(store.blobs ?? 0, "blob")}, ${formatSize(bytes)}`,
-      ),
-    ],
+    ["store", formatStore(store)],
     ["free space", known(freeBytes, formatSize)],
     ...formatLink(status.link),
     ...(status.peers === undefined ? [] : [["peers", status.peers.join(", ") || "none found"] as [string, string]]),
@@ -242,6 +246,12 @@ function formatStatus(status: ServerStatus): string {
     }),
   ];
   return rows.map(([name, text]) => `${name.padEnd(12)} ${escapeControls(text)}\n`).join("");
+}
+
+function formatStore({ bytes, blobs = 0, images = 0, copiesBytes }: ServerStatus["store"]): string {
+  if (copiesBytes !== undefined) return `a bucket, ${formatSize(copiesBytes)} of it copied to the machine`;
+  if (bytes === undefined) return "not known yet";
+  return `${formatCount(images, "tag")}, ${formatCount(blobs, "blob")}, ${formatSize(bytes)}`;
 }
 
 function formatLink(link: ServerStatus["link"]): [string, string][] {

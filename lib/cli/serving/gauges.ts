@@ -14,8 +14,8 @@ export interface GaugesOptions {
   /** The data folder. */
   readonly root: string;
   readonly freeBytes: () => Promise<number | undefined>;
-  /** Whether content is in the data folder. A bucket is not measured: its provider does, and a list costs money. */
-  readonly hasFolder?: boolean;
+  /** The bucket that has the content, if one has. It is not measured: its provider does, and a list costs money. */
+  readonly bucket?: { readonly copies?: { readonly bytes: number } | undefined } | undefined;
   /** Counts the responses that are being sent. */
   readonly countTransfers: () => number;
   /** What limits the upstreams. */
@@ -65,8 +65,9 @@ export class Gauges {
     metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
     this.#readPeers();
     await this.#readLink();
-    const { hasFolder = true } = this.#options;
-    if (!hasFolder || now() - this.#scannedAt < SCAN_MILLISECONDS) return;
+    const { bucket } = this.#options;
+    metrics.set("crpe_copies_bytes", bucket?.copies?.bytes);
+    if (bucket !== undefined || now() - this.#scannedAt < SCAN_MILLISECONDS) return;
     // A store that cannot be read is reported by the health check.
     this.#scans.run("store", () => this.#scan()).catch(() => {}).finally(() => this.#scannedAt = now());
   }

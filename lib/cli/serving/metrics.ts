@@ -36,6 +36,7 @@ const GAUGES = {
   crpe_store_bytes: "Bytes of the blobs in the store, measured at most every five minutes.",
   crpe_store_blobs: "Blobs in the store, measured with crpe_store_bytes.",
   crpe_images: "Tags in the store, measured with crpe_store_bytes.",
+  crpe_copies_bytes: "Bytes of the copies on this machine, where the store is a bucket.",
   crpe_free_bytes: "Free bytes of the file system of the data folder.",
   crpe_found_peers: "Other crpes that are found in the network at present (--discover).",
   crpe_found_peer: "Always 1; a crpe that is found in the network at present, by host.",

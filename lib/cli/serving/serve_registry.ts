@@ -160,7 +160,7 @@ export async function serveRegistry(
     root: settings.data,
     freeBytes: () => freeBytesOf(settings.data),
     countTransfers: () => active,
-    hasFolder: folderContent !== undefined,
+    bucket: content.bucket,
     link: content.link,
     listPeers: discovery?.listHosts,
   });

@@ -66,6 +66,22 @@ for (
   });
 }
 
+for (
+  const [what, lines, line] of [
+    ["that was not measured", [], "not known yet"],
+    ["that was measured", ["crpe_store_bytes 2048", "crpe_store_blobs 3", "crpe_images 1"], "1 tag, 3 blobs, 2 KiB"],
+    ["in a bucket", ["crpe_copies_bytes 2048"], "a bucket, 2 KiB of it copied to the machine"],
+  ] as const
+) {
+  Deno.test(`crpe status shows a store ${what}`, async () => {
+    const answer = () => new Response(['crpe_build_info{version="1"} 1', ...lines, ""].join("\n"));
+    await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
+    const io = createTestIo();
+    assertEquals(await run(["status", `http://127.0.0.1:${server.addr.port}`], io), 0);
+    assertEquals(io.outText.split("\n").find((each) => each.startsWith("store")), `store        ${line}`);
+  });
+}
+
 const CONTROLS = `crpe_build_info{version="1\x1b[2J"} 1
 crpe_cache_requests_total{outcome="hit\x1b[1m"} 1
 crpe_link_open{host="a\x9b1m"} 0

@@ -6,7 +6,7 @@ Deno.test("[108] the metrics show the crpes that are found at present", async ()
   const metrics = new Metrics();
   let hosts: string[] | undefined;
   const options = {
-    ...{ metrics, root: "/nonexistent", hasFolder: false, countTransfers: () => 0 },
+    ...{ metrics, root: "/nonexistent", bucket: {}, countTransfers: () => 0 },
     freeBytes: () => Promise.resolve(1),
   };
   const read = async (gauges: Gauges) => {
