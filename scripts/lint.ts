@@ -8,8 +8,8 @@
 const EMPTY_NAMES = ["index", "types", "utils", "util", "common", "helpers", "misc", "mod"];
 const FILE_NAME = /^[a-z0-9]+(?:_[a-z0-9]+)*$/;
 const MAX_PARAMETERS = 3;
-// A reason alone, which the catcher completes, begins in lower case. The verb may be a value: `Cannot ${verb} …`.
-const ERROR_TEXT = /^(?:Cannot(?: [a-z]| ?$)|[a-z]|$)/;
+// An action, `cannot("read x")`, and a reason alone, which a catcher completes, begin in lower case, or with a value.
+const LOWER_CASE = /^(?:[a-z]|$)/;
 
 // An argument before the message that a program reads: `BAD_GATEWAY`, `timeout`.
 const ERROR_CODE = /^(?:[A-Z_]+|[a-z_-]+)$/;
@@ -73,11 +73,19 @@ const plugin: Deno.lint.Plugin = {
           NewExpression(node) {
             if (node.callee.type !== "Identifier" || !/^(?:[A-Z]\w*)?Error$/.test(node.callee.name)) return;
             const start = node.arguments.map(textAtStart).find((text) => text !== undefined && !ERROR_CODE.test(text));
-            if (start === undefined || ERROR_TEXT.test(start)) return;
+            if (start === undefined || LOWER_CASE.test(start)) return;
             context.report({
               node,
-              message: `An error says "Cannot VERB OBJECT: reason", not ${JSON.stringify(start)}`,
+              message: `An error is made by cannot("verb object", "reason"), not of ${JSON.stringify(start)}`,
             });
+          },
+          CallExpression(node) {
+            if (node.callee.type !== "Identifier" || node.callee.name !== "cannot") return;
+            const [action] = node.arguments;
+            const start = action && textAtStart(action);
+            const isSplit = action === undefined || !context.sourceCode.getText(action).includes(": ");
+            if (isSplit && (start === undefined || LOWER_CASE.test(start))) return;
+            context.report({ node, message: "An action is a verb and its object; the reason is the second argument" });
           },
         };
       },

@@ -1,7 +1,7 @@
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
 
 /** The certificate of an agent, with its key and its fingerprint. */
@@ -27,7 +27,7 @@ export async function readAgentCertificate(data: string): Promise<AgentCertifica
   const certificate = readCertificate(pem);
   const [key] = KEY.exec(pem) ?? [];
   if (certificate === undefined || key === undefined) {
-    throw new CorruptError(`Cannot use ${path}: it is damaged; delete it to make a new certificate`);
+    throw new CorruptError(cannot(`use ${path}`, "it is damaged; delete it to make a new certificate"));
   }
   return { cert: pem.replace(KEY, ""), key, fingerprint: fingerprintOf(certificate) };
 }

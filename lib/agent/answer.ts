@@ -1,18 +1,7 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { RecordError } from "../install/records/record_file.ts";
-import { StalePartialError } from "../install/write_bundle_blob.ts";
-import {
-  byForce,
-  CorruptError,
-  IncompleteError,
-  NoSpaceError,
-  OverruledError,
-  RefusedError,
-  RegistryError,
-  TooLargeError,
-  UntrustedError,
-} from "../oci/error.ts";
+import { byForce, CrpeError, type Failure, IncompleteError, RegistryError } from "../oci/error.ts";
 
 /** The outcome of an import, as the log and the metrics name it. */
 export type ImportOutcome =
@@ -29,8 +18,10 @@ export type ImportOutcome =
   | "failed";
 
 /** The client closed the connection, or made no progress for too long, before its request was complete. */
-export class RequestCutError extends Error {
-  override readonly name = "RequestCutError";
+export class RequestCutError extends RegistryError {
+  constructor(failure: Failure, options?: ErrorOptions) {
+    super("INVALID", failure, options);
+  }
 }
 
 /**
@@ -73,28 +64,20 @@ export function answerError(error: RegistryError): Response {
  * @param describe formats an unexpected error; the message includes the reason, because the client may write
  */
 export function toApiError(cause: unknown, describe: (error: unknown) => string): RegistryError {
-  if (cause instanceof TooLargeError) return new RegistryError("TOO_LARGE", cause.message, { cause });
-  if (cause instanceof RecordError && cause.repair !== undefined) {
-    return new RegistryError("CORRUPT", cause.reason, { cause, detail: byForce(cause.repair) });
-  }
-  const overrule = cause instanceof OverruledError ? cause.overrule : undefined;
-  const detail = overrule && { overrule };
-  if (cause instanceof CorruptError || cause instanceof DigestMismatchError) {
-    return new RegistryError("CORRUPT", cause.message, { cause, detail });
-  }
+  // The content is from the client, not from an upstream.
+  if (cause instanceof DigestMismatchError) return new RegistryError("CORRUPT", cause, { cause });
   if (cause instanceof RegistryError) return cause;
-  if (cause instanceof UntrustedError) return new RegistryError("UNTRUSTED", cause.message, { cause });
-  if (cause instanceof RefusedError) return new RegistryError("CONFLICT", cause.message, { cause, detail });
-  if (cause instanceof IncompleteError) {
-    return new RegistryError("INCOMPLETE", cause.message, { cause, detail: { missing: cause.missing, ...detail } });
+  if (isNoSpace(cause)) return new RegistryError("NO_SPACE", describe(cause), { cause });
+  if (!(cause instanceof CrpeError) || cause.code === "INTERNAL") {
+    return new RegistryError("INTERNAL", describe(cause), { cause });
   }
-  if (cause instanceof NoSpaceError || isNoSpace(cause)) {
-    return new RegistryError("NO_SPACE", describe(cause), { cause });
+  const { code, action, reason } = cause;
+  if (cause instanceof RecordError && cause.advice !== undefined) {
+    return new RegistryError(code, { action, reason }, { cause, detail: byForce(cause.advice) });
   }
-  // The partial file was deleted, so a retry starts over and may succeed.
-  if (cause instanceof StalePartialError) return new RegistryError("UNAVAILABLE", cause.message, { cause });
-  if (cause instanceof RequestCutError) return new RegistryError("INVALID", cause.message, { cause });
-  return new RegistryError("INTERNAL", describe(cause), { cause });
+  const { overrule } = cause;
+  const missing = cause instanceof IncompleteError ? cause.missing : undefined;
+  return new RegistryError(code, cause, { cause, detail: (missing ?? overrule) && { missing, overrule } });
 }
 
 /** Returns the outcome that the log and the metrics name for an error. */

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 const TOKEN_BYTES = 32;
 // Shorter tokens can be guessed.
@@ -26,7 +27,7 @@ export interface ApiToken {
 export async function readTokenFile(path: string): Promise<ApiToken> {
   const [text, { mode }] = [await Deno.readTextFile(path), await Deno.stat(path)];
   const token = text.trim();
-  const refuse = (reason: string) => new Error(`Cannot use the token file ${path}: ${reason}`);
+  const refuse = (reason: string) => new CrpeError(cannot(`use the token file ${path}`, reason));
   if (token === "") throw refuse("it is empty");
   // RFC 9110, 5.5: other characters are not allowed in a header.
   if (!/^[\x21-\x7e]+$/.test(token)) throw refuse("it must contain one word of printable ASCII characters");

@@ -1,6 +1,6 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { answerJson } from "./answer.ts";
 import type { AgentOptions } from "./options.ts";
@@ -51,7 +51,7 @@ export class BlobUploads {
     const range = parseUploadRange(request.headers.get("content-range"));
     const { maxBundle, stallTimeout } = this.#options;
     if (maxBundle !== undefined && range.size > maxBundle) {
-      throw new TooLargeError(`Cannot accept the blob: it has ${range.size} bytes, ${maxBundle} are allowed`);
+      throw new TooLargeError(cannot("accept the blob", `it has ${range.size} bytes, ${maxBundle} are allowed`));
     }
     if (this.#running.has(digest)) throw locked(digest);
     this.#running.add(digest);
@@ -81,11 +81,11 @@ export class BlobUploads {
       other ??= wanted?.size;
     }
     if (other !== undefined) {
-      throw new RegistryError("SIZE_INVALID", `Cannot accept ${digest}: its size must be ${other} bytes`);
+      throw new RegistryError("SIZE_INVALID", cannot(`accept ${digest}`, `its size must be ${other} bytes`));
     }
     throw new RegistryError(
       "BLOB_UNKNOWN",
-      `Cannot accept ${digest}: no pending package contains it; send the plan first`,
+      cannot(`accept ${digest}`, "no pending package contains it; send the plan first"),
     );
   }
 
@@ -98,9 +98,13 @@ export class BlobUploads {
     try {
       if (ingest.written !== start) {
         const { written: offset } = ingest;
-        throw new RegistryError("CONFLICT", `Cannot resume ${digest} at byte ${start}: ${offset} bytes were received`, {
-          detail: { offset },
-        });
+        throw new RegistryError(
+          "CONFLICT",
+          cannot(`resume ${digest} at byte ${start}`, `${offset} bytes were received`),
+          {
+            detail: { offset },
+          },
+        );
       }
       ingest.expectSize(size);
       for (let piece = await body.read(); piece !== undefined; piece = await body.read()) await ingest.write(piece);
@@ -143,11 +147,11 @@ export function parseUploadRange(text: string | null): UploadRange {
   const size = Number(whole);
   const [start, end] = first === undefined ? [size, size] : [Number(first), Number(last) + 1];
   if (match === null || !Number.isSafeInteger(size) || (first !== undefined && start >= end) || end > size) {
-    throw new RegistryError("INVALID", "Cannot accept the blob: Content-Range must be bytes FIRST-LAST/SIZE");
+    throw new RegistryError("INVALID", cannot("accept the blob", "Content-Range must be bytes FIRST-LAST/SIZE"));
   }
   return { start, end, size };
 }
 
 function locked(digest: Digest): RegistryError {
-  return new RegistryError("LOCKED", `Cannot accept ${digest}: another upload of it is in progress; retry later`);
+  return new RegistryError("LOCKED", cannot(`accept ${digest}`, "another upload of it is in progress; retry later"));
 }

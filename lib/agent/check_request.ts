@@ -1,4 +1,4 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 /**
  * Refuses a request for a host that is not this machine. DNS rebinding: a web page makes its own name mean the agent's
@@ -13,9 +13,10 @@ export function checkHost(headers: Headers, url: URL, isOwnHost: (hostname: stri
   if (foreign === undefined) return;
   throw new RegistryError(
     "DENIED",
-    `Cannot answer: ${
-      JSON.stringify(foreign)
-    } is not a name or an address of this agent; start it with --host-name to allow it`,
+    cannot(
+      "answer",
+      `${JSON.stringify(foreign)} is not a name or an address of this agent; start it with --host-name to allow it`,
+    ),
   );
 }
 
@@ -30,5 +31,5 @@ export function checkOrigin(headers: Headers, url: URL): void {
   const origin = headers.get("origin");
   if (origin === null || origin === url.origin) return;
   if (url.protocol === "http:" && origin === new URL(`https://${url.host}`).origin) return;
-  throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
+  throw new RegistryError("DENIED", cannot("answer", "the request is from a web page of another origin"));
 }

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { FIRST_TOKEN, hashToken, type NamedTokens, type Scope, SCOPES } from "./named_tokens.ts";
 import { readSwitch } from "./request_body.ts";
 
@@ -48,10 +48,10 @@ export class ApiTokens {
    *   server has no tokens
    */
   async check(headers: Headers, { scope, action }: TokenQuestion): Promise<Caller> {
-    const refuse = (reason: string) => new RegistryError("UNAUTHORIZED", `Cannot ${action}: ${reason}`);
+    const refuse = (reason: string) => new RegistryError("UNAUTHORIZED", cannot(action, reason));
     const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.get("authorization") ?? "") ?? [];
     if (this.first === undefined && this.#named === undefined) {
-      throw new RegistryError("UNAVAILABLE", `Cannot ${action}: the data folder is not writable, so there is no token`);
+      throw new RegistryError("UNAVAILABLE", cannot(action, "the data folder is not writable, so there is no token"));
     }
     if (!headers.has("authorization")) {
       throw refuse("the token of this server is required, as Authorization: Bearer TOKEN");
@@ -62,7 +62,7 @@ export class ApiTokens {
     if (SCOPES.indexOf(caller.scope) >= SCOPES.indexOf(scope)) return caller;
     throw new RegistryError(
       "DENIED",
-      `Cannot ${action}: the token ${caller.token} has the scope ${caller.scope}, and this needs ${scope}`,
+      cannot(action, `the token ${caller.token} has the scope ${caller.scope}, and this needs ${scope}`),
     );
   }
 
@@ -72,7 +72,7 @@ export class ApiTokens {
     }
     const found = await this.#named?.find(given).catch((cause) => {
       if (!(cause instanceof CorruptError)) throw cause;
-      throw new RegistryError("UNAVAILABLE", `Cannot ${action}: the list of tokens cannot be read`, { cause });
+      throw new RegistryError("UNAVAILABLE", cannot(action, "the list of tokens cannot be read"), { cause });
     });
     if (found === undefined) return undefined;
     if (found.expires !== undefined && Date.parse(found.expires) <= this.#now()) return "expired";

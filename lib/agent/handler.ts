@@ -12,6 +12,7 @@ import type { AgentConnection, AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /**
  * Creates the agent's API (docs/api.md), with the requests of `crpe push`: `POST /kubepkgs/plan`,
@@ -91,7 +92,7 @@ async function answerRead(
         }),
       );
     case "plan":
-      throw new Error("Cannot happen: a plan is only sent with POST");
+      throw new CrpeError(cannot("happen", "a plan is only sent with POST"));
   }
 }
 
@@ -109,7 +110,7 @@ async function answerWrite(
     case "blob":
       return await uploads.put(route.digest, request);
     default:
-      throw new Error(`Cannot happen: ${route.kind} is read-only`);
+      throw new CrpeError(cannot("happen", `${route.kind} is read-only`));
   }
 }
 

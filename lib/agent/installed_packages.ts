@@ -5,7 +5,7 @@ import { absentIfBroken } from "../install/records/record_file.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatFullPackageId, packageIdOf, type PackageSelector } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
 
 const YAML = "application/yaml";
@@ -68,13 +68,13 @@ export async function findPackage(records: PackageRecords, selector: PackageSele
     const names = found.map(({ metadata }) => formatFullPackageId(metadata));
     throw new RegistryError(
       "CONFLICT",
-      `Cannot choose between ${names.join(" and ")}: name the namespace with ?namespace=NAMESPACE`,
+      cannot(`choose between ${names.join(" and ")}`, "name the namespace with ?namespace=NAMESPACE"),
       { detail: { packages: names } },
     );
   }
   if (first !== undefined) return first;
   if (isUnreadable) throw new RegistryError("INTERNAL", UNREADABLE);
-  throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(name)}: no such package is installed`);
+  throw new RegistryError("NOT_FOUND", cannot(`find ${JSON.stringify(name)}`, "no such package is installed"));
 }
 
 /** Reads the receipt of a package. @throws {RegistryError} `NOT_FOUND` when there is none that can be read */
@@ -84,9 +84,10 @@ export async function readReceipt(kubepkg: KubePkg, records: PackageRecords): Pr
   if (receipt !== undefined) return receipt;
   throw new RegistryError(
     "NOT_FOUND",
-    `Cannot find the receipt of ${
-      formatFullPackageId(id)
-    }: it was installed by an earlier crpe, or its receipt is damaged`,
+    cannot(
+      `find the receipt of ${formatFullPackageId(id)}`,
+      "it was installed by an earlier crpe, or its receipt is damaged",
+    ),
   );
 }
 

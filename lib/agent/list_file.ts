@@ -1,7 +1,7 @@
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
 /** What a `ListFile` has. */
@@ -35,7 +35,7 @@ export class ListFile<T> {
     const document = parseJson(bytes, path);
     const list = isJsonObject(document) ? document[name] : undefined;
     if (Array.isArray(list) && list.every(isItem)) return list;
-    throw new CorruptError(`Cannot read ${path}: ${problem}`);
+    throw new CorruptError(cannot(`read ${path}`, problem));
   }
 
   /** Changes the list. @throws {CorruptError} for a file that cannot be read @throws what `edit` throws */

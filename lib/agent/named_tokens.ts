@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { RefusedError } from "../oci/error.ts";
+import { cannot, RefusedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { ListFile } from "./list_file.ts";
 
@@ -84,7 +84,7 @@ export class NamedTokens {
       const reason = name === FIRST_TOKEN
         ? "it is the name of the token that the server makes itself"
         : "a name has 1 to 63 letters, digits, dots, dashes and underscores, and begins with a letter or a digit";
-      throw new RefusedError(`Cannot create the token ${JSON.stringify(name)}: ${reason}`);
+      throw new RefusedError(cannot(`create the token ${JSON.stringify(name)}`, reason));
     }
     const token = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES)).toBase64({
       alphabet: "base64url",
@@ -92,10 +92,10 @@ export class NamedTokens {
     });
     await this.#file.change((tokens) => {
       if (tokens.some((known) => known.name === name)) {
-        throw new RefusedError(`Cannot create the token ${name}: there is one of that name; revoke it first`);
+        throw new RefusedError(cannot(`create the token ${name}`, "there is one of that name; revoke it first"));
       }
       if (tokens.length >= MAX_TOKENS) {
-        throw new RefusedError(`Cannot create the token ${name}: there are ${MAX_TOKENS} tokens; revoke some first`);
+        throw new RefusedError(cannot(`create the token ${name}`, `there are ${MAX_TOKENS} tokens; revoke some first`));
       }
       const added: NamedToken = {
         name,

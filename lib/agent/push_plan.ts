@@ -13,7 +13,7 @@ import { ENTRY_NAME } from "../bundle/entry_names.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
-import { RegistryError, TooLargeError } from "../oci/error.ts";
+import { cannot, RegistryError, TooLargeError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
 import type { AgentOptions } from "./options.ts";
 import type { MissingBlob } from "./protocol.ts";
@@ -51,12 +51,12 @@ export async function postPlan(request: Request, options: AgentOptions, by: Audi
   const bundle = isTar ? await readBundle(new Blob([bytes]).stream(), { what: WHAT }) : new BundleDocument(bytes, WHAT);
   const { kubepkg } = bundle;
   if (kubepkg.status?.part !== undefined) {
-    throw new RegistryError("INVALID", "Cannot plan a part of a package: send the part itself to /kubepkgs");
+    throw new RegistryError("INVALID", cannot("plan a part of a package", "send the part itself to /kubepkgs"));
   }
   const missing = await listMissing(kubepkg, options);
   const rest = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
   if (options.maxBundle !== undefined && rest > options.maxBundle) {
-    throw new TooLargeError(`Cannot accept the push: it would send ${rest} bytes, ${options.maxBundle} are allowed`);
+    throw new TooLargeError(cannot("accept the push", `it would send ${rest} bytes, ${options.maxBundle} are allowed`));
   }
   const { store, records, handover, freeBytes } = options;
   const trust = await options.readTrust?.();
@@ -81,7 +81,7 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
   if (sizes === undefined) {
     throw new RegistryError(
       "INVALID",
-      "Cannot plan a package that does not list its digests: send the bundle itself to /kubepkgs",
+      cannot("plan a package that does not list its digests", "send the bundle itself to /kubepkgs"),
     );
   }
   const omitted = new Set(kubepkg.status?.omitted ?? []);

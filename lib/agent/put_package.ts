@@ -4,7 +4,7 @@ import { ImportAudit, outcomeOfResult } from "../install/audit_import.ts";
 import { installPackages } from "../install/install_bundle.ts";
 import type { InstallResult, PackageOutcome } from "../install/install_result.ts";
 import type { ImportPlan } from "../install/import_plan.ts";
-import { OverruledError, RegistryError } from "../oci/error.ts";
+import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
 import { NdjsonStream } from "./ndjson_stream.ts";
 import type { AgentOptions } from "./options.ts";
@@ -32,7 +32,7 @@ export async function putPackage(request: Request, options: AgentOptions, by: Au
   if (request.headers.has("content-range")) {
     throw new RegistryError(
       "INVALID",
-      "Cannot accept a byte range of a bundle: send the whole bundle, or use crpe push, which resumes",
+      cannot("accept a byte range of a bundle", "send the whole bundle, or use crpe push, which resumes"),
     );
   }
   const importing = new PackageImport(request, options, { flags: { force, dryRun, pruneData }, by });
@@ -155,7 +155,7 @@ class PackageImport {
     const errors = failures.map((failure) => toApiError(failure, describeError));
     const worst = errors.reduce((a, b) => b.status > a.status ? b : a);
     const messages = errors.map(({ message }) => message).join("; ");
-    const overrule = failures.find((failure) => failure instanceof OverruledError)?.overrule;
+    const overrule = failures.find((failure) => failure instanceof CrpeError)?.overrule;
     throw new RegistryError(worst.code, messages, {
       detail: { packages: documents, overrule },
     });

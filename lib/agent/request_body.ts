@@ -1,7 +1,7 @@
 import { type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { joinChunks } from "../bytes/join_chunks.ts";
 import { ContentDigest, parseContentDigest } from "../http/content_digest.ts";
-import { RegistryError, TooLargeError } from "../oci/error.ts";
+import { cannot, RegistryError, TooLargeError } from "../oci/error.ts";
 import { RequestCutError } from "./answer.ts";
 
 // The size of the chunks of Deno's server. With smaller or larger views the server (Deno 2.9) copies all pending bytes
@@ -131,7 +131,7 @@ export class RequestBody {
     const stall = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       const what = received === 0 ? "no bytes were" : `only ${received} bytes were`;
-      stall.reject(new RequestCutError(`Cannot read the request: ${what} received in ${stallTimeout / 1000} s`));
+      stall.reject(new RequestCutError(cannot("read the request", `${what} received in ${stallTimeout / 1000} s`)));
     }, Math.max(0, stallTimeout - this.#waited));
     const reading = this.#source.read();
     // If the timer wins the race, a later failure of the read must not become an unhandled rejection.
@@ -147,7 +147,7 @@ export class RequestBody {
     } catch (cause) {
       if (cause instanceof RequestCutError) throw cause;
       throw new RequestCutError(
-        "Cannot read the request: the client closed the connection before the end of the body",
+        cannot("read the request", "the client closed the connection before the end of the body"),
         { cause },
       );
     } finally {
@@ -167,7 +167,7 @@ export function readSwitch(query: URLSearchParams, name: string): boolean {
   if (value === "" || value === "true" || value === "1") return true;
   throw new RegistryError(
     "INVALID",
-    `Cannot use ${name}=${JSON.stringify(value.slice(0, 80))}: it must be true or false`,
+    cannot(`use ${name}=${JSON.stringify(value.slice(0, 80))}`, "it must be true or false"),
   );
 }
 
@@ -184,7 +184,7 @@ export function checkParameters(query: URLSearchParams, known: readonly string[]
   const names = known.join(", ");
   throw new RegistryError(
     "INVALID",
-    `Cannot use the parameter ${JSON.stringify(other.slice(0, 80))}: known are ${names}`,
+    cannot(`use the parameter ${JSON.stringify(other.slice(0, 80))}`, `known are ${names}`),
   );
 }
 
@@ -200,5 +200,5 @@ export function readInstallSwitches(query: URLSearchParams): { force: boolean; d
 
 function tooLarge(length: number | undefined, limit: number): TooLargeError {
   const found = length === undefined ? "more" : `${length}`;
-  return new TooLargeError(`Cannot accept the content: it has ${found} bytes, ${limit} are allowed`);
+  return new TooLargeError(cannot("accept the content", `it has ${found} bytes, ${limit} are allowed`));
 }

@@ -1,5 +1,5 @@
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 /** The target of a request to the agent. */
 export type AgentRoute =
@@ -37,7 +37,7 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
   const kind = BELOW_PACKAGE.find((it) => it === below);
   const isKnown = below === undefined || kind !== undefined || name === "blobs";
   if (name === undefined || name === "" || more.length > 0 || !isKnown) {
-    throw new RegistryError("NOT_FOUND", "Cannot find the page: the agent has no such path");
+    throw new RegistryError("NOT_FOUND", cannot("find the page", "the agent has no such path"));
   }
   const namespace = url.searchParams.get("namespace") ?? undefined;
   // A digest has a colon, so this is also for a package named "blobs".
@@ -52,7 +52,7 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
 
 function allow(method: string, methods: readonly string[], route: AgentRoute): AgentRoute {
   if (methods.includes(method)) return route;
-  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only ${methods.join(", ")}`, {
+  throw new RegistryError("UNSUPPORTED", cannot(method, `this path supports only ${methods.join(", ")}`), {
     detail: { allow: methods.join(", ") },
   });
 }
@@ -61,6 +61,6 @@ function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (cause) {
-    throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not percent-encoded UTF-8", { cause });
+    throw new RegistryError("NAME_INVALID", cannot("read the path", "it is not percent-encoded UTF-8"), { cause });
   }
 }

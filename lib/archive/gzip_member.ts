@@ -1,6 +1,6 @@
 import { constants, crc32, createInflateRaw } from "node:zlib";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { StoredBlocks } from "./stored_blocks.ts";
 import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
 
@@ -72,12 +72,12 @@ export class StoredMember implements GzipMember {
         return piece;
       }
       if (this.#headLeft > 0 || this.#head.leftOver.length > 0) {
-        throw new CorruptError(`Cannot decompress ${this.#what}: its blobs do not begin where its header says`);
+        throw new CorruptError(cannot(`decompress ${this.#what}`, "its blobs do not begin where its header says"));
       }
       // No digest covers the documents, and the checksum at the end cannot be verified when blobs are skipped.
       if (this.#crc !== this.#expectedCrc) {
         throw new CorruptError(
-          `Cannot decompress ${this.#what}: its documents do not match the checksum in its header`,
+          cannot(`decompress ${this.#what}`, "its documents do not match the checksum in its header"),
         );
       }
       this.#isHead = false;

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { type GzipMember, type MemberHead, openMember, StoredMember } from "./gzip_member.ts";
 import { CHUNK_BYTES } from "./zlib_source.ts";
 
@@ -138,7 +138,7 @@ export class GzipSource implements ByteSource {
   }
 
   #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot decompress ${this.#what}: ${reason}`);
+    return new CorruptError(cannot(`decompress ${this.#what}`, reason));
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ByteReader } from "../bytes/byte_reader.ts";
-import { CorruptError, TruncatedError } from "../oci/error.ts";
+import { cannot, CorruptError, TruncatedError } from "../oci/error.ts";
 import { STORED_BYTES, STORED_HEADER_BYTES } from "./gzip_writer.ts";
 import { CHUNK_BYTES } from "./zlib_source.ts";
 
@@ -35,7 +35,7 @@ export class StoredBlocks {
     if (!await this.#openBlock()) return undefined;
     const piece = await this.#input.read(CHUNK_BYTES);
     if (piece === undefined) {
-      throw new TruncatedError(`Cannot decompress ${this.#what}: it is cut off inside a block`);
+      throw new TruncatedError(cannot(`decompress ${this.#what}`, "it is cut off inside a block"));
     }
     let from = Math.min(this.#left, piece.length);
     let length = from;
@@ -109,7 +109,7 @@ export class StoredBlocks {
   }
 
   #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot decompress ${this.#what}: ${reason}`);
+    return new CorruptError(cannot(`decompress ${this.#what}`, reason));
   }
 }
 

@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Size of a tar block in bytes. A header is one block, and contents are padded to whole blocks. */
 export const BLOCK_BYTES = 512;
@@ -77,7 +77,7 @@ export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader |
   // Signed checksums, as some very old programs wrote them, are not accepted: they differ only for bytes above 127.
   const checksum = parseNumber(block, { at: CHECKSUM_AT, length: CHECKSUM_BYTES, name: "checksum" }, what);
   if (checksum !== checksumOf(block)) {
-    throw new CorruptError(`Cannot read ${what}: the checksum of a header is wrong`);
+    throw new CorruptError(cannot(`read ${what}`, "the checksum of a header is wrong"));
   }
   const isPosix = parseText(block, MAGIC, what) === "ustar" && block[262] === 0;
   const prefix = isPosix ? parseText(block, { at: 345, length: 155, name: "prefix" }, what) : "";
@@ -118,11 +118,11 @@ export function parsePaxRecords(bytes: Uint8Array, what = "the tar"): Map<string
     const digits = space < 0 ? "" : String.fromCharCode(...bytes.subarray(at, Math.min(space, at + 8)));
     const end = at + Number(digits);
     if (!/^[1-9][0-9]{0,5}$/.test(digits) || end > bytes.length || end <= space || bytes[end - 1] !== 0x0a) {
-      throw new CorruptError(`Cannot read ${what}: an extended header has a record of the wrong length`);
+      throw new CorruptError(cannot(`read ${what}`, "an extended header has a record of the wrong length"));
     }
     const equals = bytes.indexOf(0x3d, space);
     if (equals <= space + 1 || equals >= end) {
-      throw new CorruptError(`Cannot read ${what}: an extended header has a record without a key`);
+      throw new CorruptError(cannot(`read ${what}`, "an extended header has a record without a key"));
     }
     const key = decodeText(bytes.subarray(space + 1, equals), "key of an extended header", what);
     const value = bytes.subarray(equals + 1, end - 1);
@@ -143,7 +143,7 @@ export function decodeText(bytes: Uint8Array, field: string, what = "the tar"): 
   try {
     return decoder.decode(bytes);
   } catch (cause) {
-    throw new CorruptError(`Cannot read ${what}: the ${field} is not UTF-8`, { cause });
+    throw new CorruptError(cannot(`read ${what}`, `the ${field} is not UTF-8`), { cause });
   }
 }
 
@@ -208,7 +208,7 @@ function parseNumber(block: Uint8Array, field: Field, what: string): number {
     else if (text === "") value = 0;
   }
   if (!Number.isSafeInteger(value)) {
-    throw new CorruptError(`Cannot read ${what}: the ${field.name} in a header is not a valid number`);
+    throw new CorruptError(cannot(`read ${what}`, `the ${field.name} in a header is not a valid number`));
   }
   return value;
 }

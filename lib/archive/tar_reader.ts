@@ -1,5 +1,5 @@
 import type { ByteReader } from "../bytes/byte_reader.ts";
-import { CorruptError, TruncatedError } from "../oci/error.ts";
+import { cannot, CorruptError, TruncatedError } from "../oci/error.ts";
 import { BLOCK_BYTES, decodeText, paddedSize, parsePaxRecords, parseTarHeader, type TarHeader } from "./tar_header.ts";
 
 /** Largest extended header or long name, in bytes. */
@@ -147,7 +147,7 @@ export class TarReader {
       if (number !== this.#openEntry || this.#left === 0) return undefined;
       const piece = await this.#input.read(Math.min(max, this.#left));
       if (piece === undefined) {
-        throw new TruncatedError(`Cannot read ${this.#what}: it is cut off inside ${quote(name)}`);
+        throw new TruncatedError(cannot(`read ${this.#what}`, `it is cut off inside ${quote(name)}`));
       }
       this.#left -= piece.length;
       return piece;
@@ -205,7 +205,7 @@ export class TarReader {
   }
 
   #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot read ${this.#what}: ${reason}`);
+    return new CorruptError(cannot(`read ${this.#what}`, reason));
   }
 }
 

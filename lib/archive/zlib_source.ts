@@ -3,7 +3,7 @@ import type { Transform } from "node:stream";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
 import { joinChunks } from "../bytes/join_chunks.ts";
 import { free } from "../bytes/lent_chunks.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Size of the chunks that are compressed or decompressed, in bytes. */
 export const CHUNK_BYTES = 1024 * 1024;
@@ -63,7 +63,7 @@ export class TransformSource implements ByteSource {
       await this.#input.cancel(cause);
       if (this.#inputError !== undefined) throw this.#inputError.error;
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new CorruptError(`Cannot decompress ${this.#what}: ${reason}`, { cause });
+      throw new CorruptError(cannot(`decompress ${this.#what}`, reason), { cause });
     }
   }
 

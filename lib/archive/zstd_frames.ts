@@ -1,5 +1,5 @@
 import type { ByteReader } from "../bytes/byte_reader.ts";
-import { CorruptError, TruncatedError } from "../oci/error.ts";
+import { cannot, CorruptError, TruncatedError } from "../oci/error.ts";
 
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
@@ -71,7 +71,7 @@ export class ZstdFrames {
     for (let left = length; left > 0;) {
       const piece = await this.#input.read(left);
       if (piece === undefined) {
-        throw new TruncatedError(`Cannot decompress ${this.#what}: it is cut off inside a frame`);
+        throw new TruncatedError(cannot(`decompress ${this.#what}`, "it is cut off inside a frame"));
       }
       left -= piece.length;
       yield piece;
@@ -79,7 +79,7 @@ export class ZstdFrames {
   }
 
   #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot decompress ${this.#what}: ${reason}`);
+    return new CorruptError(cannot(`decompress ${this.#what}`, reason));
   }
 }
 

@@ -1,7 +1,7 @@
 import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { declaredDeltas } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
@@ -53,7 +53,7 @@ export class BundleDocument {
 
   /** Creates the error for a bundle that cannot be used. */
   refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot use ${this.what}: ${reason}`);
+    return new CorruptError(cannot(`use ${this.what}`, reason));
   }
 
   // No two packages are the same, and a part of a split bundle is alone.

@@ -3,7 +3,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type ReferrerLine, referrersOf } from "../kubepkg/referrers_of.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { type Descriptor, type Manifest, MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { readBundle } from "./read_bundle.ts";
 
@@ -56,7 +56,7 @@ export class BundleEvidence {
     const sizes = new Map(lines.map(({ line: { digest, size } }) => [digest, size]));
     const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
     if (total > MAX_MANIFESTS || [...sizes.values()].some((size) => size > MAX_MANIFEST_BYTES)) {
-      throw new CorruptError(`Cannot use ${options.what}: the manifests of its referrers are too large`);
+      throw new CorruptError(cannot(`use ${options.what}`, "the manifests of its referrers are too large"));
     }
     const manifests = new Map<Digest, { bytes: Uint8Array; manifest: Manifest }>();
     await readContents(options, describe(sizes), (digest, bytes) => {
@@ -102,7 +102,7 @@ async function readContents(
       if (expected === undefined) continue;
       left.delete(blob.digest);
       if (blob.size !== expected.size) {
-        throw new CorruptError(`Cannot use ${what}: ${blob.digest} has ${blob.size} bytes, not ${expected.size}`);
+        throw new CorruptError(cannot(`use ${what}`, `${blob.digest} has ${blob.size} bytes, not ${expected.size}`));
       }
       const bytes = (await blob.readAll(expected.size)).slice();
       verifyBytes(bytes, blob.digest, blob.size);

@@ -17,6 +17,7 @@ import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker
 import { REFERRER_ANNOTATION } from "./image_documents.ts";
 import { blobEntryName, type BundleEntryNames, deltaEntryName, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** An entry of a bundle file: a blob or manifest, or a piece of a blob. */
 export interface FileEntry extends PlanEntry {
@@ -144,7 +145,9 @@ function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
   const bytes = encoder.encode(`${JSON.stringify(value)}\n`);
   // A reader has the same limit. A document that could not be read again must not be written.
   if (bytes.length > PACKED_LIMITS.maxBytes) {
-    throw new Error(`Cannot pack: ${name} would have ${bytes.length} bytes, ${PACKED_LIMITS.maxBytes} are allowed`);
+    throw new CrpeError(
+      cannot("pack", `${name} would have ${bytes.length} bytes, ${PACKED_LIMITS.maxBytes} are allowed`),
+    );
   }
   return bytes;
 }

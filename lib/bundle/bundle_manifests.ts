@@ -2,7 +2,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { rootDigest } from "./image_graph.ts";
 import type { BundleBlob, BundleReader } from "./read_bundle.ts";
@@ -50,7 +50,7 @@ export class BundleManifests {
     if (!this.isManifest(blob.digest) && !looksLikeManifest(bytes)) return bytes;
     this.#bytes += bytes.length;
     if (this.#bytes > MAX_MANIFESTS_BYTES) {
-      throw new CorruptError(`Cannot use ${this.#what}: its manifests have more than ${MAX_MANIFESTS_BYTES} bytes`);
+      throw new CorruptError(cannot(`use ${this.#what}`, `its manifests have more than ${MAX_MANIFESTS_BYTES} bytes`));
     }
     this.#kept.set(blob.digest, bytes);
     return bytes;

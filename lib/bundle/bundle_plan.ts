@@ -1,6 +1,6 @@
 import type { StatusDigest } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 
@@ -83,7 +83,7 @@ export function planBundle(
       const known = entries.get(digest);
       if (known === undefined) entries.set(digest, { type: step.type, descriptor: step.descriptor, repository });
       else if (known.descriptor.size !== size) {
-        throw new CorruptError(`Cannot plan the bundle: ${digest} has ${known.descriptor.size} and ${size} bytes`);
+        throw new CorruptError(cannot("plan the bundle", `${digest} has ${known.descriptor.size} and ${size} bytes`));
       }
       const isRoot = step.manifest === root && step.type === "manifest";
       addDigest(digests, {

@@ -1,6 +1,6 @@
 import { describeShortage, formatSize } from "../bytes/format_size.ts";
 import { type FileSystemRoom, readRoom } from "../files/free_bytes.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, NoSpaceError } from "../oci/error.ts";
 
 /** A file that is about to be written. */
 export interface PlannedFile {
@@ -34,14 +34,15 @@ export async function checkRoom(
   const large = files.find(({ size }) => size > maxFile);
   if (large !== undefined) {
     throw new NoSpaceError(
-      `Cannot write ${large.path}: it has ${
-        formatSize(large.size)
-      }, and the file system of ${folder} (FAT) takes files ` +
-        `of less than ${formatSize(maxFile + 1)}; ${advice}`,
+      cannot(
+        `write ${large.path}`,
+        `it has ${formatSize(large.size)}, and the file system of ${folder} (FAT) takes files ` +
+          `of less than ${formatSize(maxFile + 1)}; ${advice}`,
+      ),
     );
   }
   const needed = files.reduce((sum, { size, present }) => sum + Math.max(0, size - present), 0);
   if (needed <= free) return;
   const what = files.length === 1 ? files[0]!.path : `${files.length} parts`;
-  throw new NoSpaceError(`Cannot write ${what}: ${describeShortage(needed, free, folder)}`);
+  throw new NoSpaceError(cannot(`write ${what}`, describeShortage(needed, free, folder)));
 }

@@ -1,6 +1,6 @@
 import type { KubePkg, StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 
 /** Most bases of a delta: an image has at most 127 layers. */
@@ -18,7 +18,7 @@ export const MAX_ALL_BASES = 16_384;
 export function declaredDeltas(packages: readonly KubePkg[], what = "the bundle"): Map<Digest, StatusDelta> {
   const deltas = new Map<Digest, StatusDelta>();
   const refuse = (digest: Digest, reason: string) =>
-    new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg} of ${what}: status.deltas has ${digest}, ${reason}`);
+    new CorruptError(cannot(`use ${ENTRY_NAME.kubepkg} of ${what}`, `status.deltas has ${digest}, ${reason}`));
   const names = new Map<Digest, Digest>();
   for (const { status } of packages) {
     if (status?.deltas === undefined || status.deltas.length === 0) continue;
@@ -27,7 +27,7 @@ export function declaredDeltas(packages: readonly KubePkg[], what = "the bundle"
     const others = new Set<Digest>([...status.omitted ?? [], ...manifests]);
     if (status.deltas.reduce((sum, { bases }) => sum + bases.length, 0) > MAX_ALL_BASES) {
       throw new CorruptError(
-        `Cannot use ${ENTRY_NAME.kubepkg} of ${what}: its status.deltas need more than ${MAX_ALL_BASES} bases`,
+        cannot(`use ${ENTRY_NAME.kubepkg} of ${what}`, `its status.deltas need more than ${MAX_ALL_BASES} bases`),
       );
     }
     for (const delta of status.deltas) {

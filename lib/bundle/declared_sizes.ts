@@ -1,7 +1,7 @@
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 
 /**
@@ -37,7 +37,9 @@ export function declaredSizesOfAll(packages: readonly KubePkg[], what: string): 
 
 function addSize(sizes: Map<Digest, number>, digest: Digest, { size, what }: { size: number; what: string }): void {
   if ((sizes.get(digest) ?? size) !== size) {
-    throw new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg} of ${what}: status.digests has two sizes for ${digest}`);
+    throw new CorruptError(
+      cannot(`use ${ENTRY_NAME.kubepkg} of ${what}`, `status.digests has two sizes for ${digest}`),
+    );
   }
   sizes.set(digest, size);
 }

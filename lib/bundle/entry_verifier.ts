@@ -1,5 +1,6 @@
 import { Verifier } from "../content/verifier.ts";
 import type { FileEntry } from "./bundle_layout.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /**
  * Verifies content entry by entry, while it is written or compared. A blob that is split over several files is verified
@@ -19,7 +20,7 @@ export class EntryVerifier {
   begin({ descriptor: { digest, size }, start }: FileEntry): void {
     if (start === 0) this.#verifier = new Verifier(digest, size);
     if (this.#verifier?.seen !== start) {
-      throw new Error(`Cannot verify ${digest}: the bytes before ${start} are missing`);
+      throw new CrpeError(cannot(`verify ${digest}`, `the bytes before ${start} are missing`));
     }
   }
 

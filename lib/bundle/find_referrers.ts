@@ -193,10 +193,9 @@ export class ReferrerFinder {
       }
       return { root, manifests: resolver.manifests };
     } catch (error) {
-      const isExpected = error instanceof RegistryError || error instanceof CorruptError ||
-        error instanceof ImageNotFoundError;
-      if (!isExpected) throw error;
-      return error.message.replace(/^Cannot pack \S+: /, "");
+      if (error instanceof ImageNotFoundError) return error.reason;
+      if (error instanceof RegistryError || error instanceof CorruptError) return error.message;
+      throw error;
     }
   }
 }

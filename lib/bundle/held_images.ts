@@ -4,9 +4,10 @@ import type { Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { type ImageGraph, readGraph } from "./image_graph.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** A store does not have an image, or not all its content. */
-export class NotHeldError extends Error {}
+export class NotHeldError extends CrpeError {}
 
 /**
  * Reads an image of a store with those of its manifests whose content is complete there.
@@ -18,12 +19,12 @@ export async function readHeldImage(reference: Reference, store: ContentSource, 
   const name = formatReference(reference);
   const root = await store.resolve(repositoryOf(reference), reference.digest ?? reference.tag ?? "latest");
   if (root === undefined) {
-    throw new NotHeldError(`Cannot ${action} ${name}: it is not in the store; pull it first (crpe pull ${name})`);
+    throw new NotHeldError(cannot(`${action} ${name}`, `it is not in the store; pull it first (crpe pull ${name})`));
   }
   const { graph, missing } = await readComplete(reference, root.digest, { source: store, what: "the store" });
   if (missing.size === 0) return graph;
   throw new NotHeldError(
-    `Cannot ${action} ${name}: the store does not have all its content; complete it with crpe pull ${name}`,
+    cannot(`${action} ${name}`, `the store does not have all its content; complete it with crpe pull ${name}`),
   );
 }
 
@@ -44,13 +45,13 @@ export async function readSourceImage(
   if (root === undefined) {
     const why = await source.explainMissing?.(repository, wanted);
     const where = why === undefined ? "in the store or at its registry" : `(${why.reason})`;
-    throw new Error(
-      `Cannot ${action} ${name}: the image was not found ${where}; crpe doctor IMAGE shows where crpe looked`,
+    throw new CrpeError(
+      cannot(`${action} ${name}`, `the image was not found ${where}; crpe doctor IMAGE shows where crpe looked`),
     );
   }
   const { graph, missing } = await readComplete(reference, root.digest, { source, what: reference.host });
   if (missing.size === 0) return graph;
-  throw new Error(`Cannot ${action} ${name}: ${reference.host} does not have ${[...missing].join(", ")} of it`);
+  throw new CrpeError(cannot(`${action} ${name}`, `${reference.host} does not have ${[...missing].join(", ")} of it`));
 }
 
 async function readComplete(

@@ -3,7 +3,7 @@ import { joinChunks } from "../bytes/join_chunks.ts";
 import type { ContentSource } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -109,7 +109,7 @@ async function* readBody(
     }
     yield formatTarHeader(blobEntryName(digest), size);
     const opened = await store.openBlob(repository!, digest);
-    if (opened === undefined) throw new CorruptError(`Cannot read ${digest}: it is missing in the store`);
+    if (opened === undefined) throw new CorruptError(cannot(`read ${digest}`, "it is missing in the store"));
     const verifier = new Verifier(digest, size);
     for await (const piece of opened.body) {
       verifier.update(piece);

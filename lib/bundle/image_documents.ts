@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, MEDIA_TYPE, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
@@ -35,7 +35,7 @@ export const ARCHIVE_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 32, maxVal
 /** Parses the `index.json` of an archive. @throws {CorruptError} when it is not an index */
 export function parseArchiveIndex(bytes: Uint8Array, what: string): ListedImage[] {
   const index = parseManifest(bytes, MEDIA_TYPE.ociIndex);
-  if (index.kind !== "index") throw new CorruptError(`Cannot use index.json of ${what}: it is not an index`);
+  if (index.kind !== "index") throw new CorruptError(cannot(`use index.json of ${what}`, "it is not an index"));
   return splitSuccessors(index).manifests.map(readName);
 }
 
@@ -52,7 +52,7 @@ function readName({ digest, annotations = {} }: Descriptor): ListedImage {
 /** Parses the `manifest.json` of a `docker save` archive. @throws {CorruptError} when it is not valid */
 export function parseDockerManifest(bytes: Uint8Array, what: string): DockerImage[] {
   const json = parseJson(bytes, `manifest.json of ${what}`, ARCHIVE_LIMITS);
-  const refuse = (reason: string) => new CorruptError(`Cannot use manifest.json of ${what}: ${reason}`);
+  const refuse = (reason: string) => new CorruptError(cannot(`use manifest.json of ${what}`, reason));
   if (!Array.isArray(json)) throw refuse("it is not a list");
   return json.map((entry: unknown) => {
     const { Config: config, Layers: layers = null, RepoTags: tags = null } = isJsonObject(entry) ? entry : {};

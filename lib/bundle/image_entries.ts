@@ -5,7 +5,7 @@ import { type BundleSource, streamBytes } from "../bytes/byte_reader.ts";
 import { FileSource } from "../bytes/file_source.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/if_present.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { notATar } from "./other_archive.ts";
 
 /** A file of an image archive, open for reading. */
@@ -54,14 +54,16 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
   if (!isTarHead(head)) {
     const error = compression === "none"
       ? notATar(head, what, "image archive")
-      : new CorruptError(`Cannot read ${what}: it is not an image archive (the ${compression} data is not a tar)`);
+      : new CorruptError(cannot(`read ${what}`, `it is not an image archive (the ${compression} data is not a tar)`));
     await reader.cancel(error);
     throw error;
   }
   // docker and podman write a layer that two images have once, and a link for the other one.
   const tar = new TarReader(reader, what, {
     onLink: (name, target) => {
-      if (links.size === MAX_LINKS) throw new CorruptError(`Cannot read ${what}: it has more than ${MAX_LINKS} links`);
+      if (links.size === MAX_LINKS) {
+        throw new CorruptError(cannot(`read ${what}`, `it has more than ${MAX_LINKS} links`));
+      }
       links.set(name, target);
     },
   });

@@ -6,7 +6,7 @@ import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { ENTRY_NAME, parseBlobEntryName } from "./entry_names.ts";
@@ -88,10 +88,10 @@ export class ImageFile {
     try {
       for (let entry = await entries.next(); entry !== undefined; entry = await entries.next()) {
         const { name, size } = entry;
-        if (number === MAX_FILES) throw new CorruptError(`Cannot copy ${what}: it has more than ${MAX_FILES} files`);
+        if (number === MAX_FILES) throw new CorruptError(cannot(`copy ${what}`, `it has more than ${MAX_FILES} files`));
         if (name.startsWith("pieces/")) {
-          throw new Error(
-            `Cannot copy ${what}: it is a part of a split bundle; import it, and copy the images by name`,
+          throw new CrpeError(
+            cannot(`copy ${what}`, "it is a part of a split bundle; import it, and copy the images by name"),
           );
         }
         const digest = parseBlobEntryName(name);
@@ -189,7 +189,7 @@ export class ImageFile {
     }
     for (;;) {
       const entry = await this.#entries.next();
-      if (entry === undefined) throw new CorruptError(`Cannot copy ${this.#what}: it has changed while it was read`);
+      if (entry === undefined) throw new CorruptError(cannot(`copy ${this.#what}`, "it has changed while it was read"));
       if (this.#next++ < place.number) continue;
       this.#blob = new ByteReader(openByteSource(await entry.open()), entry.name);
       await this.#blob.skip(start);
@@ -229,8 +229,8 @@ interface ListedImages {
 
 function listImages(index: Uint8Array | undefined, what: string): ListedImages {
   if (index === undefined) {
-    throw new Error(
-      `Cannot copy ${what}: it has no index.json; load it first (crpe load ${what}), and copy the images by name`,
+    throw new CrpeError(
+      cannot(`copy ${what}`, `it has no index.json; load it first (crpe load ${what}), and copy the images by name`),
     );
   }
   const listed = parseArchiveIndex(index, what);
@@ -239,7 +239,7 @@ function listImages(index: Uint8Array | undefined, what: string): ListedImages {
   });
   const images = named.filter(({ isReferrer }) => !isReferrer);
   if (images.length > 0) return { images, referrers: named.filter(({ isReferrer }) => isReferrer) };
-  throw new Error(
-    `Cannot copy ${what}: it names no image; load it first with a name (crpe load ${what} --name IMAGE)`,
+  throw new CrpeError(
+    cannot(`copy ${what}`, `it names no image; load it first with a name (crpe load ${what} --name IMAGE)`),
   );
 }

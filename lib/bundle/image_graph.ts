@@ -2,7 +2,7 @@ import { walkImage } from "../content/walk_image.ts";
 import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { type Descriptor, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
@@ -73,7 +73,7 @@ export async function readGraph(
 
   const isPresent = await walkImage<boolean>({ digest }, {
     read: async (entry, depth) => {
-      if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deeply`);
+      if (depth > MAX_NESTING) throw new CorruptError(cannot(`use ${image.name}`, "its indexes are nested too deeply"));
       const bytes = await content.readManifest(repository, entry.digest);
       if (bytes === undefined) return undefined;
       checkSize(entry, bytes.length, content.what);
@@ -128,7 +128,7 @@ export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage
   // A tag listed for several manifests can only belong to the index, which has no platform.
   const [line, other] = lines.length > 1 ? lines.filter(({ platform }) => platform === undefined) : lines;
   if (line !== undefined && other === undefined) return line.digest;
-  throw new CorruptError(`Cannot use ${what}: it does not say which digest ${formatReference(reference)} has`);
+  throw new CorruptError(cannot(`use ${what}`, `it does not say which digest ${formatReference(reference)} has`));
 }
 
 function readManifest(image: Pick<PackageImage, "name">, digest: Digest, bytes: Uint8Array): Manifest {
@@ -136,13 +136,18 @@ function readManifest(image: Pick<PackageImage, "name">, digest: Digest, bytes: 
     return parseManifest(bytes);
   } catch (cause) {
     if (!(cause instanceof CorruptError)) throw cause;
-    throw new CorruptError(`Cannot use ${image.name}: the manifest ${digest} is broken: ${cause.message}`, { cause });
+    throw new CorruptError(cannot(`use ${image.name}`, `the manifest ${digest} is broken: ${cause.message}`), {
+      cause,
+    });
   }
 }
 
 function checkSize(expected: { digest: Digest; size?: number }, actual: number, what: string): void {
   if (expected.size === undefined || expected.size === actual) return;
   throw new CorruptError(
-    `Cannot use ${what}: ${expected.digest} has ${actual} bytes, but the manifest that refers to it says ${expected.size}`,
+    cannot(
+      `use ${what}`,
+      `${expected.digest} has ${actual} bytes, but the manifest that refers to it says ${expected.size}`,
+    ),
   );
 }

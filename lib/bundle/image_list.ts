@@ -1,7 +1,7 @@
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { formatReference, parseReference } from "../oci/reference.ts";
 
 /** Largest size of a list, in bytes. */
@@ -30,11 +30,13 @@ export function parseImageList(bytes: Uint8Array, what: string): string[] {
       found.add(formatReference(isBare ? { ...reference, tag: "latest" } : reference));
     } catch (cause) {
       const reason = (cause instanceof Error ? cause.message : String(cause)).slice(0, MAX_REASON);
-      throw new CorruptError(`Cannot read ${what}, line ${i + 1}: ${reason}`, { cause });
+      throw new CorruptError(cannot(`read ${what}, line ${i + 1}`, reason), { cause });
     }
-    if (found.size > MAX_IMAGES) throw new CorruptError(`Cannot read ${what}: it has more than ${MAX_IMAGES} images`);
+    if (found.size > MAX_IMAGES) {
+      throw new CorruptError(cannot(`read ${what}`, `it has more than ${MAX_IMAGES} images`));
+    }
   }
-  if (found.size === 0) throw new CorruptError(`Cannot read ${what}: it lists no image`);
+  if (found.size === 0) throw new CorruptError(cannot(`read ${what}`, "it lists no image"));
   return [...found];
 }
 
@@ -42,7 +44,7 @@ function decodeText(bytes: Uint8Array, what: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new CorruptError(`Cannot read ${what}: it is not text`, { cause });
+    throw new CorruptError(cannot(`read ${what}`, "it is not text"), { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RefusedError } from "../oci/error.ts";
+import { cannot, RefusedError } from "../oci/error.ts";
 import { readBundle } from "./read_bundle.ts";
 
 /**
@@ -17,7 +17,10 @@ export async function listBundleDigests(source: BundleSource, what?: string): Pr
     const { part } = bundle;
     if (part !== undefined) {
       throw new RefusedError(
-        `Cannot use ${bundle.what}: it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown; use the site's inventory (--have)`,
+        cannot(
+          `use ${bundle.what}`,
+          `it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown; use the site's inventory (--have)`,
+        ),
       );
     }
     const found = new Set<Digest>(bundle.declared?.keys());

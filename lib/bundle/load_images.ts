@@ -5,7 +5,7 @@ import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
@@ -14,7 +14,7 @@ import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifes
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import type { FiledImage } from "./image_file.ts";
 import { type LoadedImage, storeImage, type StoreImageOptions } from "./store_image.ts";
-import { describeForeignEntry, OtherArchiveError } from "./other_archive.ts";
+import { describeForeignEntry, otherArchive } from "./other_archive.ts";
 
 /** Options of `loadImages`. */
 export interface LoadOptions extends StoreImageOptions {
@@ -94,8 +94,8 @@ class ArchiveContent {
     }
     this.#reportProgress();
     if (this.#documents.size === 0) {
-      throw new OtherArchiveError(
-        `Cannot load ${this.#options.what}: it has no index.json and no manifest.json: it is no image archive`,
+      throw otherArchive(
+        cannot(`load ${this.#options.what}`, "it has no index.json and no manifest.json: it is no image archive"),
       );
     }
   }
@@ -103,7 +103,7 @@ class ArchiveContent {
   async #addContent(entry: ImageEntry): Promise<void> {
     const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
     const foreign = expected === undefined ? describeForeignEntry(name) : undefined;
-    if (foreign !== undefined) throw new OtherArchiveError(`Cannot load ${this.#options.what}: ${foreign}`);
+    if (foreign !== undefined) throw otherArchive(cannot(`load ${this.#options.what}`, foreign));
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
@@ -112,7 +112,7 @@ class ArchiveContent {
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
-      throw new CorruptError(`Cannot load ${this.#options.what}: ${name} is damaged: ${cause.message}`, { cause });
+      throw new CorruptError(cannot(`load ${this.#options.what}`, `${name} is damaged: ${cause.message}`), { cause });
     } finally {
       await reader.cancel();
     }
@@ -158,9 +158,12 @@ class ArchiveContent {
       return images;
     }
     const tag = listed.find((it) => it.tag !== undefined)?.tag;
-    throw new Error(
-      `Cannot load ${what}: it names no image${tag === undefined ? "" : `, only the tag ${tag}`}; ` +
-        "give the name with --name, such as --name registry.example/team/app",
+    throw new CrpeError(
+      cannot(
+        `load ${what}`,
+        `it names no image${tag === undefined ? "" : `, only the tag ${tag}`}; ` +
+          "give the name with --name, such as --name registry.example/team/app",
+      ),
     );
   }
 
@@ -229,11 +232,13 @@ class ArchiveContent {
   }
 
   #refuse(reason: string): CorruptError {
-    return new CorruptError(`Cannot load ${this.#options.what}: ${reason}`);
+    return new CorruptError(cannot(`load ${this.#options.what}`, reason));
   }
 
   #refuseName(count: number): Error {
-    return new Error(`Cannot load ${this.#options.what}: it has ${count} images, so that --name cannot name them`);
+    return new CrpeError(
+      cannot(`load ${this.#options.what}`, `it has ${count} images, so that --name cannot name them`),
+    );
   }
 }
 

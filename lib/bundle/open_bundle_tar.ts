@@ -1,7 +1,7 @@
 import { decompress } from "../archive/decompress.ts";
 import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { notATar } from "./other_archive.ts";
 
 /** The tar of a bundle, open for reading. */
@@ -15,7 +15,7 @@ export interface BundleTar {
  * Opens the tar in a file, which may be compressed.
  *
  * @param what names the file in errors
- * @throws {OtherArchiveError} when it is an archive that crpe does not read
+ * @throws {CorruptError} when it is an archive that crpe does not read
  * @throws {CorruptError} when there is no tar in it. The source is then cancelled
  */
 export async function openBundleTar(source: BundleSource, what: string): Promise<BundleTar> {
@@ -25,7 +25,7 @@ export async function openBundleTar(source: BundleSource, what: string): Promise
     if (isTarHead(head)) return { reader, isSealed: hasDocumentSize() };
     throw compression === "none"
       ? notATar(head, what, "bundle")
-      : new CorruptError(`Cannot read ${what}: it is not a bundle (the ${compression} data is not a tar)`);
+      : new CorruptError(cannot(`read ${what}`, `it is not a bundle (the ${compression} data is not a tar)`));
   } catch (error) {
     await reader.cancel(error);
     throw error;

@@ -1,9 +1,9 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, type Failure } from "../oci/error.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 
-/** A file is an archive, but not of the kind that is expected: exit status 1, HTTP 422. */
-export class OtherArchiveError extends CorruptError {
-  override readonly name = "OtherArchiveError";
+/** Creates the error for a file that is an archive of another kind. It is not damaged: exit status 1, HTTP 422. */
+export function otherArchive(failure: Failure): CorruptError {
+  return new CorruptError(failure, { exit: 1 });
 }
 
 // By the first entry. docker names a folder, a config or a layer by 64 hex digits; later releases write an image layout.
@@ -37,20 +37,23 @@ const OTHER_FORMATS: readonly (readonly [magic: readonly number[], kind: string,
  * @param expected what it should be: `bundle`, `image archive`
  */
 export function notATar(head: Uint8Array, what: string, expected: "bundle" | "image archive"): CorruptError {
-  if (head.length === 0) return new CorruptError(`Cannot read ${what}: it is empty`);
+  if (head.length === 0) return new CorruptError(cannot(`read ${what}`, "it is empty"));
   const format = OTHER_FORMATS.find(([magic]) => magic.every((byte, i) => head[i] === byte));
   if (format !== undefined) {
     const [, kind, reader] = format;
-    return new OtherArchiveError(
-      `Cannot read ${what}: it is ${kind}, which crpe does not read; if it has the ${expected}, unpack it first: ` +
-        withFile(reader, what),
+    return otherArchive(
+      cannot(
+        `read ${what}`,
+        `it is ${kind}, which crpe does not read; if it has the ${expected}, unpack it first: ` +
+          withFile(reader, what),
+      ),
     );
   }
   const reason = `it is not ${expected === "bundle" ? "a" : "an"} ${expected} (neither gzip, zstd nor tar)`;
   const advice = String.fromCharCode(...head.subarray(0, 64)).trimStart().startsWith("{")
     ? `; crpe pack makes a bundle of a release: ${withFile("crpe pack", what)}`
     : "";
-  return new CorruptError(`Cannot read ${what}: ${reason}${advice}`);
+  return new CorruptError(cannot(`read ${what}`, `${reason}${advice}`));
 }
 
 /**
@@ -62,13 +65,16 @@ export function notATar(head: Uint8Array, what: string, expected: "bundle" | "im
  */
 export function notABundle(firstEntry: string | undefined, what: string): CorruptError {
   if (firstEntry === undefined) {
-    return new OtherArchiveError(`Cannot use ${what}: it has no files, not ${ENTRY_NAME.kubepkg}`);
+    return otherArchive(cannot(`use ${what}`, `it has no files, not ${ENTRY_NAME.kubepkg}`));
   }
   const kind = KINDS.find(([pattern]) => pattern.test(firstEntry));
-  if (kind !== undefined) return new OtherArchiveError(`Cannot use ${what}: ${withFile(kind[1], what)}`);
+  if (kind !== undefined) return otherArchive(cannot(`use ${what}`, withFile(kind[1], what)));
   const entry = JSON.stringify(firstEntry.slice(0, 200));
-  return new OtherArchiveError(
-    `Cannot use ${what}: this is a tar archive, but not a bundle: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`,
+  return otherArchive(
+    cannot(
+      `use ${what}`,
+      `this is a tar archive, but not a bundle: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`,
+    ),
   );
 }
 

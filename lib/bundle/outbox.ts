@@ -4,7 +4,7 @@ import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { inheritOwner } from "../files/inherit_owner.ts";
 import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { inspectBundle } from "./inspect_bundle.ts";
 import type { PackResult } from "./pack_bundle.ts";
 import type { BundleOutput } from "./write_bundle.ts";
@@ -102,7 +102,7 @@ export class Outbox {
       : bundles.filter(({ digest }) => digest.startsWith(`sha256:${digits}`));
     if (found.length === 1) return found[0]!;
     const reason = found.length === 0 ? "there is no such bundle" : `${found.length} bundles begin with it`;
-    throw new Error(`Cannot find ${selector} in the outbox: ${reason}; crpe outbox lists them`);
+    throw new CrpeError(cannot(`find ${selector} in the outbox`, `${reason}; crpe outbox lists them`));
   }
 
   /** The path of a bundle's file. */
@@ -150,7 +150,7 @@ export class Outbox {
       inheritOwner(partialPathOf(temporary));
       return await write(output);
     }, options);
-    if (result.tgzDigest === undefined) throw new Error(`Cannot keep ${fileName}: its digest is not known`);
+    if (result.tgzDigest === undefined) throw new CrpeError(cannot(`keep ${fileName}`, "its digest is not known"));
     const file = this.pathOf(result.tgzDigest);
     await commitFile(temporary, file);
     return { ...result, file };

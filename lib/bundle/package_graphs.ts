@@ -3,7 +3,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type ReferrerLine, referrersOf } from "../kubepkg/referrers_of.ts";
 import { cosignTagsOf } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { parseManifest } from "../oci/manifest.ts";
 import { parseReference, repositoryOf } from "../oci/reference.ts";
 import { type ImageGraph, type ImportedContent, readGraph, readImageGraph } from "./image_graph.ts";
@@ -49,7 +49,7 @@ export class ReferrerGraphs {
    */
   async read({ type, digest, name, subject, tag }: ReferrerLine, missing: Set<Digest>): Promise<ImageGraph> {
     const { what } = this.#content;
-    const refuse = (reason: string) => new CorruptError(`Cannot use ${what}: the referrer ${digest} ${reason}`);
+    const refuse = (reason: string) => new CorruptError(cannot(`use ${what}`, `the referrer ${digest} ${reason}`));
     if (type !== "manifest" || !this.#manifests.has(`${name}@${subject}`)) {
       throw refuse(`is not about a manifest of ${name}`);
     }

@@ -13,6 +13,7 @@ import { ReferrerFinder, type ReferrerFinderOptions } from "./find_referrers.ts"
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
 import { MAX_SIGNATURE_LAYER } from "../signature/image_signature.ts";
 import { type ImageKeys, type SignedImage, verifyImages } from "./verify_images.ts";
+import { cannot, type Failure } from "../oci/error.ts";
 
 /** What is done with the referrers of images. */
 export interface ReferrerChoice extends Pick<ReferrerFinderOptions, "catalog" | "only"> {
@@ -139,8 +140,8 @@ export class WrongContentError extends DigestMismatchError {
   /** Empty for a manifest. */
   readonly digest: Digest | "";
 
-  constructor(message: string, digest: Digest | "") {
-    super(message);
+  constructor(failure: Failure | string, digest: Digest | "") {
+    super(failure);
     this.digest = digest;
   }
 }
@@ -154,7 +155,7 @@ export function rethrowWithImages(error: unknown, digest: Digest, images: readon
 function rethrow(error: unknown, digest: Digest | "", names: readonly string[]): never {
   if (!(error instanceof DigestMismatchError)) throw error;
   throw new WrongContentError(
-    `Cannot pack ${names.join(", ")}: ${error.message}; run crpe verify to see what is broken`,
+    cannot(`pack ${names.join(", ")}`, `${error.message}; run crpe verify to see what is broken`),
     digest,
   );
 }

@@ -3,7 +3,7 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, TooLargeError } from "../oci/error.ts";
+import { cannot, CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
 import { BundleDocument } from "./bundle_document.ts";
@@ -47,7 +47,7 @@ const DOCUMENTS: ReadonlySet<string> = new Set([ENTRY_NAME.layout, ENTRY_NAME.in
 /**
  * Opens a bundle and reads its first entry, `kubepkg.json`. The rest of the source is read on demand.
  *
- * @throws {OtherArchiveError} when the file is an archive of another kind
+ * @throws {CorruptError} when the file is an archive of another kind
  * @throws {CorruptError} when the file is not a bundle. The source is then cancelled
  */
 export async function readBundle(
@@ -61,7 +61,7 @@ export async function readBundle(
       // The first entry of a docker save archive may be a link.
       if (first === undefined) throw notABundle(name, what);
       throw new CorruptError(
-        `Cannot read ${what}: ${JSON.stringify(name.slice(0, 200))} is a symbolic link, not a file`,
+        cannot(`read ${what}`, `${JSON.stringify(name.slice(0, 200))} is a symbolic link, not a file`),
       );
     },
   });
@@ -70,7 +70,10 @@ export async function readBundle(
     if (first?.name !== ENTRY_NAME.kubepkg) throw notABundle(first?.name, what);
     if (first.size > PACKED_LIMITS.maxBytes) {
       throw new TooLargeError(
-        `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${PACKED_LIMITS.maxBytes} are allowed`,
+        cannot(
+          `read ${what}`,
+          `"${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${PACKED_LIMITS.maxBytes} are allowed`,
+        ),
       );
     }
     const bytes = await first.readAll(PACKED_LIMITS.maxBytes);

@@ -4,7 +4,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import type { LoadedManifest } from "../content/walk_image.ts";
 import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import {
   type Descriptor,
@@ -54,7 +54,7 @@ const IMAGE_CONFIG_TYPES = new Set([
 ]);
 
 /** An image, or a manifest of it, is neither in the store nor at its registry. */
-export class ImageNotFoundError extends Error {}
+export class ImageNotFoundError extends CrpeError {}
 
 /** Resolves images to the content that has to be carried. Reads manifests and, where necessary, configs. */
 export class ImageResolver {
@@ -85,14 +85,15 @@ export class ImageResolver {
       const what = digest === undefined ? "the image" : digest;
       const why = await this.#source.explainMissing?.(repository, digest ?? reference.tag ?? "latest");
       const where = why === undefined ? WHERE : `(${why.reason}); ${ADVICE}`;
-      throw new ImageNotFoundError(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
+      throw new ImageNotFoundError(cannot(`${this.#action} ${name}`, `${what} was not found ${where}`));
     }
     const place: Place = { name, repository, depth: 0, budget: { bytes: MAX_IMAGE_BYTES }, absent: [] };
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);
     const { isWanted, ...choice } = this.#choose(name, root);
     const carried = await this.#carry(root, isWanted, place);
     if (carried === undefined) {
-      throw place.absent[0]?.error ?? new Error(`Cannot ${this.#action} ${name}: its index has no usable manifests`);
+      const reason = "its index has no usable manifests";
+      throw place.absent[0]?.error ?? new CrpeError(cannot(`${this.#action} ${name}`, reason));
     }
     const absent = place.absent.map(({ platform }) => platform).filter(isText);
     return { reference, root: carried, ...choice, absent: absent.length === 0 ? undefined : absent };
@@ -102,7 +103,7 @@ export class ImageResolver {
   // the manifests of platforms that are not needed.
   async #survey(descriptor: Descriptor, at: Place): Promise<Surveyed> {
     if (at.depth > MAX_NESTING) {
-      throw new CorruptError(`Cannot ${this.#action} ${at.name}: its indexes are nested too deeply`);
+      throw new CorruptError(cannot(`${this.#action} ${at.name}`, "its indexes are nested too deeply"));
     }
     const loaded = await this.#load(descriptor, at);
     const { manifest } = loaded;
@@ -178,7 +179,7 @@ export class ImageResolver {
     if (bytes === undefined) {
       const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
       throw new ImageNotFoundError(
-        `Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found ${WHERE}`,
+        cannot(`${this.#action} ${name}`, `its manifest ${digest}${purpose} was not found ${WHERE}`),
       );
     }
     this.#spend(bytes.length, at);
@@ -190,7 +191,9 @@ export class ImageResolver {
   #spend(bytes: number, { name, budget }: Place): void {
     budget.bytes -= bytes;
     if (budget.bytes < 0) {
-      throw new CorruptError(`Cannot ${this.#action} ${name}: its indexes list too much, or the same again and again`);
+      throw new CorruptError(
+        cannot(`${this.#action} ${name}`, "its indexes list too much, or the same again and again"),
+      );
     }
   }
 
@@ -200,10 +203,10 @@ export class ImageResolver {
     this.#spend(config.size, at);
     const bytes = await readSmallBlob(this.#source, repository, { ...config, limit: MAX_CONFIG_BYTES });
     if (bytes === undefined) {
-      throw new ImageNotFoundError(`Cannot ${this.#action} ${name}: its config ${config.digest} was not found`);
+      throw new ImageNotFoundError(cannot(`${this.#action} ${name}`, `its config ${config.digest} was not found`));
     }
     const json = parseJson(bytes, `the config of ${name}`, { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
-    if (!isJsonObject(json)) throw new CorruptError(`Cannot read the config of ${name}: it is not a JSON object`);
+    if (!isJsonObject(json)) throw new CorruptError(cannot(`read the config of ${name}`, "it is not a JSON object"));
     return platformOfConfig(json);
   }
 
@@ -224,10 +227,11 @@ export class ImageResolver {
     }));
     const missing = requested.filter((platform) => taken.get(platform) === undefined);
     if (isNamed ? missing.length > 0 : missing.length === requested.length) {
-      throw new Error(
-        `Cannot ${this.#action} ${name}: it is not available for ${missing.join(", ")}, only for ${
-          [...available].sort().join(", ")
-        }`,
+      throw new CrpeError(
+        cannot(
+          `${this.#action} ${name}`,
+          `it is not available for ${missing.join(", ")}, only for ${[...available].sort().join(", ")}`,
+        ),
       );
     }
     const wanted = new Set(taken.values());

@@ -3,7 +3,7 @@ import { formatTarFiles, formatTarHeader, paddedSize } from "../archive/tar_head
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import {
   formatSignatureLines,
   MAX_SIGNATURE_FILE,
@@ -57,7 +57,7 @@ export async function signBundle(
     const lines = [...kept, ...added];
     if (lines.length > MAX_SIGNATURES) {
       throw new CorruptError(
-        `Cannot sign ${what}: it would have ${lines.length} signatures, ${MAX_SIGNATURES} are allowed`,
+        cannot(`sign ${what}`, `it would have ${lines.length} signatures, ${MAX_SIGNATURES} are allowed`),
       );
     }
     const documents: [string, Uint8Array][] = [

@@ -16,6 +16,7 @@ import {
 } from "./bundle_layout.ts";
 import type { PlanEntry } from "./bundle_plan.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 /** Least content of a part in bytes. With less, a part would consist of little more than its head. */
 const MIN_CONTENT_BYTES = 64 * 1024;
@@ -30,13 +31,16 @@ const COUNT_MARGIN = 32;
 const KIB = 1024;
 
 /** The requested size is too small for the parts of a package. */
-export class SplitTooSmallError extends Error {
+export class SplitTooSmallError extends UsageError {
   /** The smallest size that works, in bytes. */
   readonly smallest: number;
 
   constructor(maxBytes: number, smallest: number) {
     super(
-      `Cannot split into parts of ${formatSize(maxBytes)}: the smallest size that works here is ${smallest / KIB}KiB`,
+      cannot(
+        `split into parts of ${formatSize(maxBytes)}`,
+        `the smallest size that works here is ${smallest / KIB}KiB`,
+      ),
     );
     this.smallest = smallest;
   }

@@ -3,7 +3,7 @@ import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
 import { tagManifest } from "../content/tag_manifest.ts";
 import type { Digest } from "../oci/digest.ts";
-import { IncompleteError, RegistryError } from "../oci/error.ts";
+import { cannot, IncompleteError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { FiledImage } from "./image_file.ts";
@@ -53,7 +53,7 @@ export async function storeImage(
   }, missing);
   if (missing.size > 0) {
     throw new IncompleteError(
-      `Cannot load ${name}: ${what} does not have all its content; missing: ${[...missing].slice(0, 3).join(", ")}`,
+      cannot(`load ${name}`, `${what} does not have all its content; missing: ${[...missing].slice(0, 3).join(", ")}`),
       [...missing],
     );
   }
@@ -65,7 +65,7 @@ export async function storeImage(
   await runBounded(blobs.keys(), CONCURRENT_LINKS, async (blob) => {
     if (await keepBlob?.(repository, blob) ?? true) return;
     const reason = `a garbage collection has just removed ${blob}; load it again`;
-    throw new RegistryError("UNAVAILABLE", `Cannot load ${name}: ${reason}`);
+    throw new RegistryError("UNAVAILABLE", cannot(`load ${name}`, reason));
   });
   const sizes = new Map(blobs);
   for (const { descriptor, bytes } of manifests) {

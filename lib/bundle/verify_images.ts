@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, UntrustedError } from "../oci/error.ts";
+import { cannot, CorruptError, UntrustedError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isSignatureLayer, verifyImageSignature } from "../signature/image_signature.ts";
 import type { PublicKey } from "../signature/keys.ts";
@@ -41,7 +41,7 @@ export async function verifyImages(
     const problem = await findProblem(image, keys);
     if (problem === undefined) continue;
     const which = keys.length === 1 ? `key ${ids}` : `one of the keys ${ids}`;
-    throw new UntrustedError(`Cannot ${action}: ${image.name}@${image.digest} ${problem} ${which} (${name})`);
+    throw new UntrustedError(cannot(action, `${image.name}@${image.digest} ${problem} ${which} (${name})`));
   }
 }
 

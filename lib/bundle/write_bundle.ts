@@ -4,7 +4,7 @@ import { returnChunk } from "../bytes/lent_chunks.ts";
 import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { type BundleFile, END_BYTES, type FileEntry, positionInFile, sizeOfEntry } from "./bundle_layout.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 import { EntryVerifier } from "./entry_verifier.ts";
@@ -192,9 +192,9 @@ async function copyBlob(
   const range = isWhole ? undefined : { start: first, end: start + length - 1 };
   const opened = await source.openBlob(repository, digest, range).catch((error) => {
     if (!(error instanceof RegistryError) || error.code !== "RANGE_INVALID") throw error;
-    throw new DigestMismatchError(`Cannot accept ${digest}: it has fewer than the ${size} bytes expected`);
+    throw new DigestMismatchError(cannot(`accept ${digest}`, `it has fewer than the ${size} bytes expected`));
   });
-  if (opened === undefined) throw new Error(`Cannot pack ${repository}: its blob ${digest} was not found`);
+  if (opened === undefined) throw new CrpeError(cannot(`pack ${repository}`, `its blob ${digest} was not found`));
   const reader = new ByteReader(openByteSource(opened.body), digest);
   const readAhead = () => {
     const next = reader.read(Infinity);
@@ -211,7 +211,7 @@ async function copyBlob(
     }
     if (isWhole || passed === start + length) return;
     throw new DigestMismatchError(
-      `Cannot accept ${digest}: it ends after ${passed} bytes, ${start + length} are needed`,
+      cannot(`accept ${digest}`, `it ends after ${passed} bytes, ${start + length} are needed`),
     );
   } catch (error) {
     await reader.cancel(error);

@@ -4,7 +4,7 @@ import { commitFile, createFolder, removeIfPresent, restrictToOwner } from "../f
 import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
-import { CorruptError, NoSpaceError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError, NoSpaceError } from "../oci/error.ts";
 import { checkRoom } from "./check_room.ts";
 import type { PartialFile } from "./resume_pack.ts";
 import type { BundleOutput } from "./write_bundle.ts";
@@ -60,7 +60,7 @@ export async function writeBundleFile<T>(
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
-  if (existing?.isDirectory) throw new Error(`Cannot write ${path}: it is a folder`);
+  if (existing?.isDirectory) throw new CrpeError(cannot(`write ${path}`, "it is a folder"));
   if (existing !== undefined && !existing.isFile) {
     using file = await Deno.open(target, { write: true });
     return await write(createSink(file, path));
@@ -134,10 +134,10 @@ export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, 
         for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
       } catch (cause) {
         if (cause instanceof Deno.errors.BrokenPipe) {
-          throw new Error(`Cannot write ${name}: the reader has closed the pipe`, { cause });
+          throw new CrpeError(cannot(`write ${name}`, "the reader has closed the pipe"), { cause });
         }
         if (!isNoSpace(cause)) throw cause;
-        throw new NoSpaceError(`Cannot write ${name}: no space left on the device`, { cause });
+        throw new NoSpaceError(cannot(`write ${name}`, "no space left on the device"), { cause });
       }
     },
   };
@@ -148,13 +148,13 @@ async function openTemporary(temporary: string, path: string, mode: number): Pro
     const file = await Deno.open(temporary, { read: true, write: true, create: true, mode });
     try {
       if (await lockFile(file, temporary) === "taken") {
-        throw new Error(
-          `Cannot write ${path}: another crpe is writing it; wait for it to finish, or choose another name`,
+        throw new CrpeError(
+          cannot(`write ${path}`, "another crpe is writing it; wait for it to finish, or choose another name"),
         );
       }
       const [opened, atPath] = [await file.stat(), await statOf(temporary, Deno.lstat)];
       if (atPath !== undefined && !atPath.isFile) {
-        throw new Error(`Cannot write ${path}: ${temporary} is not a regular file; remove it`);
+        throw new CrpeError(cannot(`write ${path}`, `${temporary} is not a regular file; remove it`));
       }
       // Between opening and locking, the previous lock holder may have renamed the file to its final name.
       if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) {
@@ -168,13 +168,13 @@ async function openTemporary(temporary: string, path: string, mode: number): Pro
     }
     file.close();
   }
-  throw new Error(`Cannot write ${path}: other processes keep writing it; choose another name`);
+  throw new CrpeError(cannot(`write ${path}`, "other processes keep writing it; choose another name"));
 }
 
 async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; (await statOf(at, Deno.lstat))?.isSymlink; links++) {
-    if (links === MAX_LINKS) throw new Error(`Cannot write ${path}: too many symbolic links lead from it`);
+    if (links === MAX_LINKS) throw new CrpeError(cannot(`write ${path}`, "too many symbolic links lead from it"));
     const target = await Deno.readLink(at);
     at = target.startsWith("/") ? target : `${parentOf(at)}/${target}`;
   }

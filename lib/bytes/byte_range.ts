@@ -1,4 +1,4 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 /** A requested byte range of a blob: from `start` to `end` inclusive (or to the end), or the last `suffix` bytes. */
 export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number };
@@ -13,7 +13,7 @@ export function resolveRange(size: number, range: ByteRange | undefined): { star
   const start = "suffix" in range ? Math.max(0, size - range.suffix) : range.start;
   const last = "suffix" in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1);
   if (start > last) {
-    throw new RegistryError("RANGE_INVALID", `Cannot serve the range: the blob has ${size} bytes`, {
+    throw new RegistryError("RANGE_INVALID", cannot("serve the range", `the blob has ${size} bytes`), {
       detail: { size },
     });
   }

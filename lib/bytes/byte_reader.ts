@@ -1,4 +1,4 @@
-import { TruncatedError } from "../oci/error.ts";
+import { cannot, TruncatedError } from "../oci/error.ts";
 
 /** A source of bytes that is read chunk by chunk. */
 export interface ByteSource {
@@ -164,7 +164,7 @@ export class ByteReader {
   }
 
   #truncated(): TruncatedError {
-    return new TruncatedError(`Cannot read ${this.#what}: it is cut off after ${this.#position} bytes`);
+    return new TruncatedError(cannot(`read ${this.#what}`, `it is cut off after ${this.#position} bytes`));
   }
 }
 

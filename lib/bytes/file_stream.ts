@@ -1,3 +1,5 @@
+import { cannot, CrpeError } from "../oci/error.ts";
+
 /** Size of a chunk, in bytes. From this size on, Deno's overhead per chunk is negligible. */
 export const CHUNK_BYTES = 1024 * 1024;
 
@@ -76,7 +78,7 @@ export function streamFile(file: Deno.FsFile, length: number): ReadableStream<Ui
         if (left > 0) {
           const buffer = new Uint8Array(Math.min(CHUNK_BYTES, left));
           const got = await file.read(buffer);
-          if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
+          if (got === null) throw new CrpeError(cannot("read the file", "it is shorter than expected"));
           left -= got;
           controller.enqueue(buffer.subarray(0, got));
         }

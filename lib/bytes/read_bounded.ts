@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { joinChunks } from "./join_chunks.ts";
 
 /**
@@ -16,7 +16,7 @@ export async function readBounded(
   let size = 0;
   for await (const chunk of stream) {
     size += chunk.length;
-    if (size > limit) throw new CorruptError(`Cannot read ${what}: it has more than ${limit} bytes`);
+    if (size > limit) throw new CorruptError(cannot(`read ${what}`, `it has more than ${limit} bytes`));
     chunks.push(chunk.slice());
   }
   return joinChunks(chunks);

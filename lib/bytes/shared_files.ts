@@ -1,6 +1,7 @@
 import { ChunkBudget, type CountedChunk } from "./chunk_budget.ts";
 import { CHUNK_BYTES } from "./file_stream.ts";
 import { LentMemory } from "./lent_chunks.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** The file handle that `SharedFiles` reads from: a `Deno.FsFile`. */
 export interface FileHandle {
@@ -109,7 +110,7 @@ class SharedFile {
       this.#position = position;
       for (let filled = 0; filled < length;) {
         const got = await this.#handle.read(bytes.subarray(filled));
-        if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
+        if (got === null) throw new CrpeError(cannot("read the file", "it is shorter than expected"));
         filled += got;
         this.#position += got;
       }
@@ -148,8 +149,8 @@ export class FileReader {
    * @throws {Error} at the end of the file, and when the reader is closed
    */
   async read(position: number, limit: number): Promise<Uint8Array> {
-    if (!this.#isOpen) throw new Error("Cannot read the file: its reader is closed");
-    if (limit <= 0) throw new RangeError(`Cannot read ${limit} bytes of the file`);
+    if (!this.#isOpen) throw new CrpeError(cannot("read the file", "its reader is closed"));
+    if (limit <= 0) throw new CrpeError(cannot(`read ${limit} bytes of the file`));
     const index = Math.floor(position / CHUNK_BYTES);
     const offset = position - index * CHUNK_BYTES;
     const kept = this.#file.chunks.get(index) ?? this.#load(index, offset, limit);

@@ -2,7 +2,7 @@ import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { wrongSize } from "./blob_error.ts";
 import { BlobDownloads, type Uncached, type WantedBlob } from "./blob_downloads.ts";
@@ -141,7 +141,7 @@ export class BlobCache {
         if (attempt > 1 || !await isWorthRetry(error, download)) throw error;
       }
     }
-    if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}`);
+    if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", cannot(`find blob ${digest} of ${repo}`));
     await this.#store.linkBlob(repo, digest);
   }
 
@@ -194,7 +194,7 @@ export class BlobCache {
       if (size === undefined) {
         throw new RegistryError(
           "BAD_GATEWAY",
-          `Cannot serve ${digest} of ${repo}: the upstream does not state its size`,
+          cannot(`serve ${digest} of ${repo}`, "the upstream does not state its size"),
         );
       }
       if (size !== (expected ?? size)) throw wrongSize(repo, digest, { size, expected: expected! });

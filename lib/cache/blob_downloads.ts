@@ -1,7 +1,7 @@
 import { withinTime } from "../bytes/within_time.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { beyondLimit, wrongSize } from "./blob_error.ts";
@@ -257,7 +257,7 @@ export class BlobDownloads {
       this.reportFailure({ repo, digest, size: 0, host }, cause);
       if (bypassReasonOf(cause) === undefined) throw cause;
       const reason = "its size is unknown, and there is no space to store it first";
-      throw new RegistryError("UNAVAILABLE", `Cannot serve ${digest} of ${repo}: ${reason}`, { cause });
+      throw new RegistryError("UNAVAILABLE", cannot(`serve ${digest} of ${repo}`, reason), { cause });
     }
     await onEnd();
   }

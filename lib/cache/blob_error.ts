@@ -1,9 +1,9 @@
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError, RegistryError } from "../oci/error.ts";
+import { cannot, NoSpaceError, RegistryError } from "../oci/error.ts";
 
 /** Creates the error of a blob for which there is not enough space within the size limit. */
 export function beyondLimit(repo: string, digest: Digest): NoSpaceError {
-  return new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
+  return new NoSpaceError(cannot(`cache ${digest} of ${repo}`, "not enough space within the cache limit"));
 }
 
 /** Creates the error of a blob that the upstream has with another size than the manifests state. */
@@ -14,6 +14,6 @@ export function wrongSize(
 ): RegistryError {
   return new RegistryError(
     "BAD_GATEWAY",
-    `Cannot serve ${digest} of ${repo}: the upstream has ${size} bytes in its place, the manifest says ${expected}`,
+    cannot(`serve ${digest} of ${repo}`, `the upstream has ${size} bytes in its place, the manifest says ${expected}`),
   );
 }

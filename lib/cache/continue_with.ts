@@ -1,3 +1,5 @@
+import { cannot, CrpeError } from "../oci/error.ts";
+
 /** The bytes that a source must send in a time that is spent waiting for it. */
 export interface Pace {
   readonly milliseconds: number;
@@ -40,7 +42,7 @@ export function continueWith(
     const rest = await openRest(at).catch(() => undefined);
     if (rest === undefined) return;
     if (isCancelled) return await rest.cancel();
-    reader.cancel(new Error("Cannot receive the blob: the peer is slow")).catch(() => {});
+    reader.cancel(new CrpeError(cannot("receive the blob", "the peer is slow"))).catch(() => {});
     reader = rest.getReader();
   };
   return new ReadableStream<Uint8Array>({

@@ -2,7 +2,7 @@ import { SingleFlight } from "../content/single_flight.ts";
 import { findSimilarTags } from "../content/similar_tags.ts";
 import type { ContentSource, MissingReason } from "../content/source.ts";
 import { isDigest } from "../oci/digest.ts";
-import { reasonOf, RegistryError } from "../oci/error.ts";
+import { RegistryError } from "../oci/error.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -116,7 +116,7 @@ async function askUpstream(repo: string, upstream: Upstream): Promise<Repository
     return {
       reason: isRefused
         ? `${host} refused access to ${path}; check the credentials for ${host}`
-        : `${host} does not have it, or did not say so: ${reasonOf(error)}`,
+        : `${host} does not have it, or did not say so: ${error.reason}`,
     };
   }
 }

@@ -1,7 +1,7 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { LentMemory } from "../bytes/lent_chunks.ts";
 import { withinTime } from "../bytes/within_time.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, NoSpaceError } from "../oci/error.ts";
 
 /** A reader of a download. */
 export interface Follower {
@@ -114,7 +114,7 @@ export class Relay {
 
   /** Creates the error of a blob that is not cached. */
   noSpace(): NoSpaceError {
-    return new NoSpaceError(`Cannot cache ${this.#what}: no space left on the device`);
+    return new NoSpaceError(cannot(`cache ${this.#what}`, "no space left on the device"));
   }
 
   async #waitForReader(slowest: number): Promise<void> {

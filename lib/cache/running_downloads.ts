@@ -2,6 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { SharedDownload } from "./shared_download.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** A download in progress. */
 export interface RunningDownload {
@@ -83,7 +84,7 @@ export class RunningDownloads {
       if (download.digest !== digest) continue;
       const [repo] = repos;
       if (await this.#store.statBlob(repo!, digest) === undefined) continue;
-      download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
+      download.cancel(new CrpeError(cannot(`download ${digest}`, "it is stored by now")), true);
     }
   }
 
@@ -94,7 +95,9 @@ export class RunningDownloads {
   async stop(): Promise<void> {
     const commits: Promise<void>[] = [];
     for (const { download, isBackground } of this.#running) {
-      if (isBackground && !download.isFollowed) download.cancel(new Error("Cannot download: crpe is stopping"), false);
+      if (isBackground && !download.isFollowed) {
+        download.cancel(new CrpeError(cannot("download", "crpe is stopping")), false);
+      }
       if (download.isCommitting) commits.push(download.done);
     }
     await Promise.allSettled(commits);

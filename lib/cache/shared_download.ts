@@ -6,7 +6,7 @@ import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { isAbsent } from "../files/if_present.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, CrpeError, NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { continueFromStore } from "./continue_from_store.ts";
 import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
@@ -226,11 +226,11 @@ export class SharedDownload {
         }
       }
       if (!isOpen) return void held?.cancel().catch(() => {});
-      if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
+      if (follower.isDropped) throw new CrpeError(cannot("send the blob", "the client did not read for 30 s"));
       if (follower.at < end) {
         const bytes = held === undefined ? await this.#read(file, follower.at, end) : (await held.read()).value;
         if (bytes === undefined) {
-          throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
+          throw new CrpeError(cannot(`send ${this.digest}`, "the stored blob is shorter than expected"));
         }
         follower.at += bytes.length;
         controller.enqueue(bytes);

@@ -4,6 +4,7 @@ import { Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ByteSpan } from "../store/blob_pieces.ts";
 import { HELD_BACK_BYTES } from "./shared_download.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** The blob that `verifyStream` expects. */
 export interface ExpectedBlob {
@@ -45,7 +46,7 @@ export function verifyStream(
   };
   const run = async () => {
     await drain(body, async (chunk) => {
-      if (isCancelled) throw new Error("Cannot send the blob: the client has disconnected");
+      if (isCancelled) throw new CrpeError(cannot("send the blob", "the client has disconnected"));
       onBytes?.(chunk.length);
       const at = verifier.seen - held.length;
       verifier.update(chunk);

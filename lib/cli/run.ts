@@ -5,8 +5,8 @@ import { COMMANDS } from "./commands.ts";
 import { exitStatusOf, printError } from "./console/describe_error.ts";
 import { Interruption } from "./console/interruption.ts";
 import type { Io } from "./console/io.ts";
-import { UsageError } from "./console/usage_error.ts";
 import { VERSION } from "./console/version.ts";
+import { UsageError } from "../oci/error.ts";
 
 /** Runs one command line, and prints its error. @returns the exit status */
 export async function run(args: readonly string[], io: Io): Promise<number> {

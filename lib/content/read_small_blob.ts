@@ -1,6 +1,6 @@
 import { ByteReader, openByteSource } from "../bytes/byte_reader.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { ContentSource } from "./source.ts";
 import { verifyBytes } from "./verifier.ts";
 
@@ -30,7 +30,7 @@ export async function readSmallBlob(
   const reader = new ByteReader(openByteSource(opened.body), digest);
   try {
     if (opened.length > limit) {
-      throw new CorruptError(`Cannot read ${digest}: it has ${opened.length} bytes, ${limit} are allowed`);
+      throw new CorruptError(cannot(`read ${digest}`, `it has ${opened.length} bytes, ${limit} are allowed`));
     }
     const bytes = await reader.readExactly(opened.length);
     verifyBytes(bytes, digest, size);

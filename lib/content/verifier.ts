@@ -1,11 +1,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, type Failure, RegistryError } from "../oci/error.ts";
 
 /** Thrown when content does not have the expected digest or size. Maps to HTTP 502, because the sender is at fault. */
 export class DigestMismatchError extends RegistryError {
-  constructor(message: string) {
-    super("BAD_GATEWAY", message);
+  constructor(failure: Failure | string) {
+    super("BAD_GATEWAY", failure, { exit: 4 });
   }
 }
 
@@ -49,7 +49,7 @@ export class Verifier {
   update(chunk: Uint8Array): void {
     this.#seen += chunk.length;
     if (this.#size !== undefined && this.#seen > this.#size) {
-      throw new DigestMismatchError(`Cannot accept ${this.#digest}: more than the ${this.#size} bytes expected`);
+      throw new DigestMismatchError(cannot(`accept ${this.#digest}`, `more than the ${this.#size} bytes expected`));
     }
     this.#hash.update(chunk);
   }
@@ -61,12 +61,12 @@ export class Verifier {
    */
   finish(): void {
     if (this.#size !== undefined && this.#seen !== this.#size) {
-      throw new DigestMismatchError(`Cannot accept ${this.#digest}: received ${this.#seen} of ${this.#size} bytes`);
+      throw new DigestMismatchError(cannot(`accept ${this.#digest}`, `received ${this.#seen} of ${this.#size} bytes`));
     }
     const { algorithm, hex } = splitDigest(this.#digest);
     const actual = this.#hash.digest("hex");
     if (actual !== hex) {
-      throw new DigestMismatchError(`Cannot accept ${this.#digest}: the content has digest ${algorithm}:${actual}`);
+      throw new DigestMismatchError(cannot(`accept ${this.#digest}`, `the content has digest ${algorithm}:${actual}`));
     }
   }
 }

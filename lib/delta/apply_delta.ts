@@ -1,7 +1,6 @@
 import { readBounded } from "../bytes/read_bounded.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
-import { CorruptError } from "../oci/error.ts";
-import { DeflateError } from "./bit_input.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import {
   type DeltaHeader,
   hasMagic,
@@ -15,7 +14,7 @@ import {
 import { insertStreams } from "./inner_gzip.ts";
 import type { Bytes } from "./inner_streams.ts";
 import { modelById } from "./models/all.ts";
-import { type DeflateModel, RecipeError } from "./models/model.ts";
+import type { DeflateModel } from "./models/model.ts";
 import { openInner } from "./open_inner.ts";
 import { applyOperations } from "./operations.ts";
 import { type DeltaFile, PartReader } from "./part_reader.ts";
@@ -38,11 +37,11 @@ export async function beginsLikeDelta(file: DeltaFile): Promise<boolean> {
 
 /** Reads the header of a delta. @throws {CorruptError} when the file is not a delta, or its header is wrong */
 export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
-  if (file.size < PREFIX_BYTES) throw new CorruptError("Cannot apply the delta: it is too short");
+  if (file.size < PREFIX_BYTES) throw new CorruptError(cannot("apply the delta", "it is too short"));
   const prefix = await readBounded(await file.open(0, PREFIX_BYTES), "the delta", PREFIX_BYTES);
   const length = parseDeltaPrefix(prefix);
   if (length === 0 || PREFIX_BYTES + length > file.size) {
-    throw new CorruptError("Cannot apply the delta: it ends before its header does");
+    throw new CorruptError(cannot("apply the delta", "it ends before its header does"));
   }
   return parseDeltaHeader(await readBounded(await file.open(PREFIX_BYTES, length), "the delta", length), file.size);
 }
@@ -80,12 +79,9 @@ export async function* rebuildLayer(
     let left = header.target.size;
     for await (const piece of rebuildGzip(plain, recipe, { findModel, signal })) {
       left -= piece.length;
-      if (left < 0) throw new CorruptError("Cannot apply the delta: it makes too many bytes");
+      if (left < 0) throw new CorruptError(cannot("apply the delta", "it makes too many bytes"));
       yield piece;
     }
-  } catch (cause) {
-    if (!(cause instanceof RecipeError || cause instanceof DeflateError)) throw cause;
-    throw new CorruptError(cause.message, { cause });
   } finally {
     await outer.cancel();
     await reader?.cancel();

@@ -1,8 +1,8 @@
 import { free } from "../bytes/lent_chunks.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** A gzip stream that is damaged, or no gzip stream at all. */
-export class DeflateError extends Error {
-  override readonly name = "DeflateError";
+export class DeflateError extends CorruptError {
 }
 
 /** Zero bytes after the end, so that the decoding of one token needs no check. */
@@ -103,7 +103,7 @@ export class BitInput {
   /** @throws {DeflateError} when more was taken than there is */
   checkEnd(): void {
     if (this.at - (this.bitCount >> 3) > this.end) {
-      throw new DeflateError("Cannot read the gzip stream: it ends too early");
+      throw new DeflateError(cannot("read the gzip stream", "it ends too early"));
     }
   }
 }

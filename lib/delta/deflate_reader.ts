@@ -16,6 +16,7 @@ import {
 import { HuffmanDecoder, TABLE_BITS } from "./huffman_code.ts";
 import type { MemberWindow } from "./member_window.ts";
 import type { DynamicHeader } from "./models/model.ts";
+import { cannot } from "../oci/error.ts";
 
 const TABLE_MASK = (1 << TABLE_BITS) - 1;
 /** Bytes of the longest header of a block, and more. */
@@ -214,5 +215,5 @@ export class DeflateReader {
 }
 
 function invalid(reason: string): DeflateError {
-  return new DeflateError(`Cannot read the gzip stream: ${reason}`);
+  return new DeflateError(cannot("read the gzip stream", reason));
 }

@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { MAX_PARAMETERS, RECIPE_LIMITS } from "./gzip_recipe.ts";
 import { OPERATION_STREAMS } from "./operations.ts";
@@ -263,5 +263,5 @@ function asSize(value: unknown, field: string): number {
 }
 
 function refuse(reason: string): CorruptError {
-  return new CorruptError(`Cannot apply the delta: ${reason}`);
+  return new CorruptError(cannot("apply the delta", reason));
 }

@@ -4,7 +4,7 @@ import { ZstdFrames } from "../archive/zstd_frames.ts";
 import { ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { free, LentMemory, returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { Section } from "./delta_format.ts";
 
 /** zstd's windows, as powers of 2. The largest, 4 MiB, is also the memory of a reader for each open section. */
@@ -64,14 +64,14 @@ export function openSection(input: ReadableStream<Uint8Array>, { size, packed }:
       if (frame === undefined) {
         const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
         const opened = await frames.next();
-        if (opened === undefined) throw new CorruptError(`Cannot apply the delta: ${WHAT} is missing`);
+        if (opened === undefined) throw new CorruptError(cannot("apply the delta", `${WHAT} is missing`));
         frame = new TransformSource(opened, createZstdDecompress({ params, chunkSize }), WHAT);
       }
       if (last !== undefined) freePiece(last, chunkSize);
       const piece = last = await frame.read();
       left -= piece?.length ?? 0;
       if (left >= 0 && (piece !== undefined || left === 0)) return piece;
-      throw new CorruptError(`Cannot apply the delta: ${WHAT} does not have the ${size} bytes that its header says`);
+      throw new CorruptError(cannot("apply the delta", `${WHAT} does not have the ${size} bytes that its header says`));
     },
     cancel: async (reason) => {
       await frame?.cancel(reason);

@@ -3,6 +3,7 @@ import { BitInput, DeflateError } from "./bit_input.ts";
 import type { DecodedBlocks } from "./decoded_blocks.ts";
 import { DeflateReader } from "./deflate_reader.ts";
 import type { MemberWindow } from "./member_window.ts";
+import { cannot } from "../oci/error.ts";
 
 /** The longest header of a member that is read: names and comments have no limit of their own (RFC 1952). */
 export const MAX_MEMBER_HEADER = 65_536;
@@ -67,12 +68,12 @@ export class GzipReader {
     this.padding = input.alignToByte();
     input.checkEnd();
     await input.need(TRAILER);
-    if (input.available < TRAILER) throw new DeflateError("Cannot read the gzip stream: it ends too early");
+    if (input.available < TRAILER) throw new DeflateError(cannot("read the gzip stream", "it ends too early"));
     const trailer = input.bytes.slice(input.at, input.at + TRAILER);
     input.at += TRAILER;
     const expected = formatTrailer(this.#crc, this.#window.origin + this.#window.length);
     if (trailer.some((byte, index) => byte !== expected[index])) {
-      throw new DeflateError("Cannot read the gzip stream: its checksum or size is wrong");
+      throw new DeflateError(cannot("read the gzip stream", "its checksum or size is wrong"));
     }
   }
 
@@ -80,7 +81,7 @@ export class GzipReader {
   async readRest(max: number): Promise<Uint8Array> {
     const input = this.#input;
     await input.need(max + 1);
-    if (input.available > max) throw new DeflateError("Cannot read the gzip stream: much follows its last member");
+    if (input.available > max) throw new DeflateError(cannot("read the gzip stream", "much follows its last member"));
     return input.bytes.slice(input.at, input.end);
   }
 
@@ -98,9 +99,9 @@ export class GzipReader {
   }
 
   async #needHeader(length: number): Promise<void> {
-    if (length > MAX_MEMBER_HEADER) throw new DeflateError("Cannot read the gzip stream: a header is too long");
+    if (length > MAX_MEMBER_HEADER) throw new DeflateError(cannot("read the gzip stream", "a header is too long"));
     await this.#input.need(length);
-    if (this.#input.available < length) throw new DeflateError("Cannot read the gzip stream: it ends too early");
+    if (this.#input.available < length) throw new DeflateError(cannot("read the gzip stream", "it ends too early"));
   }
 }
 

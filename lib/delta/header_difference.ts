@@ -1,8 +1,8 @@
 import { MAX_RUNS } from "./decoded_blocks.ts";
 import { DISTANCE_CODES, LITERAL_CODES, RUN_CODE_ORDER } from "./deflate_tables.ts";
 import type { BlockTokens, DynamicHeader, HeaderStyle } from "./models/model.ts";
-import { RecipeError } from "./models/model.ts";
 import type { SectionReader, SectionWriter } from "./section_bytes.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 // Which of the three steps of a header differ from the prediction.
 const [LENGTHS_DIFFER, RUNS_DIFFER, RUN_CODES_DIFFER] = [1, 2, 4] as const;
@@ -59,7 +59,7 @@ export function writeHeaderDifference(
 /** Predicts a header, and applies its difference where it has one. */
 export function readHeader({ style, block, header }: HeaderPrediction, input: SectionReader | undefined): void {
   const flags = input?.byte() ?? 0;
-  if (flags > 7) throw new RecipeError("Cannot rebuild a block: its header has unknown flags");
+  if (flags > 7) throw new CorruptError(cannot("rebuild a block", "its header has unknown flags"));
   style.codeLengths(block, header);
   if (flags & LENGTHS_DIFFER) readLengths(header, input!);
   if (flags & RUNS_DIFFER) {
@@ -105,7 +105,7 @@ function readLengths(header: DynamicHeader, input: SectionReader): void {
 
 function readRunCodes(header: DynamicHeader, input: SectionReader): void {
   header.runCodeCount = input.number(19);
-  if (header.runCodeCount < 4) throw new RecipeError("Cannot rebuild a block: its header has too few codes");
+  if (header.runCodeCount < 4) throw new CorruptError(cannot("rebuild a block", "its header has too few codes"));
   header.runCodeLengths.fill(0);
   for (let index = 0; index < header.runCodeCount; index++) {
     header.runCodeLengths[RUN_CODE_ORDER[index]!] = input.number(7);

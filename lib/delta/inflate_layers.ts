@@ -5,7 +5,7 @@ import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { cannot, CorruptError, IncompleteError } from "../oci/error.ts";
 import { type DeltaBase, maxPlainSize } from "./delta_format.ts";
 import { createHash } from "node:crypto";
 
@@ -28,7 +28,7 @@ export class BaseError extends IncompleteError {
   readonly digest: Digest;
 
   constructor(digest: Digest, reason: string) {
-    super(`Cannot apply the delta: its base ${digest} ${reason}`, [digest]);
+    super(cannot("apply the delta", `its base ${digest} ${reason}`), [digest]);
     this.digest = digest;
   }
 }
@@ -51,7 +51,7 @@ export async function inflateLayer(
   let plainSize = 0;
   await inflate(layer, signal, (piece) => {
     plainSize += piece.length;
-    if (plainSize > maxPlainSize(size)) throw new CorruptError(`Cannot inflate ${digest}: it is too large`);
+    if (plainSize > maxPlainSize(size)) throw new CorruptError(cannot(`inflate ${digest}`, "it is too large"));
     hash.update(piece);
     scratch.append(piece);
     onBytes?.(piece.length);

@@ -1,6 +1,6 @@
 import { MAX_STREAM_BYTES, MIN_STREAM_BYTES } from "./inner_streams.ts";
-import { RecipeError } from "./models/model.ts";
 import { SectionReader, SectionWriter } from "./section_bytes.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** The place of an inner stream: the bytes between it and the one before, and its size. */
 export interface Place {
@@ -38,7 +38,7 @@ export function formatBasePlaces(places: readonly BasePlace[]): Uint8Array {
  * Reads the places of inner streams in the order in which they follow each other.
  *
  * @param room the bytes that all gaps and streams may have together
- * @throws {RecipeError} from the iterator, when they have more, or the section is cut
+ * @throws {CorruptError} from the iterator, when they have more, or the section is cut
  */
 export function* parsePlaces(section: Uint8Array, room: number): Generator<Place> {
   const reader = new SectionReader(section, "places");
@@ -66,6 +66,6 @@ export function* parseBasePlaces(section: Uint8Array, room: number, limit: numbe
 // Small streams would be more work than their bytes allow, large ones need more memory.
 function readSize(reader: SectionReader, room: number): number {
   const size = reader.number(Math.min(room, MAX_STREAM_BYTES));
-  if (size < MIN_STREAM_BYTES) throw new RecipeError("Cannot read the places of inner streams: one is too small");
+  if (size < MIN_STREAM_BYTES) throw new CorruptError(cannot("read the places of inner streams", "one is too small"));
   return size;
 }

@@ -29,7 +29,7 @@ export interface InnerInput {
  * Opens the inner streams of a layer, and inflates those of its bases that they are made from.
  *
  * @throws {CorruptError} when the bases do not have them, or a section is damaged
- * @throws {RecipeError} when their places are wrong
+ * @throws {CorruptError} when their places are wrong
  */
 export async function openInner(
   reader: PartReader,

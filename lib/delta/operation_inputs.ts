@@ -1,7 +1,7 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
 import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Larger than any varint of a number below 2^53. */
 const MAX_VARINT_BYTES = 8;
@@ -145,5 +145,5 @@ export class RangeReader {
 
 /** The error for a delta whose operations cannot be right. */
 export function wrongDelta(reason: string): CorruptError {
-  return new CorruptError(`Cannot apply the delta: ${reason}`);
+  return new CorruptError(cannot("apply the delta", reason));
 }

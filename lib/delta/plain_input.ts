@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
 import type { MemberWindow } from "./member_window.ts";
-import { RecipeError } from "./models/model.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Fills a window with the plain bytes of one member after the other. */
 export class PlainInput {
@@ -59,6 +59,6 @@ export class PlainInput {
   }
 
   async #receive(): Promise<void> {
-    if (await this.isLast()) throw new RecipeError("Cannot rebuild the gzip stream: there are too few plain bytes");
+    if (await this.isLast()) throw new CorruptError(cannot("rebuild the gzip stream", "there are too few plain bytes"));
   }
 }

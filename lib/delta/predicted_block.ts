@@ -2,6 +2,7 @@ import { DeflateError } from "./bit_input.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import type { MemberWindow } from "./member_window.ts";
 import type { BlockTokens, TokenPredictor, TokenRun } from "./models/model.ts";
+import { cannot } from "../oci/error.ts";
 
 /** The tokens of the largest block that has a recipe: 4 MiB of memory. Known compressors write at most 65,536. */
 const MAX_TOKENS = 1 << 20;
@@ -57,7 +58,7 @@ export class PredictedBlock implements BlockTokens {
   }
 
   #grow(): void {
-    if (this.tokens.length >= MAX_TOKENS) throw new DeflateError("Cannot describe a block: it is too large");
+    if (this.tokens.length >= MAX_TOKENS) throw new DeflateError(cannot("describe a block", "it is too large"));
     const grown = new Uint32Array(this.tokens.length * 2);
     grown.set(this.tokens);
     this.tokens = grown;

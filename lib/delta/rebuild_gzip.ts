@@ -1,12 +1,12 @@
 import { type GzipRecipe, MAX_PARAMETERS, type RebuildOptions, RECIPE_LIMITS } from "./gzip_recipe.ts";
-import { RecipeError } from "./models/model.ts";
 import { StreamRebuilder } from "./stream_rebuilder.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /**
  * Rebuilds the bytes of a gzip stream. A wrong recipe gives other bytes, or an error: the digest of what comes out
  * must be checked. A piece is only valid until the next one is asked for.
  *
- * @throws {RecipeError} when the recipe contradicts itself or the plain bytes, exceeds the limits, or names a model
+ * @throws {CorruptError} when the recipe contradicts itself or the plain bytes, exceeds the limits, or names a model
  *   that is not known
  */
 export async function* rebuildGzip(
@@ -17,9 +17,9 @@ export async function* rebuildGzip(
   const { id, version, parameters } = recipe.model;
   const model = findModel(id, version);
   if (model === undefined) {
-    throw new RecipeError(`Cannot rebuild the gzip stream: the model ${id}/${version} is unknown`);
+    throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} is unknown`));
   }
-  if (parameters.length > MAX_PARAMETERS) throw new RecipeError("Cannot use a model: it has too many parameters");
+  if (parameters.length > MAX_PARAMETERS) throw new CorruptError(cannot("use a model", "it has too many parameters"));
   const source = plain[Symbol.asyncIterator]();
   try {
     for await (const chunk of new StreamRebuilder({ model, recipe, limits }).rebuild(source)) {

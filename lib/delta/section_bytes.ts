@@ -1,4 +1,4 @@
-import { RecipeError } from "./models/model.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Writes a section of a recipe: bytes and numbers. */
 export class SectionWriter {
@@ -44,7 +44,7 @@ export class SectionWriter {
   }
 }
 
-/** Reads a section of a recipe. Every method throws a `RecipeError` where the section ends too early. */
+/** Reads a section of a recipe. Every method throws a `CorruptError` where the section ends too early. */
 export class SectionReader {
   readonly #bytes: Uint8Array;
   readonly #name: string;
@@ -87,7 +87,7 @@ export class SectionReader {
     return this.#bytes.subarray(this.#at, this.#at += count);
   }
 
-  #error(reason: string): RecipeError {
-    return new RecipeError(`Cannot read the section ${this.#name} of the recipe: ${reason}`);
+  #error(reason: string): CorruptError {
+    return new CorruptError(cannot(`read the section ${this.#name} of the recipe`, reason));
   }
 }

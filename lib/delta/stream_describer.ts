@@ -10,6 +10,7 @@ import { MemberWindow } from "./member_window.ts";
 import type { DeflateModel, TokenPredictor } from "./models/model.ts";
 import { PredictedBlock, predictStoredLength } from "./predicted_block.ts";
 import { SectionWriter } from "./section_bytes.ts";
+import { cannot } from "../oci/error.ts";
 
 /** What a stream is described with. */
 export interface DescriberOptions {
@@ -89,7 +90,7 @@ export class StreamDescriber {
 
   async #readMembers(reader: GzipReader): Promise<void> {
     const { members } = this.#sections;
-    if (!await reader.hasMember()) throw new DeflateError("Cannot read the gzip stream: it is none");
+    if (!await reader.hasMember()) throw new DeflateError(cannot("read the gzip stream", "it is none"));
     do {
       await reader.openMember();
       await this.#readMember(reader);
@@ -231,7 +232,7 @@ export class StreamDescriber {
     if (
       this.cost > sectionBytes || plain > plainBytes ||
       isExcessive({ blocks, work: this.#predictor.work, wasted: this.#wasted, plainBytes: plain })
-    ) throw new DeflateError("Cannot describe the gzip stream: it exceeds the limits");
+    ) throw new DeflateError(cannot("describe the gzip stream", "it exceeds the limits"));
   }
 }
 

@@ -15,10 +15,11 @@ import type { GzipRecipe, RecipeLimits } from "./gzip_recipe.ts";
 import { formatTrailer, MAX_MEMBER_HEADER } from "./gzip_reader.ts";
 import { readHeader } from "./header_difference.ts";
 import { MemberWindow } from "./member_window.ts";
-import { type DeflateModel, RecipeError, type TokenPredictor } from "./models/model.ts";
+import type { DeflateModel, TokenPredictor } from "./models/model.ts";
 import { PlainInput } from "./plain_input.ts";
 import { PredictedBlock, predictStoredLength } from "./predicted_block.ts";
 import { SectionReader } from "./section_bytes.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Bytes that are written before they are given on. */
 const OUTPUT_CHUNK = 65_536;
@@ -55,10 +56,10 @@ export class StreamRebuilder {
   constructor({ model, recipe, limits }: RebuilderOptions) {
     const { tokens, blocks, headers, members } = recipe.sections;
     if (tokens.length + blocks.length + headers.length + members.length > limits.sectionBytes) {
-      throw new RecipeError("Cannot rebuild the gzip stream: the recipe is too large");
+      throw new CorruptError(cannot("rebuild the gzip stream", "the recipe is too large"));
     }
     if (recipe.plainSize > limits.plainBytes) {
-      throw new RecipeError("Cannot rebuild the gzip stream: it has too many plain bytes");
+      throw new CorruptError(cannot("rebuild the gzip stream", "it has too many plain bytes"));
     }
     this.#recipe = recipe;
     this.#window = new MemberWindow(model);
@@ -73,7 +74,7 @@ export class StreamRebuilder {
     this.#readGap();
   }
 
-  /** Rebuilds the stream, once. @throws {RecipeError} when the recipe is wrong */
+  /** Rebuilds the stream, once. @throws {CorruptError} when the recipe is wrong */
   async *rebuild(source: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     try {
       yield* this.#rebuildMembers(source);
@@ -106,14 +107,14 @@ export class StreamRebuilder {
   async *#rebuildMember(plain: PlainInput): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     for (let isFinal = false; !isFinal;) {
       const record = parseBlockRecord(this.#blocks.byte());
-      if (record === undefined) throw new RecipeError("Cannot rebuild a block: its type is unknown");
+      if (record === undefined) throw new CorruptError(cannot("rebuild a block", "its type is unknown"));
       if (record.type === STORED) await this.#rebuildStored(record, plain);
       else await this.#rebuildTokens(record, plain);
       isFinal = record.isFinal;
       this.#checkWork();
       if (this.#writer.length >= OUTPUT_CHUNK) yield this.#writer.take();
     }
-    if (!plain.isAtEnd) throw new RecipeError("Cannot rebuild the gzip stream: plain bytes are left");
+    if (!plain.isAtEnd) throw new CorruptError(cannot("rebuild the gzip stream", "plain bytes are left"));
   }
 
   async #rebuildTokens(record: BlockRecord, plain: PlainInput): Promise<void> {
@@ -147,7 +148,9 @@ export class StreamRebuilder {
       let token = predictor.token(window.at);
       if (this.#rightTokens-- === 0) token = this.#readToken();
       const bytes = tokenBytes(token);
-      if (bytes > window.length - window.at) throw new RecipeError("Cannot rebuild a block: it reaches beyond the end");
+      if (bytes > window.length - window.at) {
+        throw new CorruptError(cannot("rebuild a block", "it reaches beyond the end"));
+      }
       block.add(token);
       window.at += bytes;
       if (end === END_PREDICTED) {
@@ -160,7 +163,7 @@ export class StreamRebuilder {
     }
     if (!window.ended) return false;
     if (end === END_PREDICTED && block.count > 0) return true;
-    throw new RecipeError("Cannot rebuild a block: it reaches beyond the end");
+    throw new CorruptError(cannot("rebuild a block", "it reaches beyond the end"));
   }
 
   async #rebuildStored(record: BlockRecord, plain: PlainInput): Promise<void> {
@@ -173,7 +176,7 @@ export class StreamRebuilder {
       if (record.end === END_COUNT) length = this.#blocks.number(LONGEST_STORED);
       else length = record.end === END_SAME_BYTES ? this.#lastBytes : predicted;
       if (length <= 0 || length > LONGEST_STORED || length > window.length - window.at) {
-        throw new RecipeError("Cannot rebuild a stored block: its length is wrong");
+        throw new CorruptError(cannot("rebuild a stored block", "its length is wrong"));
       }
       this.#lastBytes = length;
       this.#wasted += Math.max(0, this.#storedBlock.bytes - length);
@@ -197,7 +200,7 @@ export class StreamRebuilder {
     if (length > 0) {
       const distance = 1 + (this.#tokens.byte() | this.#tokens.byte() << 8);
       if (distance > 32_768 || distance > position) {
-        throw new RecipeError("Cannot rebuild a block: a match reaches before the start");
+        throw new CorruptError(cannot("rebuild a block", "a match reaches before the start"));
       }
       token = length + 2 << 16 | distance;
     }
@@ -213,14 +216,14 @@ export class StreamRebuilder {
   #checkWork(): void {
     const plainBytes = this.#recipe.plainSize - this.#plainLeft;
     if (isExcessive({ blocks: ++this.#blockCount, work: this.#predictor.work, wasted: this.#wasted, plainBytes })) {
-      throw new RecipeError("Cannot rebuild the gzip stream: it takes more work than its size allows");
+      throw new CorruptError(cannot("rebuild the gzip stream", "it takes more work than its size allows"));
     }
   }
 
   async #checkEnd(plain: PlainInput): Promise<void> {
     const left = this.#tokens.left + this.#blocks.left + this.#headers.left;
     if (left > 0 || this.#rightTokens !== Infinity || this.#plainLeft > 0 || !await plain.isLast()) {
-      throw new RecipeError("Cannot rebuild the gzip stream: a part of the recipe is left");
+      throw new CorruptError(cannot("rebuild the gzip stream", "a part of the recipe is left"));
     }
   }
 }

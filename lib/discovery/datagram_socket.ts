@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** The part of the runtime's interface that the compiler knows only with the unstable libraries. */
 export interface MulticastConnection {
@@ -115,7 +116,7 @@ export class DatagramSocket extends EventEmitter {
   /** Sends a part of `bytes`. @param rest its length, the port, the address, and what is called at the end */
   send(bytes: Uint8Array, offset: number, ...rest: [number, number, string, (error?: Error) => void]): void {
     const [length, port, hostname, callback] = rest;
-    if (this.#sender === undefined) return callback(new Error("Cannot send: the socket is closed"));
+    if (this.#sender === undefined) return callback(new CrpeError(cannot("send", "the socket is closed")));
     this.#sender.send(bytes.subarray(offset, offset + length), { transport: "udp", hostname, port })
       .then(() => callback(), callback);
   }
@@ -161,6 +162,8 @@ export class DatagramSocket extends EventEmitter {
 }
 
 function open(hostname: string, port: number): MulticastConnection {
-  if (listenDatagram === undefined) throw new Error("Cannot use mDNS: the runtime was started without --unstable-net");
+  if (listenDatagram === undefined) {
+    throw new CrpeError(cannot("use mDNS", "the runtime was started without --unstable-net"));
+  }
   return listenDatagram({ transport: "udp", hostname, port, reuseAddress: true, loopback: true });
 }

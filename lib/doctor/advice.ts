@@ -1,23 +1,40 @@
-const REACH = "; --offline avoids the network";
+import { RegistryError } from "../oci/error.ts";
+import { TransportError, type TransportFailure } from "../upstream/transport/transport_error.ts";
+import { DeniedError } from "../upstream/trust/denied_error.ts";
 
-// The patterns match the messages of `TransportError` and of the errors of lib/upstream.
-const ADVICE: readonly (readonly [reason: RegExp, advice: string])[] = [
-  [/clock/, "set this machine's clock first"],
-  [/DNS/, `check the name, and this machine's network and name server${REACH}`],
-  [/certificate|TLS/, "name its CA with ca-file in the configuration, or write http:// if it has no TLS"],
-  [
-    /refuses the (?:login|user name)|this login may not/,
-    "correct the user name and the password in the configuration, or in docker's or podman's own file",
-  ],
-  [
-    /denies access|without a login/,
-    "check the name; log in to the registry, in the configuration or with docker login",
-  ],
-  [/limits how often|too often/, "wait, or log in; content in the store is served meanwhile"],
-  [/refused|network|in time|within|cut/, `check that the registry runs, and that this machine reaches it${REACH}`],
-];
+const OFFLINE = "; --offline avoids the network";
+const REACH = `check that the registry runs, and that this machine reaches it${OFFLINE}`;
+const CERTIFICATE = "name its CA with ca-file in the configuration, or write http:// if it has no TLS";
 
-/** Returns advice on the reason for which an upstream request failed. */
-export function adviseOn(reason: string): string {
-  return ADVICE.find(([pattern]) => pattern.test(reason))?.[1] ?? "check its address (--upstream HOST=URL)";
+const ADVICE: Readonly<Partial<Record<TransportFailure, string>>> = {
+  authority: CERTIFICATE,
+  certificate: CERTIFICATE,
+  clock: "set this machine's clock first",
+  closed: "wait, or change --window or --budget",
+  cut: REACH,
+  dns: `check the name, and this machine's network and name server${OFFLINE}`,
+  "not-tls": CERTIFICATE,
+  refused: REACH,
+  stall: REACH,
+  timeout: REACH,
+  unreachable: REACH,
+};
+
+/** Returns advice on the error of a request to an upstream. */
+export function adviseOn(error: unknown): string {
+  if (error instanceof DeniedError) {
+    return error.isLoginRefused
+      ? "correct the user name and the password in the configuration, or in docker's or podman's own file"
+      : "check the name; log in to the registry, in the configuration or with docker login";
+  }
+  if (error instanceof RegistryError && error.code === "TOOMANYREQUESTS") {
+    return "wait, or log in; content in the store is served meanwhile";
+  }
+  const failure = failureOf(error);
+  return (failure && ADVICE[failure]) ?? "check its address (--upstream HOST=URL)";
+}
+
+function failureOf(error: unknown): TransportFailure | undefined {
+  if (error instanceof TransportError) return error.failure;
+  return error instanceof Error ? failureOf(error.cause) : undefined;
 }

@@ -5,6 +5,7 @@ import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** The dependencies of `checkDataFolder`. */
 export interface DataFolderOptions {
@@ -128,5 +129,5 @@ async function checkOpenFiles(path: string): Promise<Finding> {
 function wordsOf(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
   if (error instanceof Deno.errors.NotADirectory) return "a part of the path is a file";
-  return error instanceof Error ? error.message.replace(/ \(os error.*$/s, "").toLowerCase() : String(error);
+  return describeSystemError(error);
 }

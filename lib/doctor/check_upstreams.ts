@@ -35,19 +35,27 @@ export async function checkUpstreams({ source, hosts, record, unasked = [] }: Up
     }];
   }
   const names = hosts?.filter((host) => host !== "*") ?? [DEFAULT_HOST];
-  const findings = await Promise.all(names.map((host) => checkUpstream(host, { source, hosts, record })));
+  const found = await Promise.all(names.map((host) => checkUpstream(host, { source, hosts, record })));
   const open = hosts?.includes("*")
     ? [{ step: "upstream *", status: "ok", message: "any public registry may be contacted" } as const]
     : [];
-  return [...joinFailures(findings.flat()), ...open, ...rest];
+  return [...joinFailures(found.flat()), ...open, ...rest];
 }
 
-async function checkUpstream(host: string, { source, hosts, record }: Upstreams): Promise<Finding[]> {
+/** A finding, and the reason in its message if an endpoint failed. */
+interface Probed {
+  readonly finding: Finding;
+  readonly reason?: string;
+}
+
+async function checkUpstream(host: string, { source, hosts, record }: Upstreams): Promise<Probed[]> {
   const step = hosts === undefined ? "upstream of every name" : `upstream ${host}`;
   const probes = await source.probe(host);
-  return await Promise.all(probes.map(async ({ url, hasCredential, isOpen, failure }): Promise<Finding> => {
+  return await Promise.all(probes.map(async ({ url, hasCredential, isOpen, failure }): Promise<Probed> => {
     if (failure !== undefined) {
-      return { step, status: "broken", message: `${url}: ${reasonOf(failure)}`, advice: adviseOn(failure.message) };
+      const reason = reasonOf(failure);
+      const finding = { step, status: "broken", message: `${url}: ${reason}`, advice: adviseOn(failure) } as const;
+      return { finding, reason };
     }
     const access = hasCredential
       ? "it accepts the login"
@@ -58,25 +66,22 @@ async function checkUpstream(host: string, { source, hosts, record }: Upstreams)
       await source.headManifest(RATE_LIMIT_IMAGE.repo, RATE_LIMIT_IMAGE.tag).catch(() => {});
     }
     const rateLimit = record.rateLimits.get(new URL(url).host);
-    if (rateLimit === undefined) return { step, status: "ok", message: `${url}: ${access}` };
+    if (rateLimit === undefined) return { finding: { step, status: "ok", message: `${url}: ${access}` } };
     const message = `${url}: ${access}; ${formatRateLimit(rateLimit)}`;
-    if (rateLimit.remaining > 0) return { step, status: "ok", message };
-    return { step, status: "warning", message, advice: "wait, or log in: content in the store is served meanwhile" };
+    if (rateLimit.remaining > 0) return { finding: { step, status: "ok", message } };
+    const advice = "wait, or log in: content in the store is served meanwhile";
+    return { finding: { step, status: "warning", message, advice } };
   }));
 }
 
 /** Joins upstreams that fail for the same reason: without a network, all of them do. */
-function joinFailures(findings: readonly Finding[]): Finding[] {
-  const reasonIn = ({ message }: Finding) => message.replace(/^\S+: /, "");
-  const groups = Map.groupBy(findings.filter(({ status }) => status === "broken"), reasonIn);
-  const joined = [...groups].map(([reason, [first, ...others]]): Finding => {
-    if (others.length < 2) return first!;
-    const names = [first!, ...others].map(({ step }) => step.replace(/^upstream /, ""));
-    return { ...first!, step: "upstreams", message: `${names.join(", ")}: ${reason}` };
+function joinFailures(probed: readonly Probed[]): Finding[] {
+  const groups = Map.groupBy(probed, ({ reason }) => reason);
+  const isJoined = ({ reason }: Probed) => reason !== undefined && groups.get(reason)!.length > 2;
+  const joined = [...groups.values()].filter(([first]) => isJoined(first!)).map((group): Finding => {
+    const [{ finding, reason }] = group as [Probed];
+    const names = group.map(({ finding: { step } }) => step.replace(/^upstream /, ""));
+    return { ...finding, step: "upstreams", message: `${names.join(", ")}: ${reason}` };
   });
-  const isJoined = (finding: Finding) => finding.status === "broken" && groups.get(reasonIn(finding))!.length > 2;
-  return [
-    ...findings.filter((finding) => !isJoined(finding)),
-    ...joined.filter(({ step }) => step === "upstreams"),
-  ];
+  return [...probed.filter((it) => !isJoined(it)).map(({ finding }) => finding), ...joined];
 }

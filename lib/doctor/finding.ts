@@ -1,3 +1,5 @@
+import { CrpeError } from "../oci/error.ts";
+
 /** `skipped` means that the step was not checked: an earlier step is broken, or the user excluded it. */
 export type FindingStatus = "ok" | "warning" | "broken" | "skipped";
 
@@ -12,8 +14,8 @@ export interface Finding {
   readonly advice?: string;
 }
 
-/** Returns the reason of an error whose message reads `Cannot X: reason`, and the whole message of any other error. */
+/** Returns the reason of an error of crpe, and the whole message of any other one, as one line. */
 export function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/^Cannot .*?: /s, "").replaceAll(/\s*\n\s*/g, " ");
+  const text = error instanceof CrpeError ? error.reason : error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\s*\n\s*/g, " ");
 }

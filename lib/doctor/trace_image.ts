@@ -43,6 +43,13 @@ interface NamedBlob {
   readonly platforms: Set<string>;
 }
 
+/** An answer of the upstream, or why there is none, and what to do about it. */
+interface Asked<T> {
+  readonly answer?: T | undefined;
+  readonly failure?: string;
+  readonly advice?: string;
+}
+
 const BLOBS_AT_A_TIME = 4;
 const MAX_NESTING = 8;
 const OTHER_PLATFORMS = "nothing, unless the other platforms are needed; then pull the image with --platform";
@@ -112,14 +119,11 @@ class Trace {
     const wanted = digest ?? tag!;
     const step = digest === undefined ? "tag" : "digest";
     const held = await this.#store.resolve(this.#repo, wanted);
-    const { answer: found, failure } = await this.#ask(() => this.#upstream!.headManifest(this.#repo, wanted));
+    const { answer: found, failure, advice } = await this.#ask(() => this.#upstream!.headManifest(this.#repo, wanted));
     const here = held === undefined ? "it is not in the store" : `the store has ${short(held.digest)}`;
     if (failure !== undefined) {
       const status = held === undefined ? "broken" : "warning";
-      this.#find(step, status, {
-        message: `${here}; asking ${host} failed: ${failure}`,
-        advice: adviseOn(failure),
-      });
+      this.#find(step, status, { message: `${here}; asking ${host} failed: ${failure}`, advice: advice! });
     } else if (found !== undefined) {
       const isSame = held?.digest === found.digest;
       const there = isSame ? `the same as ${host}` : `${host} has ${short(found.digest)}, which the next pull fetches`;
@@ -259,12 +263,12 @@ class Trace {
     return { ...content, isHere: false, isThere: false, failure: `${short(digest)} ${there}` };
   }
 
-  async #ask<T>(ask: () => Promise<T | undefined>): Promise<{ answer?: T | undefined; failure?: string }> {
+  async #ask<T>(ask: () => Promise<T | undefined>): Promise<Asked<T>> {
     if (this.#upstream === undefined) return {};
     try {
       return { answer: await ask() };
     } catch (error) {
-      return { failure: reasonOf(error) };
+      return { failure: reasonOf(error), advice: adviseOn(error) };
     }
   }
 

@@ -2,6 +2,7 @@ import { createFolder, removeIfPresent } from "./durable.ts";
 import { isFileAt, waitForLock } from "./file_lock.ts";
 import { ifPresent } from "./if_present.ts";
 import { openOwned } from "./inherit_owner.ts";
+import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
 
 /** Who has done something. */
 export interface AuditActor {
@@ -68,7 +69,9 @@ export class AuditLog {
   /** Writes the begin of an action. @throws {Error} when it cannot be written; then the action must not be done */
   async begin(id: string, entry: AuditEntry): Promise<void> {
     await this.#append({ id, phase: "begin", ...entry }).catch((cause) => {
-      throw new Error(`Cannot write ${this.#pathOf(0)}: ${(cause as Error).message}; nothing was changed`, { cause });
+      throw new CrpeError(cannot(`write ${this.#pathOf(0)}`, `${(cause as Error).message}; nothing was changed`), {
+        cause,
+      });
     });
     this.#begun.add(id);
   }
@@ -111,7 +114,7 @@ export class AuditLog {
       await this.end(id, entry, describe(result));
       return result;
     } catch (error) {
-      await this.end(id, entry, { result: isRefusal(error) ? "refused" : "failed", error });
+      await this.end(id, entry, { result: error instanceof RefusedError ? "refused" : "failed", error });
       throw error;
     }
   }
@@ -171,10 +174,6 @@ function isFile(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof Error && /^(?:Refused|Untrusted)Error$/.test(error.name);
 }
 
 function describe(error: unknown): string {

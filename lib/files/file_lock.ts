@@ -1,4 +1,6 @@
 import { ifPresentSync } from "./if_present.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
+import { describeSystemError, parseSystemError } from "../oci/system_error.ts";
 
 const LOCK_TIMEOUT_MILLISECONDS = 250;
 
@@ -51,11 +53,9 @@ export async function waitForLock(
 }
 
 function unsupportedOr(error: unknown, path: string): "unsupported" {
-  const message = error instanceof Error ? error.message : String(error);
-  const code = /\(os error ([0-9]+)\)/.exec(message)?.[1];
-  if (code !== undefined && NO_LOCKS[Deno.build.os]?.includes(Number(code))) return "unsupported";
-  const reason = message.replace(/ \(os error.*$/s, "");
-  throw new Error(`Cannot lock ${path}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`, { cause: error });
+  const number = parseSystemError(error)?.number;
+  if (number !== undefined && NO_LOCKS[Deno.build.os]?.includes(number)) return "unsupported";
+  throw new CrpeError(cannot(`lock ${path}`, describeSystemError(error)), { cause: error });
 }
 
 // Deno before 2.7 has no `tryLock` and can only wait: a lock that is not free within the time-out counts as taken.

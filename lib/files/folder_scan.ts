@@ -1,4 +1,5 @@
 import { ifPresentSync } from "./if_present.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Options of `listFoldersSync`. */
 export interface FolderOptions {
@@ -14,7 +15,7 @@ export interface FolderOptions {
 export function listFoldersSync(path: string, { refusesLinks = false }: FolderOptions = {}): string[] {
   const names: string[] = [];
   for (const { name, isDirectory, isSymlink } of readEntries(path, refusesLinks)) {
-    if (isSymlink && refusesLinks) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
+    if (isSymlink && refusesLinks) throw new CrpeError(cannot(`scan ${path}/${name}`, "it is a symbolic link"));
     if (isDirectory) names.push(name);
   }
   return names.sort();
@@ -26,7 +27,7 @@ function readEntries(path: string, refusesLinks: boolean): Deno.DirEntry[] {
       return [...Deno.readDirSync(path)];
     } catch (error) {
       if (!refusesLinks || !(error instanceof Deno.errors.NotADirectory)) throw error;
-      throw new Error(`Cannot scan ${path}: it, or a folder of its path, is a file`, { cause: error });
+      throw new CrpeError(cannot(`scan ${path}`, "it, or a folder of its path, is a file"), { cause: error });
     }
   }) ?? [];
 }

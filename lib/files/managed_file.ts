@@ -3,6 +3,7 @@ import { isJsonObject, parseJson } from "../oci/json.ts";
 import { commitFile, type Ownership, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
 import { ifPresent } from "./if_present.ts";
 import { parentOf } from "./parent_of.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** What crpe did with a file. */
 export interface FileChange {
@@ -53,7 +54,7 @@ export class ManagedFile {
     const real = await realPathOf(path);
     const realRoot = (await Deno.realPath(root)).replace(/\/+$/, "");
     if (real !== realRoot && !real.startsWith(`${realRoot}/`)) {
-      throw new Error(`Cannot change ${path}: it is a link to ${real}, which is outside of ${root}`);
+      throw new CrpeError(cannot(`change ${path}`, `it is a link to ${real}, which is outside of ${root}`));
     }
     // Replaces the target of a symbolic link, not the link.
     return new ManagedFile(await isLink(path) ? real : path, token);
@@ -117,7 +118,7 @@ export class ManagedFile {
     if (text === undefined) return undefined;
     const record = parseJson(new TextEncoder().encode(text), this.path + RECORD);
     if (isJsonObject(record) && typeof record.hadFile === "boolean") return record as unknown as FileRecord;
-    throw new Error(`Cannot use ${this.path + RECORD}: it is not a record written by crpe`);
+    throw new CrpeError(cannot(`use ${this.path + RECORD}`, "it is not a record written by crpe"));
   }
 
   #write(path: string, text: string, ownership?: Ownership): Promise<void> {
@@ -167,6 +168,6 @@ function decode(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new Error(`Cannot change ${path}: it is not UTF-8; convert it, or change it by hand`, { cause });
+    throw new CrpeError(cannot(`change ${path}`, "it is not UTF-8; convert it, or change it by hand"), { cause });
   }
 }

@@ -1,4 +1,4 @@
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, NoSpaceError } from "../oci/error.ts";
 import { createFolder } from "./durable.ts";
 import { isNoSpace } from "./no_space.ts";
 
@@ -46,7 +46,7 @@ export class ScratchFile implements Disposable {
       // Part of the bytes may have been written.
       this.#cursor = NaN;
       if (!isNoSpace(cause)) throw cause;
-      throw new NoSpaceError("Cannot write a temporary file: no space left on the device", { cause });
+      throw new NoSpaceError(cannot("write a temporary file", "no space left on the device"), { cause });
     }
     this.#size += bytes.length;
     this.#cursor = this.#size;

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 
 const NAMES: Readonly<Record<string, string>> = { "sha-256": "sha256", "sha-512": "sha512" };
 // RFC 8941, 3.1.2 and 3.3.5: `key=:base64:`, followed by parameters, which are ignored.
@@ -56,12 +56,12 @@ export class ContentDigest {
       const actual = each.actual ??= hash.digest("hex");
       if (actual === hex) continue;
       throw new CorruptError(
-        `Cannot accept the content: Content-Digest is ${digest}, the received content has ${algorithm}:${actual}`,
+        cannot("accept the content", `Content-Digest is ${digest}, the received content has ${algorithm}:${actual}`),
       );
     }
   }
 }
 
 function invalid(reason: string): RegistryError {
-  return new RegistryError("DIGEST_INVALID", `Cannot use Content-Digest: ${reason}`);
+  return new RegistryError("DIGEST_INVALID", cannot("use Content-Digest", reason));
 }

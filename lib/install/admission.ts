@@ -1,7 +1,7 @@
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatPackageId, formatRelease, isSamePackage, packageIdOf } from "../kubepkg/package_id.ts";
-import { UntrustedError } from "../oci/error.ts";
+import { cannot, UntrustedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { PackageRecords } from "./package_records.ts";
@@ -35,9 +35,12 @@ export class Admission {
       const taken = [...digestsOf(other)].find(([tag, digest]) => (own.get(tag) ?? digest) !== digest);
       if (taken === undefined) continue;
       return new UntrustedError(
-        `Cannot import ${formatRelease(kubepkg)}: ${taken[0]} is an image of the installed package ${
-          formatPackageId(packageIdOf(other))
-        }, with another digest; a site with trusted keys does not let one package replace the images of another`,
+        cannot(
+          `import ${formatRelease(kubepkg)}`,
+          `${taken[0]} is an image of the installed package ${
+            formatPackageId(packageIdOf(other))
+          }, with another digest; a site with trusted keys does not let one package replace the images of another`,
+        ),
       );
     }
     return undefined;

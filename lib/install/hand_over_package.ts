@@ -3,7 +3,7 @@ import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
 import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
-import { byForce, CorruptError, RefusedError } from "../oci/error.ts";
+import { byForce, cannot, CorruptError, RefusedError } from "../oci/error.ts";
 import type {
   Handover,
   HandoverPlace,
@@ -179,7 +179,7 @@ export async function readHandedOver(
     if (!(error instanceof CorruptError)) throw error;
     if (force) return "lost";
     if (error instanceof RecordError) throw error;
-    throw new CorruptError(`Cannot use the record of the hand-over of ${formatPackageId(id)}: ${error.message}`, {
+    throw new CorruptError(cannot(`use the record of the hand-over of ${formatPackageId(id)}`, error.message), {
       cause: error,
       ...byForce("--force goes by the installed release instead"),
     });

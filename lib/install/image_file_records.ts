@@ -2,7 +2,7 @@ import { removeIfPresent } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
 import type { PackageId } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
 
@@ -75,7 +75,7 @@ function parseRecord(json: unknown, path: string): ImageFileRecord {
     isText(folder) && Array.isArray(platforms) && platforms.every(isText) && Array.isArray(files) &&
     files.every(isOwnedArchive)
   ) return { folder, platforms, files, ...(isDigest(release) ? { release } : {}) };
-  throw new CorruptError(`Cannot use ${path}: it is not valid`);
+  throw new CorruptError(cannot(`use ${path}`, "it is not valid"));
 }
 
 function isOwnedArchive(value: unknown): value is OwnedArchive {

@@ -9,7 +9,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../kubepkg/version.ts";
 import { computeDigest } from "../oci/digest.ts";
-import { byForce, NoSpaceError, RefusedError } from "../oci/error.ts";
+import { byForce, cannot, CrpeError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import type { ImageFileRecord, ImageFileRecords, OwnedArchive } from "./image_file_records.ts";
@@ -72,8 +72,8 @@ export class ImageFiles {
     const { metadata: { name }, spec: { version } } = kubepkg;
     const stat = await Deno.stat(place.folder).catch(() => undefined);
     if (!stat?.isDirectory) {
-      return new Error(
-        `Cannot write the images of ${name}@${version}: there is no folder ${place.folder}; create it with mkdir -p`,
+      return new CrpeError(
+        cannot(`write the images of ${name}@${version}`, `there is no folder ${place.folder}; create it with mkdir -p`),
       );
     }
     const path = pathOf(kubepkg, place.folder);
@@ -170,7 +170,7 @@ export class ImageFiles {
     if (free === undefined || needed <= free) return undefined;
     const { metadata: { name }, spec: { version } } = kubepkg;
     return new NoSpaceError(
-      `Cannot write the images of ${name}@${version}: ${describeShortage(needed, free, folder)}`,
+      cannot(`write the images of ${name}@${version}`, describeShortage(needed, free, folder)),
     );
   }
 }
@@ -221,7 +221,10 @@ function estimateSize({ status }: KubePkg, platforms: readonly Platform[]): numb
 
 function refuseForeign({ metadata: { name }, spec: { version } }: KubePkg, path: string): RefusedError {
   return new RefusedError(
-    `Cannot write the images of ${name}@${version}: ${path} exists, and crpe did not write it for this package; move it away`,
+    cannot(
+      `write the images of ${name}@${version}`,
+      `${path} exists, and crpe did not write it for this package; move it away`,
+    ),
     byForce("--force replaces it"),
   );
 }

@@ -37,11 +37,9 @@ export class ImagePins {
       return await readRecordFile(this.path, LIMITS, parsePins) ?? [];
     } catch (error) {
       if (!(error instanceof RecordError) || !error.isDamaged) throw error;
-      const reason = error.cause instanceof Error ? error.cause.message : "";
-      throw new CorruptError(
-        `Cannot use ${this.path}: ${reason}; remove the file, and pin the images again (crpe images pin)`,
-        { cause: error },
-      );
+      const { action, reason } = error;
+      const advice = "remove the file, and pin the images again (crpe images pin)";
+      throw new CorruptError({ action, reason, advice }, { cause: error });
     }
   }
 
@@ -130,7 +128,7 @@ export async function findPackageUser(
 function parsePins(document: unknown): string[] {
   const images: unknown = isJsonObject(document) ? document.images : undefined;
   if (!Array.isArray(images) || !images.every((it) => typeof it === "string")) {
-    throw new CorruptError("Cannot read the pins: they are not a list of images");
+    throw new CorruptError("it is not a list of images");
   }
   return images.map((it) => pinOf(parseReference(it))).sort();
 }

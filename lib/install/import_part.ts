@@ -5,7 +5,7 @@ import type { KubePkg, PackagePart, PartContent, StatusDelta } from "../kubepkg/
 import { formatRelease, packageIdOf } from "../kubepkg/package_id.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../store/blob_pieces.ts";
 import type { PieceStore } from "../store/blob_store.ts";
 import type { PackageRecords } from "./package_records.ts";
@@ -162,9 +162,10 @@ export class PartImport {
     if (broken.length === 0) return;
     const parts = formatParts([...bad].sort((a, b) => a - b));
     throw new CorruptError(
-      `Cannot import ${formatRelease(this.#kubepkg)}: ${
-        broken.join("; ")
-      }; it was assembled from ${parts}; import these again`,
+      cannot(
+        `import ${formatRelease(this.#kubepkg)}`,
+        `${broken.join("; ")}; it was assembled from ${parts}; import these again`,
+      ),
     );
   }
 

@@ -2,7 +2,7 @@ import { describeShortage } from "../bytes/format_size.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { digestOfIdentity, type ReleaseComparison } from "../kubepkg/version.ts";
-import { byForce, NoSpaceError, RefusedError } from "../oci/error.ts";
+import { byForce, cannot, NoSpaceError, RefusedError } from "../oci/error.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
 import type { ManifestDiff } from "./handover/manifest_file.ts";
 import type { PlannedBlobs } from "./plan_blobs.ts";
@@ -51,7 +51,7 @@ export function refuseVersion(
   if (installed === undefined || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
   const { version } = kubepkg.spec;
   const refuse = (reason: string, advice: string) =>
-    new RefusedError(`Cannot import ${formatRelease(kubepkg)}: ${reason}`, byForce(advice));
+    new RefusedError(cannot(`import ${formatRelease(kubepkg)}`, reason), byForce(advice));
   if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher`, "--force allows it");
   const [old, candidate] = [installed, kubepkg].map((it) => digestOfIdentity(it).slice(0, SHOWN_DIGEST));
   const what = installedVersion === version ? "that version" : `${installedVersion}, which is the same version,`;
@@ -61,5 +61,5 @@ export function refuseVersion(
 /** Returns why a package does not fit. @param free the free space in bytes; `undefined` if it is not known */
 export function refuseSpace(kubepkg: KubePkg, needed: number, free: number | undefined): NoSpaceError | undefined {
   if (free === undefined || needed <= free) return undefined;
-  return new NoSpaceError(`Cannot import ${formatRelease(kubepkg)}: ${describeShortage(needed, free)}`);
+  return new NoSpaceError(cannot(`import ${formatRelease(kubepkg)}`, describeShortage(needed, free)));
 }

@@ -6,7 +6,7 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import { BlobImporter } from "./blob_importer.ts";
 import { installableRelease, PackageImport, type PlannedContent } from "./import_package.ts";
@@ -243,7 +243,7 @@ class BundleImport {
     if (!(error instanceof DigestMismatchError)) return error;
     const { what } = this.#options;
     const from = what === undefined ? "" : ` from ${what}`;
-    return new CorruptError(`Cannot import ${formatRelease(kubepkg)}${from}: ${error.message}`, { cause: error });
+    return new CorruptError(cannot(`import ${formatRelease(kubepkg)}${from}`, error.message), { cause: error });
   }
 }
 

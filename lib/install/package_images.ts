@@ -8,7 +8,7 @@ import { formatRelease } from "../kubepkg/package_id.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { decideCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
-import { byForce, IncompleteError } from "../oci/error.ts";
+import { byForce, cannot, IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 
 const MAX_SHOWN = 10;
@@ -58,10 +58,11 @@ function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], actio
     .filter((reference) => names.size === 0 || names.has(repositoryOf(reference))).map(formatReference);
   const more = missing.length > MAX_SHOWN ? ` and ${missing.length - MAX_SHOWN} more` : "";
   return new IncompleteError(
-    `Cannot ${action}: the store does not hold ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${
-      images.join(", ")
-    }; ` +
-      "nothing was changed; import that version's bundle again",
+    cannot(
+      action,
+      `the store does not hold ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${images.join(", ")}; ` +
+        "nothing was changed; import that version's bundle again",
+    ),
     missing,
     byForce("crpe import needs --force for that"),
   );

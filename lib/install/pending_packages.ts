@@ -14,7 +14,7 @@ import {
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
 import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { byForce, CorruptError, RefusedError } from "../oci/error.ts";
+import { byForce, cannot, CorruptError, RefusedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { sweepPartials, sweepPieces } from "../store/data_folder.ts";
 import { partialPath, piecesPath } from "../store/layout.ts";
@@ -106,10 +106,9 @@ export class PendingPackages {
     await this.#folders.settlePending(id.name);
     const others = (await this.#listFiles()).filter((other) => other !== path);
     if (others.length >= MAX_PENDING) {
-      throw new RefusedError(
-        `Cannot accept ${formatRelease(pending.kubepkg)}: ${others.length} packages are pending; end some with ` +
-          "crpe packages remove NAME --pending (crpe packages --pending lists them)",
-      );
+      const advice = "end some with crpe packages remove NAME --pending (crpe packages --pending lists them)";
+      const reason = `${others.length} packages are pending`;
+      throw new RefusedError(cannot(`accept ${formatRelease(pending.kubepkg)}`, reason, advice));
     }
     await readPending(path).catch(async (error) => {
       absentIfBroken(error);
@@ -209,7 +208,7 @@ function parsePending(json: unknown, path: string): PendingPackage {
   const { id, count, came, received = came } = isJsonObject(part) ? part : {}; // crpe 0.1.0 wrote `came`
   const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
   if (!isDigest(id) || !isNumber(count) || !Array.isArray(received) || !received.every(isNumber)) {
-    throw new CorruptError(`Cannot use ${path}: the field part is not valid`);
+    throw new CorruptError(cannot(`use ${path}`, "the field part is not valid"));
   }
   return { ...parsed, part: { id, count, received } };
 }
@@ -283,10 +282,11 @@ export function checkPart(
   const verb = received.length === 1 ? "was" : "were";
   const earlier = `${formatParts(received)} of ${formatRelease(pending.kubepkg)}${packed} ${verb} imported before`;
   throw new RefusedError(
-    order < 0
-      ? `Cannot import ${release}: ${earlier}, which is higher`
-      : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${release} ` +
+    order < 0 ? cannot(`import ${release}`, `${earlier}, which is higher`) : cannot(
+      `import ${what}`,
+      `it is part ${part.number} of ${part.count} of another pack of ${release} ` +
         `(${part.id}); ${earlier}; import the parts of one pack`,
+    ),
     byForce("--force discards the earlier parts"),
   );
 }

@@ -4,7 +4,7 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { IncompleteError } from "../oci/error.ts";
+import { cannot, IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { hasBase, listMissingBases } from "./missing_bases.ts";
 
@@ -98,9 +98,10 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
     : "";
   const blobs = missing.length === 1 ? "a blob is" : `${missing.length} blobs are`;
   return new IncompleteError(
-    `Cannot import ${formatRelease(kubepkg)}: ${blobs} neither in the bundle nor in the store, needed by ${
-      images.join(", ")
-    }: ${shown}${advice}`,
+    cannot(
+      `import ${formatRelease(kubepkg)}`,
+      `${blobs} neither in the bundle nor in the store, needed by ${images.join(", ")}: ${shown}${advice}`,
+    ),
     missing,
   );
 }

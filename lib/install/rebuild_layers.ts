@@ -7,7 +7,7 @@ import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
 import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
 
@@ -175,7 +175,9 @@ function openDelta(store: ImportStore, digest: Digest, size: number): DeltaFile 
     size,
     open: async (start, length) => {
       const opened = await store.openBlob("", digest, { start, end: start + length - 1 });
-      if (opened === undefined) throw new Error(`Cannot read the delta ${digest}: it was removed; import it again`);
+      if (opened === undefined) {
+        throw new CrpeError(cannot(`read the delta ${digest}`, "it was removed; import it again"));
+      }
       return opened.body;
     },
   };

@@ -2,7 +2,7 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
@@ -117,5 +117,5 @@ function parseReceipt(document: unknown, path: string): Receipt {
       return { ...what, ...Object.fromEntries(more) };
     }
   }
-  throw new CorruptError(`Cannot use ${path}: it is not valid`);
+  throw new CorruptError(cannot(`use ${path}`, "it is not valid"));
 }

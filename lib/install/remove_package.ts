@@ -5,7 +5,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { planHandover, readHandedOver, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
@@ -112,7 +112,7 @@ async function readInstalled(
 ): Promise<KubePkg | undefined> {
   const installed = problems.length > 0 ? await records.read(id).catch(absentIfBroken) : await records.read(id);
   if (installed !== undefined || problems.length > 0) return installed;
-  throw new Error(`Cannot remove ${formatPackageId(id)}: it is not installed`);
+  throw new CrpeError(cannot(`remove ${formatPackageId(id)}`, "it is not installed"));
 }
 
 async function removeObjects(
@@ -174,8 +174,8 @@ async function releaseImages(
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {
   await records.checkWritable().catch((cause) => {
-    throw new Error(
-      `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
+    throw new CrpeError(
+      cannot(`remove ${name}`, `the data folder cannot be written (${cause.message}); nothing was changed`),
       { cause },
     );
   });

@@ -1,7 +1,7 @@
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { repositoryOf } from "../oci/reference.ts";
 
 /**
@@ -22,6 +22,6 @@ export function repositoryFinder(packages: readonly KubePkg[], what: string): (d
   return (digest) => {
     const repository = repositories.get(digest) ?? first;
     if (repository !== undefined) return repository;
-    throw new CorruptError(`Cannot use ${what}: it contains ${digest}, but names no images`);
+    throw new CorruptError(cannot(`use ${what}`, `it contains ${digest}, but names no images`));
   };
 }

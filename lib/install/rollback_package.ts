@@ -2,7 +2,7 @@ import type { ContentStore } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { identityOf } from "../kubepkg/version.ts";
-import { RefusedError } from "../oci/error.ts";
+import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
 import { handOverPackage, planHandover, readHandedOver } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
@@ -67,7 +67,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   await using _lock = await records.lock();
   const name = formatPackageId(id);
   const installed = await records.read(id);
-  if (installed === undefined) throw new Error(`Cannot roll ${name} back: it is not installed`);
+  if (installed === undefined) throw new CrpeError(cannot(`roll ${name} back`, "it is not installed"));
   const from = installed.spec.version;
   const target = chooseVersion(installed, await records.listHistory(id), to);
   if (target === installed) return { ...id, from, to: from, isChanged: false };
@@ -133,8 +133,8 @@ function chooseVersion(installed: KubePkg, history: readonly KubePkg[], to: stri
   if (to === installed.spec.version) return installed;
   const name = formatPackageId(packageIdOf(installed));
   if (to === undefined) {
-    throw new RefusedError(`Cannot roll ${name} back: ${installed.spec.version} is the only version that is kept`);
+    throw new RefusedError(cannot(`roll ${name} back`, `${installed.spec.version} is the only version that is kept`));
   }
   const kept = [...new Set([installed, ...others].map(({ spec: { version } }) => version))].join(", ");
-  throw new RefusedError(`Cannot roll ${name} back to ${to}: it is not kept; there are ${kept}`);
+  throw new RefusedError(cannot(`roll ${name} back to ${to}`, `it is not kept; there are ${kept}`));
 }

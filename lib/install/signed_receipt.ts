@@ -1,5 +1,5 @@
 import { computeDigest, type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError, UntrustedError } from "../oci/error.ts";
+import { cannot, CorruptError, UntrustedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { verifyDetached } from "../signature/detached_signature.ts";
 import type { PrivateKey, PublicKey } from "../signature/keys.ts";
@@ -45,27 +45,27 @@ export function verifyReceipt(
   { what, publicKey }: { readonly what: string; readonly publicKey?: PublicKey | undefined },
 ): VerifiedReceipt {
   if (!isJsonObject(document) || !isDigest(document.list) || typeof document.imported !== "string") {
-    throw new CorruptError(`Cannot verify ${what}: it is no receipt`);
+    throw new CorruptError(cannot(`verify ${what}`, "it is no receipt"));
   }
   const { signature, digests, images, list, imageList } = document;
-  if (signature === undefined) throw new UntrustedError(`Cannot verify ${what}: it is not signed`);
-  if (typeof signature !== "string") throw new CorruptError(`Cannot verify ${what}: its signature is not valid`);
+  if (signature === undefined) throw new UntrustedError(cannot(`verify ${what}`, "it is not signed"));
+  if (typeof signature !== "string") throw new CorruptError(cannot(`verify ${what}`, "its signature is not valid"));
   const [line, ...others] = parseSignatureLines(signature, what);
-  if (others.length > 0) throw new CorruptError(`Cannot verify ${what}: it has several signatures`);
+  if (others.length > 0) throw new CorruptError(cannot(`verify ${what}`, "it has several signatures"));
   const { keyId } = line!;
   if (publicKey !== undefined && publicKey.id !== keyId) {
-    throw new UntrustedError(`Cannot verify ${what}: it is signed by key ${keyId}, and must be by ${publicKey.id}`);
+    throw new UntrustedError(cannot(`verify ${what}`, `it is signed by key ${keyId}, and must be by ${publicKey.id}`));
   }
   const key = publicKey ?? line!.publicKey;
-  if (key === undefined) throw new UntrustedError(`Cannot verify ${what}: name the public key ${keyId}`);
+  if (key === undefined) throw new UntrustedError(cannot(`verify ${what}`, `name the public key ${keyId}`));
   if (!verifyDetached(signedBytes(document), line!.signature, key)) {
-    throw new CorruptError(`Cannot verify ${what}: its signature by key ${keyId} is wrong; it was changed`);
+    throw new CorruptError(cannot(`verify ${what}`, `its signature by key ${keyId} is wrong; it was changed`));
   }
   // A list that is there must be the one that was signed.
   const isList = digests === undefined || isDigestList(digests) && digestOfList(digests) === list;
   const isImages = images === undefined || digestOfImages(images) === imageList;
   if (!isList || !isImages) {
-    throw new CorruptError(`Cannot verify ${what}: its list of ${isList ? "images" : "digests"} was changed`);
+    throw new CorruptError(cannot(`verify ${what}`, `its list of ${isList ? "images" : "digests"} was changed`));
   }
   const isWhole = digests !== undefined && images !== undefined;
   return { fields: signedFields(document), keyId, isWhole };

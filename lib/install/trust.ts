@@ -1,7 +1,7 @@
 import type { BundleDocument } from "../bundle/bundle_document.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease, packageIdOf } from "../kubepkg/package_id.ts";
-import { CorruptError, UntrustedError } from "../oci/error.ts";
+import { cannot, CorruptError, UntrustedError } from "../oci/error.ts";
 import { verifyDetached } from "../signature/detached_signature.ts";
 import type { PublicKey } from "../signature/keys.ts";
 import { parseSignatureLines } from "../signature/signature_lines.ts";
@@ -76,7 +76,7 @@ export async function decideTrust(
   if (trust === undefined) return { verdict: unverified };
   const judged = await judge(kubepkg, document, trust);
   if (typeof judged !== "string") return judged;
-  const refusal = new UntrustedError(`Cannot ${action} ${formatRelease(kubepkg)}: ${judged}`);
+  const refusal = new UntrustedError(cannot(`${action} ${formatRelease(kubepkg)}`, judged));
   return { verdict: unverified, refusal };
 }
 

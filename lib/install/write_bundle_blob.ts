@@ -1,7 +1,7 @@
 import type { BundleBlob } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
+import { CorruptError, type Failure, NoSpaceError, RegistryError, TruncatedError } from "../oci/error.ts";
 import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 
 /** A store that bundles are imported into. */
@@ -19,8 +19,10 @@ export interface WriteBundleBlobOptions {
  * The partial file that an interrupted import left of a blob was wrong, for example after a power loss. It is deleted
  * now, so a retry starts the blob from its first byte. The error says nothing about the bundle.
  */
-export class StalePartialError extends Error {
-  override readonly name = "StalePartialError";
+export class StalePartialError extends RegistryError {
+  constructor(failure: Failure | string, options?: ErrorOptions) {
+    super("UNAVAILABLE", failure, options);
+  }
 }
 
 const PIECE_BYTES = 1024 * 1024;

@@ -1,5 +1,5 @@
 import { CorruptError } from "../oci/error.ts";
-import { isJsonObject } from "../oci/json.ts";
+import { DocumentError, isJsonObject } from "../oci/json.ts";
 import { readFieldLines } from "./field_lines.ts";
 import { FieldError, type FieldPath, formatField } from "./field_path.ts";
 import { API_VERSION, type KubePkg } from "./kubepkg.ts";
@@ -75,7 +75,7 @@ function listProblems(documents: readonly unknown[], bytes: Uint8Array): Problem
 function findInDocument(value: unknown, document: number): Found[] {
   const describe = (error: CorruptError, prefix: FieldPath): Found =>
     error instanceof FieldError
-      ? { document, path: [...prefix, ...error.path], message: error.reason }
+      ? { document, path: [...prefix, ...error.path], message: error.problem }
       : { document, path: prefix, message: error.message };
   if (!isJsonObject(value) || value.kind !== LIST_KIND) {
     return findKubePkgErrors(value, WHAT).map((error) => describe(error, []));
@@ -101,10 +101,7 @@ function describeSyntax(error: CorruptError, bytes: Uint8Array): Problem {
     const [first, ...rest] = error.path;
     const [document, path] = typeof first === "number" ? [first, rest] : [0, error.path];
     const line = readFieldLines(new TextDecoder().decode(bytes))?.(document, path);
-    return { field: formatField(path), message: error.reason, line };
+    return { field: formatField(path), message: error.problem, line };
   }
-  // The position in the messages of JSON, and of js-yaml.
-  const [, ofJson, ofYaml] = /at line (\d+), column|\((\d+):\d+\)$/.exec(error.message) ?? [];
-  const line = ofJson ?? ofYaml;
-  return { field: "", message: error.message, line: line === undefined ? undefined : Number(line) };
+  return { field: "", message: error.message, line: error instanceof DocumentError ? error.line : undefined };
 }

@@ -1,5 +1,6 @@
 import { FieldError, type FieldPath, formatField } from "./field_path.ts";
 import { scanJson } from "./scan_json.ts";
+import { cannot } from "../oci/error.ts";
 
 const MAX_SHOWN = 40;
 
@@ -22,10 +23,10 @@ export function checkExactNumbers(text: string, what: string): void {
 /** The error of a document that has a number which cannot be kept. `number` is as the document spells it. */
 export function inexactError(what: string, path: FieldPath, number: string): FieldError {
   const shown = number.length > MAX_SHOWN ? `${number.slice(0, MAX_SHOWN)}…` : number;
-  const reason = `the number ${shown} cannot be kept exactly, ` +
+  const problem = `the number ${shown} cannot be kept exactly, ` +
     `integers are exact up to ${Number.MAX_SAFE_INTEGER}; write it as text where the field allows it`;
   const field = formatField(path);
-  return new FieldError(`Cannot use ${what}: ${field === "" ? "" : `${field}: `}${reason}`, { path, reason });
+  return new FieldError(cannot(`use ${what}`, `${field === "" ? "" : `${field}: `}${problem}`), { path, problem });
 }
 
 function isExact(token: string): boolean {

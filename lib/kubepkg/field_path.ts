@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, type Failure } from "../oci/error.ts";
 
 /** The keys and indices that lead to a field. */
 export type FieldPath = readonly (string | number)[];
@@ -16,12 +16,15 @@ export function formatField(path: FieldPath): string {
 export class FieldError extends CorruptError {
   readonly path: FieldPath;
   /** What is wrong, without the field: `must be text`. */
-  readonly reason: string;
+  readonly problem: string;
 
-  constructor(message: string, { path, reason, cause }: { path: FieldPath; reason: string; cause?: unknown }) {
-    super(message, { cause });
+  constructor(
+    failure: Failure | string,
+    { path, problem, cause }: { path: FieldPath; problem: string; cause?: unknown },
+  ) {
+    super(failure, { cause });
     this.path = path;
-    this.reason = reason;
+    this.problem = problem;
   }
 }
 
@@ -32,9 +35,10 @@ export class FieldError extends CorruptError {
  */
 export function fieldError(
   { what, path }: { readonly what: string; readonly path: FieldPath },
-  reason: string,
+  problem: string,
   cause?: unknown,
 ): FieldError {
   const field = formatField(path);
-  return new FieldError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { path, reason, cause });
+  const reason = `${field === "" ? "it" : `${field}:`} ${problem}`;
+  return new FieldError(cannot(`use ${what}`, reason), { path, problem, cause });
 }

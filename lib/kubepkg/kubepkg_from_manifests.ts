@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { flattenObjects, uniqueKey } from "./flatten_objects.ts";
 import { API_VERSION, type KubeObject, type KubePkg } from "./kubepkg.ts";
@@ -38,7 +38,9 @@ export function kubePkgFromManifests(sources: Iterable<ManifestSource>, header: 
       }
     });
   }
-  if (manifests.size === 0) throw new CorruptError("Cannot make a package: there is no Kubernetes object in the files");
+  if (manifests.size === 0) {
+    throw new CorruptError(cannot("make a package", "there is no Kubernetes object in the files"));
+  }
   const { name, version, namespace } = header;
   return parseKubePkg({
     apiVersion: API_VERSION,
@@ -50,7 +52,7 @@ export function kubePkgFromManifests(sources: Iterable<ManifestSource>, header: 
 
 function readObjects(document: unknown, what: string): KubeObject[] {
   if (!isJsonObject(document) || typeof document.apiVersion !== "string" || typeof document.kind !== "string") {
-    throw new CorruptError(`Cannot use ${what}: it is no Kubernetes object, which has an apiVersion and a kind`);
+    throw new CorruptError(cannot(`use ${what}`, "it is no Kubernetes object, which has an apiVersion and a kind"));
   }
   return flattenObjects({ document }, what).map(({ object }) => object);
 }

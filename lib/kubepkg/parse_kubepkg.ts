@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { type FieldError, fieldError } from "./field_path.ts";
 import { expandGroups, flattenObjects } from "./flatten_objects.ts";
@@ -134,7 +134,7 @@ export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
   const packages = parseKubePkgs(value, what);
   if (packages.length === 1) return packages[0]!;
   const names = packages.slice(0, 10).map(({ metadata }) => metadata.name).join(", ");
-  throw new CorruptError(`Cannot use ${what}: it holds ${packages.length} packages (${names}), one is expected`);
+  throw new CorruptError(cannot(`use ${what}`, `it holds ${packages.length} packages (${names}), one is expected`));
 }
 
 /**

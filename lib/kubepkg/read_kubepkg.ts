@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
 import { checkWellFormed } from "./check_text.ts";
 import { checkExactNumbers } from "./exact_numbers.ts";
@@ -31,7 +31,7 @@ const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
   const documents = readDocuments(bytes, what);
   if (documents.length <= 1) return parseKubePkg(onlyOf(documents, what), what);
-  throw new CorruptError(`Cannot read ${what} as YAML: it has ${documents.length} documents, one is expected`);
+  throw new CorruptError(cannot(`read ${what} as YAML`, `it has ${documents.length} documents, one is expected`));
 }
 
 /**
@@ -52,7 +52,7 @@ export function parseDocuments(documents: readonly unknown[], what: string): Kub
 /** Returns the document of a file that has one. @throws {CorruptError} when the file is empty */
 export function onlyOf(documents: readonly unknown[], what: string): unknown {
   if (documents.length > 0) return documents[0];
-  throw new CorruptError(`Cannot use ${what}: it is empty`);
+  throw new CorruptError(cannot(`use ${what}`, "it is empty"));
 }
 
 /** Reads the `kubepkg.json` of a bundle that may hold a KubePkgList. @throws {CorruptError} as `readKubePkg` */
@@ -107,7 +107,7 @@ function checkJsonDocument(source: string, document: unknown, what: string): voi
   checkJsonSource(source, document, what);
   const [duplicate] = findDuplicateKeys(source);
   if (duplicate === undefined) return;
-  throw new CorruptError(`Cannot use ${what}: ${duplicate} is given twice; only the last one would count`);
+  throw new CorruptError(cannot(`use ${what}`, `${duplicate} is given twice; only the last one would count`));
 }
 
 /** Tells whether a document says that it is a KubePkg or a list of them. */
@@ -139,7 +139,7 @@ function toUtf8(bytes: Uint8Array, what: string): Uint8Array {
   try {
     return new TextEncoder().encode(new TextDecoder(encoding, { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw new CorruptError(`Cannot read ${what}: its byte order mark says UTF-16, and it is not`, { cause });
+    throw new CorruptError(cannot(`read ${what}`, "its byte order mark says UTF-16, and it is not"), { cause });
   }
 }
 

@@ -1,7 +1,7 @@
 // @ts-types="../std/js_yaml.d.ts"
-import { FAILSAFE_SCHEMA, type Listener, loadAll, Type } from "js-yaml";
-import { CorruptError } from "../oci/error.ts";
-import { isJsonObject, type JsonLimits } from "../oci/json.ts";
+import { FAILSAFE_SCHEMA, type Listener, loadAll, Type, YAMLException } from "js-yaml";
+import { cannot, CorruptError } from "../oci/error.ts";
+import { DocumentError, isJsonObject, type JsonLimits } from "../oci/json.ts";
 import { inexactError } from "./exact_numbers.ts";
 import {
   InexactNumber,
@@ -61,7 +61,7 @@ export const SCHEMA = FAILSAFE_SCHEMA.extend({
  */
 export function parseYamlDocuments(bytes: Uint8Array, what: string, limits: JsonLimits): unknown[] {
   if (bytes.length > limits.maxBytes) {
-    throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
+    throw new CorruptError(cannot(`read ${what}`, `it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`));
   }
   try {
     // Files that were joined have a byte order mark at the beginning of a line, which go-yaml skips.
@@ -80,7 +80,8 @@ export function parseYamlDocuments(bytes: Uint8Array, what: string, limits: Json
       : cause instanceof Error
       ? cause.message.split("\n", 1)[0]
       : String(cause);
-    throw new CorruptError(`Cannot read ${what} as YAML: ${reason}`, { cause });
+    const line = cause instanceof YAMLException && cause.mark ? cause.mark.line + 1 : undefined;
+    throw new DocumentError(cannot(`read ${what} as YAML`, reason), { line, cause });
   }
 }
 
@@ -88,7 +89,7 @@ export function parseYamlDocuments(bytes: Uint8Array, what: string, limits: Json
 export function parseYaml(bytes: Uint8Array, what: string, limits: JsonLimits): unknown {
   const documents = parseYamlDocuments(bytes, what, limits);
   if (documents.length > 1) {
-    throw new CorruptError(`Cannot read ${what} as YAML: it has ${documents.length} documents, one is expected`);
+    throw new CorruptError(cannot(`read ${what} as YAML`, `it has ${documents.length} documents, one is expected`));
   }
   return documents[0] ?? null;
 }

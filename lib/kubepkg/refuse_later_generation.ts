@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 
 // Fields of `spec` in the later generation of KubePkg (github.com/octohelm/kubepkg, 2023), which describes workloads and
@@ -32,10 +32,11 @@ export function refuseLaterGeneration(spec: unknown, what: string): void {
   if (used.length === 0) return;
   const names = used.map((field) => `spec.${field}`).join(", ");
   throw new CorruptError(
-    `Cannot use ${what}: ${names} ${
-      used.length === 1 ? "is" : "are"
-    } of the later generation of KubePkg, which crpe does ` +
-      `not render; give the Kubernetes objects in spec.manifests and their images in spec.images`,
+    cannot(
+      `use ${what}`,
+      `${names} ${used.length === 1 ? "is" : "are"} of the later generation of KubePkg, which crpe does ` +
+        `not render; give the Kubernetes objects in spec.manifests and their images in spec.images`,
+    ),
   );
 }
 

@@ -1,18 +1,21 @@
 import type { MirrorFile } from "./mirror.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 
 /**
  * Reads the certificates in a PEM file. Text around them is dropped.
  *
- * @throws {TypeError} when there are none, or when the file also has a private key
+ * @param what names the file in errors
+ * @throws {UsageError} when there are none, or when the file also has a private key
  */
-export function parseCaCertificates(text: string): string {
+export function parseCaCertificates(text: string, what: string): string {
+  const fail = (reason: string) => new UsageError(cannot(`use ${what}`, reason));
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    throw new TypeError("it has a private key, which clients must not get; give a file with certificates only");
+    throw fail("it has a private key, which clients must not get; give a file with certificates only");
   }
   const found = text.match(CERTIFICATE);
-  if (found === null) throw new TypeError("it has no certificate; it must be in PEM (-----BEGIN CERTIFICATE-----)");
+  if (found === null) throw fail("it has no certificate; it must be in PEM (-----BEGIN CERTIFICATE-----)");
   return found.map((certificate) => `${certificate.replaceAll("\r", "")}\n`).join("");
 }
 

@@ -1,6 +1,7 @@
 import { formatHostSegment } from "../oci/reference.ts";
 import { planCaFile } from "./ca_file.ts";
 import { addressOf, describeFallback, folderOf, type ListedMirror, type Mirror, type MirrorClient } from "./mirror.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 const FOLDER = "/etc/containers/registries.conf.d";
 
@@ -13,7 +14,7 @@ export const CRIO: MirrorClient = {
     const hosts = mirror.hosts ?? wellKnown;
     const unnameable = hosts.find((host) => host.startsWith("["));
     if (unnameable !== undefined) {
-      throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be part of a mirror's location`);
+      throw new UsageError(cannot(`configure ${unnameable}`, "an IPv6 address cannot be part of a mirror's location"));
     }
     const file = { path: place, merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) };
     if (mirror.caCertificates === undefined) return [file];

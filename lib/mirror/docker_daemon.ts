@@ -2,6 +2,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { DEFAULT_HOST } from "../oci/reference.ts";
 import { planCaFile } from "./ca_file.ts";
 import { addressOf, folderOf, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 /**
  * docker's `daemon.json`. Its mirrors (`registry-mirrors`) apply to Docker Hub's images only. Other images are named by
@@ -13,12 +14,15 @@ export const DOCKER: MirrorClient = {
   restart: "systemctl reload docker",
   plan(mirror, { place }) {
     if (mirror.isOnly) {
-      throw new TypeError(`Cannot keep docker from asking ${DEFAULT_HOST} after its mirrors: it always does`);
+      throw new UsageError(cannot(`keep docker from asking ${DEFAULT_HOST} after its mirrors`, "it always does"));
     }
     const other = mirror.hosts?.find((host) => host !== DEFAULT_HOST);
     if (other !== undefined) {
-      throw new TypeError(
-        `Cannot make docker pull ${other}'s images from a mirror: it supports mirrors of ${DEFAULT_HOST} only; name images as ADDRESS/${other}/…`,
+      throw new UsageError(
+        cannot(
+          `make docker pull ${other}'s images from a mirror`,
+          `it supports mirrors of ${DEFAULT_HOST} only; name images as ADDRESS/${other}/…`,
+        ),
       );
     }
     const file = { path: place, merge: (current?: string) => mergeDaemonJson(mirror, current) };

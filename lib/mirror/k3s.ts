@@ -12,6 +12,7 @@ import {
   type Mirror,
   type MirrorClient,
 } from "./mirror.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 // All registries without an entry of their own (k3s, "Private Registry Configuration").
 const ALL = "*";
@@ -25,8 +26,11 @@ export const K3S: MirrorClient = {
   restart: "systemctl restart k3s (on an agent node: k3s-agent)",
   plan(mirror, { place }) {
     if (mirror.isOnly) {
-      throw new TypeError(
-        "Cannot keep k3s from asking the registry itself in registries.yaml: start it with --disable-default-registry-endpoint",
+      throw new UsageError(
+        cannot(
+          "keep k3s from asking the registry itself in registries.yaml",
+          "start it with --disable-default-registry-endpoint",
+        ),
       );
     }
     const caFile = caFileIn(folderOf(place));

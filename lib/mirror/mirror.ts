@@ -1,4 +1,5 @@
 import { isRegistryHost, normalizeHost } from "../oci/reference.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 /** The mirror that a client is configured to use. */
 export interface Mirror {
@@ -60,7 +61,7 @@ export interface MirrorClient {
   /**
    * Plans the files that configure the mirror.
    *
-   * @throws {TypeError} when the client cannot use a mirror for one of the hosts, or cannot do without the fall-back
+   * @throws {UsageError} when the client cannot use a mirror for one of the hosts, or cannot do without the fall-back
    */
   readonly plan: (mirror: Mirror, options: PlanOptions) => readonly MirrorFile[];
   /**
@@ -78,24 +79,28 @@ export interface MirrorClient {
 /**
  * Parses the URL of a crpe: `http://192.168.1.20:6060`.
  *
- * @throws {TypeError} when it has anything but scheme, host and port, which is all that clients accept
+ * @throws {UsageError} when it has anything but scheme, host and port, which is all that clients accept
  */
 export function parseMirrorUrl(text: string): string {
-  const fail = (reason: string) => new TypeError(`Cannot use the address ${JSON.stringify(text)}: ${reason}`);
+  const fail = (reason: string) => new UsageError(cannot(`use the address ${JSON.stringify(text)}`, reason));
   if (!URL.canParse(text)) throw fail("write it like http://192.168.1.20:6060");
   const url = new URL(text);
   if (url.protocol !== "http:" && url.protocol !== "https:") throw fail("it must begin with http:// or https://");
   // The message does not repeat the text, which contains a password.
-  if (url.username !== "" || url.password !== "") throw new TypeError("Cannot use the address: it contains a login");
+  if (url.username !== "" || url.password !== "") {
+    throw new UsageError(cannot("use the address", "it contains a login"));
+  }
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw fail("it must end after the port");
   return url.origin;
 }
 
-/** Parses the name of a registry. @throws {TypeError} when it is not a host as in image names */
+/** Parses the name of a registry. @throws {UsageError} when it is not a host as in image names */
 export function parseMirroredHost(text: string): string {
   const host = normalizeHost(text);
   if (isRegistryHost(host)) return host;
-  throw new TypeError(`Cannot use the host ${JSON.stringify(text)}: write it as in an image's name, such as quay.io`);
+  throw new UsageError(
+    cannot(`use the host ${JSON.stringify(text)}`, "write it as in an image's name, such as quay.io"),
+  );
 }
 
 /** Returns host and port of a mirror's URL. */

@@ -1,6 +1,6 @@
 import { pause } from "../bytes/pause.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -102,8 +102,11 @@ export class BucketRecords {
   #checkShared(): void {
     const { isShared, name } = this.#options;
     if (isShared) return;
-    throw new Error(
-      `Cannot change packages in ${name}: it ignores the conditions of writes, so that another machine's change could be lost`,
+    throw new CrpeError(
+      cannot(
+        `change packages in ${name}`,
+        "it ignores the conditions of writes, so that another machine's change could be lost",
+      ),
     );
   }
 }
@@ -115,5 +118,5 @@ function parseEntry(path: string, value: unknown, what: string): RecordEntry {
   if (isPath && isDigest(digest) && typeof object === "string" && /^[0-9a-f-]{36}$/.test(object)) {
     return { digest, object };
   }
-  throw new CorruptError(`Cannot use ${what}: the entry ${JSON.stringify(path)} is not valid`);
+  throw new CorruptError(cannot(`use ${what}`, `the entry ${JSON.stringify(path)} is not valid`));
 }

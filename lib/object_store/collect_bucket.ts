@@ -7,6 +7,7 @@ import { digestOfLink, markBucket, type MarkOptions, reachFromTags, type UnusedL
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
 import { type StoredBlob, walkBlobs } from "./walk_blobs.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Options of a garbage collection in a bucket. */
 export interface CollectBucketOptions {
@@ -53,7 +54,9 @@ const MAX_CANDIDATES = 100_000;
 export async function collectBucket(options: CollectBucketOptions): Promise<GcReport> {
   const { client, name } = options;
   const lease = await takeCollectionLease(client);
-  if (lease === undefined) throw new Error(`Cannot collect garbage in ${name}: another collection is in progress`);
+  if (lease === undefined) {
+    throw new CrpeError(cannot(`collect garbage in ${name}`, "another collection is in progress"));
+  }
   await using _lease = lease;
   return await new BucketCollection(options, lease).run();
 }
@@ -186,6 +189,8 @@ class BucketCollection {
 
   #checkLease(): void {
     if (this.#lease.isHeld) return;
-    throw new Error(`Cannot collect garbage in ${this.#options.name}: the lease was lost; run the same command again`);
+    throw new CrpeError(
+      cannot(`collect garbage in ${this.#options.name}`, "the lease was lost; run the same command again"),
+    );
   }
 }

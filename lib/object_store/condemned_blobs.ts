@@ -1,6 +1,6 @@
 import { pause } from "../bytes/pause.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { blobPath } from "../store/layout.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -78,7 +78,7 @@ export class CondemnedBlobs {
         return await this.#exists(digest);
       }
     }
-    throw new RegistryError("UNAVAILABLE", `Cannot use ${digest}: a garbage collection does not finish`);
+    throw new RegistryError("UNAVAILABLE", cannot(`use ${digest}`, "a garbage collection does not finish"));
   }
 
   #isRemoving({ verdict, time }: { verdict: string; time: number }): boolean {

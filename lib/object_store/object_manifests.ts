@@ -2,7 +2,7 @@ import { runBounded } from "../content/bounded_tasks.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, isManifestType, parseManifest, statesMediaType, successorsOf } from "../oci/manifest.ts";
 import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "../store/layout.ts";
 import { type CachedManifest, ManifestCache } from "../store/manifest_cache.ts";
@@ -137,7 +137,7 @@ export class ObjectManifests {
       // A link without what was beside it could grant more.
       await client.remove(link);
       const reason = "a garbage collection has just removed it; try again";
-      throw new RegistryError("UNAVAILABLE", `Cannot use the manifest ${digest} of ${name}: ${reason}`);
+      throw new RegistryError("UNAVAILABLE", cannot(`use the manifest ${digest} of ${name}`, reason));
     }
   }
 

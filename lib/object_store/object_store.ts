@@ -7,9 +7,9 @@ import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { isTag } from "../oci/reference.ts";
+import { checkTag } from "../oci/reference.ts";
 import type {
   AddingStore,
   DeltaStore,
@@ -262,7 +262,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   }
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
-    if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    checkTag(repo, tag);
     await this.#manifests.renew(repositoryNames(repo), digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.writeTag(tagLinkPath(repo, tag), digest);
@@ -270,7 +270,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     if (await this.#linkHeld(repo, digest)) return;
-    throw new RegistryError("UNAVAILABLE", `Cannot use ${digest}: a garbage collection has just removed it; try again`);
+    const reason = "a garbage collection has just removed it; try again";
+    throw new RegistryError("UNAVAILABLE", cannot(`use ${digest}`, reason));
   }
 
   keepBlob(repo: string, digest: Digest): Promise<boolean> {

@@ -1,6 +1,7 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { LentMemory } from "../bytes/lent_chunks.ts";
 import type { OpenedObject, S3Client } from "./s3_client.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Which bytes of an object are read. */
 export interface ObjectPart {
@@ -49,7 +50,7 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
       try {
         const chunk = await withinTime(reader.read());
         if (chunk !== undefined) return chunk;
-        throw new Error(`Cannot read ${key}: it ended after ${start + done} bytes`);
+        throw new CrpeError(cannot(`read ${key}`, `it ended after ${start + done} bytes`));
       } catch (error) {
         await resume(error);
       }
@@ -61,7 +62,7 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
       if (bytes !== undefined) {
         done += bytes.length;
         if (done > length) {
-          const error = new Error(`Cannot read ${key}: the object storage sent too much`);
+          const error = new CrpeError(cannot(`read ${key}`, "the object storage sent too much"));
           await reader.cancel(error).catch(() => {});
           throw error;
         }
@@ -126,7 +127,7 @@ function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): Chun
 
 async function withinTime<T>(promise: Promise<T>): Promise<T> {
   const timeout = Promise.withResolvers<never>();
-  const fail = () => timeout.reject(new Error(`Cannot read from the object storage: no bytes for 30 s`));
+  const fail = () => timeout.reject(new CrpeError(cannot("read from the object storage", "no bytes for 30 s")));
   const timer = setTimeout(fail, STALL_MILLISECONDS);
   try {
     return await Promise.race([promise, timeout.promise]);

@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { S3Error } from "./s3_error.ts";
 import { describeRequest, type S3Request, type S3Transport } from "./s3_transport.ts";
 import { parseXml, textOf, type XmlElement } from "./s3_xml.ts";
@@ -110,7 +110,7 @@ export class S3Client {
     const size = isWhole ? headers.get("content-length") : headers.get("content-range")?.split("/")[1];
     if (size == null || status !== (isWhole ? 200 : 206)) {
       await body?.cancel();
-      throw new S3Error(`Cannot read ${key}: the object storage ignored the range, or stated no size`);
+      throw new S3Error(cannot(`read ${key}`, "the object storage ignored the range, or stated no size"));
     }
     return { size: Number(size), etag: headers.get("etag") ?? "", body: body ?? ReadableStream.from([]) };
   }
@@ -198,7 +198,7 @@ export class S3Client {
     const { headers } = await this.#transport.send({ method: "PUT", key, query, body: part.body });
     const etag = headers.get("etag");
     if (etag === null) {
-      throw new S3Error(`Cannot write ${key}: the object storage stated no etag of a part`);
+      throw new S3Error(cannot(`write ${key}`, "the object storage stated no etag of a part"));
     }
     return etag;
   }
@@ -242,11 +242,11 @@ export class S3Client {
       document = parseXml(new TextDecoder().decode(bytes));
     } catch (cause) {
       if (!(cause instanceof CorruptError)) throw cause;
-      throw new S3Error(`Cannot ${what}: the object storage answered no XML`, { cause });
+      throw new S3Error(cannot(what, "the object storage answered no XML"), { cause });
     }
     if (document.name === name) return document;
     const reason = textOf(document, "Code") ?? document.name;
-    throw new S3Error(`Cannot ${what}: the object storage answered ${reason}`, { reason });
+    throw new S3Error(cannot(what, `the object storage answered ${reason}`), { errorCode: reason });
   }
 
   #keyOf(entry: XmlElement): string {
@@ -271,7 +271,7 @@ function childrenOf(element: XmlElement, name: string): XmlElement[] {
 
 function requireText(element: XmlElement, name: string): string {
   const text = textOf(element, name);
-  if (text === undefined) throw new S3Error(`Cannot read ${element.name}: the object storage sent no ${name}`);
+  if (text === undefined) throw new S3Error(cannot(`read ${element.name}`, `the object storage sent no ${name}`));
   return text;
 }
 

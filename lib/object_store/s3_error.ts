@@ -1,19 +1,19 @@
-import { RegistryError } from "../oci/error.ts";
+import { type Failure, RegistryError } from "../oci/error.ts";
 
 /** Thrown when object storage refuses a request, or cannot be reached. Clients get 503. */
 export class S3Error extends RegistryError {
   /** The status of the response; `undefined` when there was none. */
   readonly answered: number | undefined;
   /** The code of the error document, such as `AccessDenied`. */
-  readonly reason: string | undefined;
+  readonly errorCode: string | undefined;
 
-  constructor(message: string, { answered, reason, cause }: {
+  constructor(failure: Failure | string, { answered, errorCode, cause }: {
     readonly answered?: number | undefined;
-    readonly reason?: string | undefined;
+    readonly errorCode?: string | undefined;
     readonly cause?: unknown;
   } = {}) {
-    super("UNAVAILABLE", message, { cause });
+    super("UNAVAILABLE", failure, { cause });
     this.answered = answered;
-    this.reason = reason;
+    this.errorCode = errorCode;
   }
 }

@@ -1,3 +1,5 @@
+import { cannot, UsageError } from "../oci/error.ts";
+
 /** Where the objects of a store are. */
 export interface S3Location {
   readonly bucket: string;
@@ -26,12 +28,12 @@ const PARAMETERS = ["endpoint", "region", "path-style"];
  * Parses `s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&path-style=true|false]`. Without an endpoint, that of Amazon
  * S3 in the region is meant. An endpoint is used in path style, unless `path-style=false`.
  *
- * @throws {RangeError} with a sentence when the text is not valid
+ * @throws {UsageError} when the text is not valid
  */
 export function parseS3Location(text: string, defaults: S3Defaults = {}): S3Location {
   // The parameters are not repeated: a URL in them may have a login.
   const named = JSON.stringify(text.replace(/\?.*$/s, ""));
-  const fail = (reason: string) => new RangeError(`Cannot use the store ${named}: ${reason}`);
+  const fail = (reason: string) => new UsageError(cannot(`use the store ${named}`, reason));
   const [, bucket = "", path = "", query = ""] = /^s3:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text) ?? [];
   if (bucket === "") throw fail("write s3://BUCKET or s3://BUCKET/PREFIX");
   if (!BUCKET.test(bucket)) throw fail(`${JSON.stringify(bucket)} is not the name of a bucket`);

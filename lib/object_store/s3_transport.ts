@@ -2,7 +2,7 @@ import { pause } from "../bytes/pause.ts";
 import { createHash } from "node:crypto";
 import { AwsV4Signer } from "aws4fetch";
 import { readBounded } from "../bytes/read_bounded.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import type { S3Credentials } from "./s3_credentials.ts";
 import { S3Error } from "./s3_error.ts";
 import type { S3Location } from "./s3_location.ts";
@@ -152,14 +152,17 @@ export class S3Transport {
       const { status } = response;
       const text = [`${status}`, ...reason === undefined ? [] : [reason]].join(" ");
       return {
-        error: new S3Error(`Cannot ${what}: the object storage answered ${text}`, { answered: status, reason }),
+        error: new S3Error(cannot(what, `the object storage answered ${text}`), {
+          answered: status,
+          errorCode: reason,
+        }),
         isPassing: RETRIED.includes(status) || reason !== undefined && RETRIED_REASONS.includes(reason),
         retryAfter: Number(response.headers.get("retry-after") ?? 0) * 1000 || 0,
       };
     } catch (cause) {
       if (cause instanceof S3Error) throw cause;
       const reason = (aborter.signal.aborted ? aborter.signal.reason : cause) as Error;
-      const error = new S3Error(`Cannot ${what}: the object storage cannot be reached: ${reason.message}`, { cause });
+      const error = new S3Error(cannot(what, `the object storage cannot be reached: ${reason.message}`), { cause });
       return { error, isPassing: !(cause instanceof CorruptError), retryAfter: 0 };
     } finally {
       clearTimeout(timer);
@@ -180,7 +183,7 @@ export class S3Transport {
     // The bytes are wanted as they are stored. It is not signed, because proxies change it.
     signed.headers.set("accept-encoding", "identity");
     if (this.latestServerTime >= deadline) {
-      throw new S3Error(`Cannot ${describeRequest(request)}: the time in which that is safe has passed`);
+      throw new S3Error(cannot(describeRequest(request), "the time in which that is safe has passed"));
     }
     const sent = this.#now();
     const response = await send(signed.url, {

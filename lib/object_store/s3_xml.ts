@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 
 /** An element of an XML document. Attributes are ignored, and names have no prefix. */
 export interface XmlElement {
@@ -55,11 +55,11 @@ function decodeEntities(text: string): string {
   return text.replace(/&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|\w+);|&/g, (_, name: string = "") => {
     if (Object.hasOwn(ENTITIES, name)) return ENTITIES[name]!;
     const code = name.startsWith("#") ? Number(name.replace("#x", "0x").replace("#", "")) : NaN;
-    if (!(code <= 0x10ffff)) throw new CorruptError("Cannot read the XML: it has an unknown entity");
+    if (!(code <= 0x10ffff)) throw new CorruptError(cannot("read the XML", "it has an unknown entity"));
     return String.fromCodePoint(code);
   });
 }
 
 function invalid(at: number): CorruptError {
-  return new CorruptError(`Cannot read the XML: it is not valid at character ${at}`);
+  return new CorruptError(cannot("read the XML", `it is not valid at character ${at}`));
 }

@@ -129,7 +129,7 @@ class PartedUpload {
       await this.#client.completeUpload(key, id, this.#etags);
     } catch (error) {
       // A retry finds no upload when only the response to the attempt before it was lost.
-      const isRepeated = error instanceof S3Error && error.reason === "NoSuchUpload";
+      const isRepeated = error instanceof S3Error && error.errorCode === "NoSuchUpload";
       if (!isRepeated || await this.#client.size(key) !== size) throw error;
     }
   }

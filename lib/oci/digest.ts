@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { RegistryError } from "./error.ts";
+import { cannot, RegistryError } from "./error.ts";
 
 /** The hash functions that the image specification registers ("Registered Algorithms"). */
 export type Algorithm = "sha256" | "sha512";
@@ -24,7 +24,7 @@ export function parseDigest(text: string): Digest {
   const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text;
   throw new RegistryError(
     "DIGEST_INVALID",
-    `Cannot use digest ${JSON.stringify(shown)}: it must be sha256:<64 hex> or sha512:<128 hex>`,
+    cannot(`use digest ${JSON.stringify(shown)}`, "it must be sha256:<64 hex> or sha512:<128 hex>"),
   );
 }
 

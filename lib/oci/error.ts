@@ -1,46 +1,112 @@
 import { escapeControls } from "./escape_controls.ts";
 
 /**
- * The error codes that a client may see, in three groups: the codes of the OCI distribution specification ("Error
- * Codes"); codes outside it that distribution, containerd and docker also understand; the codes of the agent's API.
+ * The error codes, each with its HTTP status and the exit status of a command, in three groups: the codes of the OCI
+ * distribution specification ("Error Codes"); codes outside it that distribution, containerd and docker also understand;
+ * the codes of the agent's API. For the exit statuses see "Exit status" in docs/cli.md.
  */
-const STATUS_OF_CODE = {
-  BLOB_UNKNOWN: 404,
-  DENIED: 403,
-  DIGEST_INVALID: 400,
-  MANIFEST_INVALID: 400,
-  MANIFEST_UNKNOWN: 404,
-  NAME_INVALID: 400,
-  NAME_UNKNOWN: 404,
-  SIZE_INVALID: 400,
-  TOOMANYREQUESTS: 429,
-  UNAUTHORIZED: 401,
-  UNSUPPORTED: 405,
+const CODES = {
+  BLOB_UNKNOWN: [404, 1],
+  DENIED: [403, 1],
+  DIGEST_INVALID: [400, 1],
+  MANIFEST_INVALID: [400, 1],
+  MANIFEST_UNKNOWN: [404, 1],
+  NAME_INVALID: [400, 1],
+  NAME_UNKNOWN: [404, 1],
+  SIZE_INVALID: [400, 1],
+  TOOMANYREQUESTS: [429, 1],
+  UNAUTHORIZED: [401, 1],
+  UNSUPPORTED: [405, 1],
 
-  BAD_GATEWAY: 502,
-  BAD_REQUEST: 400,
-  INTERNAL: 500,
-  NOT_FOUND: 404,
-  PAGINATION_NUMBER_INVALID: 400,
-  RANGE_INVALID: 416,
-  TAG_INVALID: 400,
-  UNAVAILABLE: 503,
+  BAD_GATEWAY: [502, 1],
+  BAD_REQUEST: [400, 1],
+  INTERNAL: [500, 1],
+  NOT_FOUND: [404, 1],
+  PAGINATION_NUMBER_INVALID: [400, 1],
+  RANGE_INVALID: [416, 1],
+  TAG_INVALID: [400, 1],
+  UNAVAILABLE: [503, 1],
 
-  CONFLICT: 409,
-  CORRUPT: 422,
-  INCOMPLETE: 422,
-  INVALID: 400,
-  LOCKED: 423,
-  NO_SPACE: 507,
-  TOO_LARGE: 413,
-  UNTRUSTED: 403,
-} as const;
+  CONFLICT: [409, 3],
+  CORRUPT: [422, 4],
+  INCOMPLETE: [422, 1],
+  INVALID: [400, 2],
+  LOCKED: [423, 1],
+  NO_SPACE: [507, 1],
+  TOO_LARGE: [413, 4],
+  UNTRUSTED: [403, 3],
+} as const satisfies Record<string, readonly [status: number, exit: number]>;
 
 /** An error code that a client may see. */
-export type ErrorCode = keyof typeof STATUS_OF_CODE;
+export type ErrorCode = keyof typeof CODES;
+
+/** What failed, and why: the parts of the sentence `Cannot ACTION: REASON; ADVICE`. */
+export interface Failure {
+  /** A verb and its object, without a colon before a space: `read line4.tgz`. Absent where a catcher adds it. */
+  readonly action?: string | undefined;
+  readonly reason?: string | undefined;
+  /** What a user can do about it, where an edge may have to say it in other words. */
+  readonly advice?: string | undefined;
+}
+
+/** Names what failed, and why, for an error: `new CorruptError(cannot("read line4.tgz", "it is empty"))`. */
+export function cannot(action: string, reason?: string, advice?: string): Failure {
+  return { action, reason, advice };
+}
+
+/** A flag that would allow what an error refuses. */
+export interface Overrule {
+  readonly flag: "force" | "insecure-http";
+  /** What the command line says behind the message: `--force allows it`. The web page has a button instead. */
+  readonly advice: string;
+}
+
+/** The flag `--force`. @param advice `--force allows it` */
+export function byForce(advice: string): { overrule: Overrule } {
+  return { overrule: { flag: "force", advice } };
+}
+
+/** Optional fields of an error. */
+export interface CrpeErrorOptions extends ErrorOptions {
+  /** The flag that would allow what is refused. The message does not name it. */
+  readonly overrule?: Overrule | undefined;
+  /** The exit status; default: the one that belongs to the code. */
+  readonly exit?: number | undefined;
+}
+
+/** An error of crpe. Here alone its parts are joined into the sentence that a user reads. */
+export class CrpeError extends Error implements Failure {
+  readonly code: ErrorCode = "INTERNAL";
+  /** Absent where a catcher adds it, and where the reason is a whole sentence. */
+  readonly action: string | undefined;
+  readonly reason: string;
+  readonly advice: string | undefined;
+  readonly overrule: Overrule | undefined;
+  readonly #exit: number | undefined;
+
+  /** @param failure a text is a reason alone */
+  constructor(failure: Failure | string, { overrule, exit, ...options }: CrpeErrorOptions = {}) {
+    const { action, reason, advice } = typeof failure === "string" ? { reason: failure } as Failure : failure;
+    const sentence = action === undefined
+      ? reason ?? ""
+      : `Cannot ${action}${reason === undefined ? "" : `: ${reason}`}`;
+    super(advice === undefined ? sentence : `${sentence}; ${advice}`, options);
+    this.name = new.target.name;
+    this.action = reason === undefined ? undefined : action;
+    this.reason = reason ?? sentence;
+    this.advice = advice;
+    this.overrule = overrule;
+    this.#exit = exit;
+  }
+
+  /** The exit status of a command that fails with this error. */
+  get exit(): number {
+    return this.#exit ?? CODES[this.code][1];
+  }
+}
 
 /** Optional fields of a `RegistryError`. */
-export interface RegistryErrorOptions extends ErrorOptions {
+export interface RegistryErrorOptions extends CrpeErrorOptions {
   /** The HTTP status; default: the status that belongs to the code. */
   readonly status?: number;
   /** The `detail` field of the error document. */
@@ -53,17 +119,16 @@ export interface RegistryErrorOptions extends ErrorOptions {
  * A failure that is reported to a client of the registry. Its message is one sentence and holds no secrets; `cause`
  * is never sent to the client.
  */
-export class RegistryError extends Error {
-  override readonly name = "RegistryError";
-  readonly code: ErrorCode;
+export class RegistryError extends CrpeError {
+  override readonly code: ErrorCode;
   readonly status: number;
   readonly detail?: unknown;
   readonly retryAfter?: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
-    super(message, options);
+  constructor(code: ErrorCode, failure: Failure | string, options: RegistryErrorOptions = {}) {
+    super(failure, options);
     this.code = code;
-    this.status = options.status ?? STATUS_OF_CODE[code];
+    this.status = options.status ?? CODES[code][0];
     this.detail = options.detail;
     this.retryAfter = options.retryAfter;
   }
@@ -79,77 +144,47 @@ export class RegistryError extends Error {
   }
 }
 
-/**
- * Returns the reason in the message of an error, which has the form `Cannot ACTION: REASON` (`scripts/lint.ts` holds it). No
- * action has a colon before a space.
- */
-export function reasonOf({ message }: Pick<Error, "message">): string {
-  return message.replace(/^Cannot .*?: /s, "");
+/** The input is corrupt or does not follow its format. */
+export class CorruptError extends CrpeError {
+  override readonly code: ErrorCode = "CORRUPT";
 }
 
-/** A flag that would allow what an error refuses. */
-export interface Overrule {
-  readonly flag: "force" | "insecure-http";
-  /** What the command line says behind the message: `--force allows it`. The web page has a button instead. */
-  readonly advice: string;
-}
-
-/** Optional fields of an error that a flag may overrule. */
-export interface OverruledErrorOptions extends ErrorOptions {
-  readonly overrule?: Overrule | undefined;
-}
-
-/** An error that a flag may overrule. Its message does not name the flag. */
-export class OverruledError extends Error {
-  readonly overrule: Overrule | undefined;
-
-  constructor(message: string, { overrule, ...options }: OverruledErrorOptions = {}) {
-    super(message, options);
-    this.overrule = overrule;
-  }
-}
-
-/** The flag `--force`. @param advice `--force allows it` */
-export function byForce(advice: string): { overrule: Overrule } {
-  return { overrule: { flag: "force", advice } };
-}
-
-/** The input is corrupt or does not follow its format: exit status 4, HTTP 422. */
-export class CorruptError extends OverruledError {
-  override readonly name: string = "CorruptError";
-}
-
-/** The input is larger than the limit: exit status 4, HTTP 413. */
+/** The input is larger than the limit. */
 export class TooLargeError extends CorruptError {
-  override readonly name = "TooLargeError";
+  override readonly code = "TOO_LARGE";
 }
 
 /** The input ends too early. The bytes received before the end may still be valid. */
 export class TruncatedError extends CorruptError {}
 
-/** A rule forbids the operation, for example a downgrade or a policy: exit status 3, HTTP 409. */
-export class RefusedError extends OverruledError {
-  override readonly name: string = "RefusedError";
+/** A rule forbids the operation, for example a downgrade or a policy. */
+export class RefusedError extends CrpeError {
+  override readonly code: ErrorCode = "CONFLICT";
 }
 
-/** A signature is missing or not one of a trusted key: exit status 3, HTTP 403. */
+/** A signature is missing or not one of a trusted key. */
 export class UntrustedError extends RefusedError {
-  override readonly name = "UntrustedError";
+  override readonly code = "UNTRUSTED";
 }
 
-/** Blobs are missing from both the bundle and the store: exit status 1, HTTP 422. */
-export class IncompleteError extends OverruledError {
-  override readonly name = "IncompleteError";
+/** Blobs are missing from both the bundle and the store. */
+export class IncompleteError extends CrpeError {
+  override readonly code = "INCOMPLETE";
   /** Digests of the missing blobs. */
   readonly missing: readonly string[];
 
-  constructor(message: string, missing: readonly string[], options?: OverruledErrorOptions) {
-    super(message, options);
+  constructor(failure: Failure | string, missing: readonly string[], options?: CrpeErrorOptions) {
+    super(failure, options);
     this.missing = missing;
   }
 }
 
-/** The disk has too little free space for the data to be written: exit status 1, HTTP 507. */
-export class NoSpaceError extends Error {
-  override readonly name = "NoSpaceError";
+/** The disk has too little free space for the data to be written. */
+export class NoSpaceError extends CrpeError {
+  override readonly code = "NO_SPACE";
+}
+
+/** A value that a user gave, such as a flag, a field of the configuration or a file named by one, is not valid. */
+export class UsageError extends CrpeError {
+  override readonly code = "INVALID";
 }

@@ -1,4 +1,4 @@
-import { CorruptError } from "./error.ts";
+import { cannot, CorruptError, type Failure } from "./error.ts";
 import { scanJson } from "./scan_json.ts";
 
 /** Limits of a JSON document. */
@@ -11,6 +11,17 @@ export interface JsonLimits {
   readonly maxValues?: number;
 }
 
+/** A text that is not JSON, or not YAML. */
+export class DocumentError extends CorruptError {
+  /** Where it is wrong, from 1; `undefined` if that is not known. */
+  readonly line: number | undefined;
+
+  constructor(failure: Failure, { line, cause }: { readonly line: number | undefined; readonly cause: unknown }) {
+    super(failure, { cause });
+    this.line = line;
+  }
+}
+
 const DEFAULT_LIMITS: JsonLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 128 };
 
 /**
@@ -19,11 +30,11 @@ const DEFAULT_LIMITS: JsonLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 128 };
  * object that the value is copied into.
  *
  * @param what names the document in the error message
- * @throws {CorruptError} when the document is not valid JSON or exceeds a limit
+ * @throws {CorruptError} when the document exceeds a limit; a `DocumentError` when it is not valid JSON
  */
 export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = DEFAULT_LIMITS): unknown {
   if (bytes.length > limits.maxBytes) {
-    throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
+    throw new CorruptError(cannot(`read ${what}`, `it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`));
   }
   try {
     // The byte order mark is kept so that it is detected: RFC 8259, 8.1 forbids it, and clients refuse such a manifest.
@@ -40,17 +51,18 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
     if (shape.hasProtoKey) throw new Error("the key __proto__ is not allowed");
     return value;
   } catch (cause) {
-    throw new CorruptError(`Cannot read ${what} as JSON: ${reasonOf(cause)}`, { cause });
+    const { line, reason } = describeProblem(cause);
+    throw new DocumentError(cannot(`read ${what} as JSON`, reason), { line, cause });
   }
 }
 
 // V8's messages quote the document, and the quoted text may be a password: only the position is taken from them.
-function reasonOf(cause: unknown): string {
-  if (cause instanceof TypeError) return "it is not UTF-8";
-  if (!(cause instanceof SyntaxError)) return cause instanceof Error ? cause.message : String(cause);
+function describeProblem(cause: unknown): { readonly line?: number; readonly reason: string } {
+  if (cause instanceof TypeError) return { reason: "it is not UTF-8" };
+  if (!(cause instanceof SyntaxError)) return { reason: cause instanceof Error ? cause.message : String(cause) };
   const [, line, column] = /\(line (\d+) column (\d+)\)$/.exec(cause.message) ?? [];
-  if (line !== undefined) return `it is not valid at line ${line}, column ${column}`;
-  return cause.message.includes("end of JSON") ? "it ends too early" : "it is not valid";
+  if (line !== undefined) return { line: Number(line), reason: `it is not valid at line ${line}, column ${column}` };
+  return { reason: cause.message.includes("end of JSON") ? "it ends too early" : "it is not valid" };
 }
 
 /** Reports whether a value is a JSON object: neither `null` nor an array. */

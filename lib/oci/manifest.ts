@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from "./digest.ts";
-import { CorruptError } from "./error.ts";
+import { cannot, CorruptError } from "./error.ts";
 import { isJsonObject, parseJson } from "./json.ts";
 import type { Platform } from "./platform.ts";
 
@@ -93,7 +93,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const known = contentType === undefined ? first : forBytes.get(STATED) ?? forBytes.get(key);
   if (known !== undefined) return known;
   const json = parseJson(bytes, "the manifest", LIMITS);
-  if (!isJsonObject(json)) throw new CorruptError("Cannot read the manifest: it is not a JSON object");
+  if (!isJsonObject(json)) throw new CorruptError(cannot("read the manifest", "it is not a JSON object"));
   const manifest = readManifest(json, given);
   forBytes.set(isText(json.mediaType) ? STATED : key, manifest);
   parsed.set(bytes, forBytes);
@@ -111,19 +111,22 @@ export function statesMediaType(bytes: Uint8Array): boolean {
 function readManifest(json: Record<string, unknown>, contentType: string | undefined): Manifest {
   if (json.schemaVersion === 1 || "fsLayers" in json) {
     throw new CorruptError(
-      "Cannot use the manifest: it is Docker schema 1, which has no verifiable digests; push the image again with a current tool",
+      cannot(
+        "use the manifest",
+        "it is Docker schema 1, which has no verifiable digests; push the image again with a current tool",
+      ),
     );
   }
   const { config = null, layers = null, blobs = null, manifests = null, subject = null } = json;
   // Some writers have `null` for an empty list (Go's nil slice).
   if (manifests !== null && (layers !== null || config !== null)) {
-    throw new CorruptError("Cannot use the manifest: it has both layers and manifests");
+    throw new CorruptError(cannot("use the manifest", "it has both layers and manifests"));
   }
   const isIndex = Array.isArray(manifests) || "manifests" in json && manifests === null && config === null;
   const mediaType = isText(json.mediaType) ? json.mediaType : guessMediaType(json, isIndex, contentType);
   if (isManifestType(mediaType) && isIndexType(mediaType) !== isIndex) {
     throw new CorruptError(
-      `Cannot use the manifest: its mediaType is ${mediaType}, but its fields do not match that type`,
+      cannot("use the manifest", `its mediaType is ${mediaType}, but its fields do not match that type`),
     );
   }
   const common = {
@@ -136,7 +139,7 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
   if (mediaType === MEDIA_TYPE.ociArtifact) {
     return { kind: "manifest", ...common, layers: readDescriptors(blobs ?? [], "blobs") };
   }
-  if (!isJsonObject(config)) throw new CorruptError("Cannot read the manifest: it has no config");
+  if (!isJsonObject(config)) throw new CorruptError(cannot("read the manifest", "it has no config"));
   return {
     kind: "manifest",
     ...common,
@@ -194,21 +197,21 @@ function isText(value: unknown): value is string {
 }
 
 function readDescriptors(value: unknown, field: string): Descriptor[] {
-  if (!Array.isArray(value)) throw new CorruptError(`Cannot read the manifest: ${field} is not a list`);
+  if (!Array.isArray(value)) throw new CorruptError(cannot("read the manifest", `${field} is not a list`));
   if (value.length > MAX_DESCRIPTORS) {
     throw new CorruptError(
-      `Cannot use the manifest: ${field} has ${value.length} entries, ${MAX_DESCRIPTORS} are allowed`,
+      cannot("use the manifest", `${field} has ${value.length} entries, ${MAX_DESCRIPTORS} are allowed`),
     );
   }
   return value.map((entry, i) => readDescriptor(entry, `${field}[${i}]`));
 }
 
 function readDescriptor(value: unknown, field: string): Descriptor {
-  if (!isJsonObject(value)) throw new CorruptError(`Cannot read the manifest: ${field} is not a descriptor`);
+  if (!isJsonObject(value)) throw new CorruptError(cannot("read the manifest", `${field} is not a descriptor`));
   const { mediaType, digest, size, platform, annotations, artifactType, urls, data } = value;
-  if (!isDigest(digest)) throw new CorruptError(`Cannot read the manifest: ${field}.digest is not a digest`);
+  if (!isDigest(digest)) throw new CorruptError(cannot("read the manifest", `${field}.digest is not a digest`));
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-    throw new CorruptError(`Cannot read the manifest: ${field}.size is not a size`);
+    throw new CorruptError(cannot("read the manifest", `${field}.size is not a size`));
   }
   return {
     mediaType: typeof mediaType === "string" ? mediaType : "application/octet-stream",
@@ -236,7 +239,7 @@ function readAnnotations(value: Record<string, unknown>): Record<string, string>
   const entries = Object.entries(value);
   if (entries.length > MAX_ANNOTATIONS) {
     throw new CorruptError(
-      `Cannot use the manifest: it has ${entries.length} annotations in one place, ${MAX_ANNOTATIONS} are allowed`,
+      cannot("use the manifest", `it has ${entries.length} annotations in one place, ${MAX_ANNOTATIONS} are allowed`),
     );
   }
   return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));

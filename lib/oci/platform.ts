@@ -1,4 +1,4 @@
-import { CorruptError } from "./error.ts";
+import { cannot, CorruptError } from "./error.ts";
 import { isJsonObject } from "./json.ts";
 
 /** The platform of an index entry (image specification, "Image Index", `platform`). */
@@ -64,7 +64,7 @@ export function parsePlatform(text: string): Platform {
   const [alone = ""] = parts.map((part) => part.toLowerCase());
   const isWord = parts.length === 1 && !KNOWN_ARCHITECTURES.has(alone) && ARCHITECTURES[alone] === undefined;
   if (parts.length > 3 || isWord || !parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part))) {
-    throw new CorruptError(`Cannot use platform ${JSON.stringify(text)}: write it like linux/arm64 or linux/arm/v7`);
+    throw new CorruptError(cannot(`use platform ${JSON.stringify(text)}`, "write it like linux/arm64 or linux/arm/v7"));
   }
   const [os = "", architecture, variant] = parts.length === 1 ? ["linux", parts[0]] : parts;
   return normalizePlatform({ os, architecture: architecture ?? "", ...(variant === undefined ? {} : { variant }) });

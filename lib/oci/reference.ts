@@ -1,5 +1,5 @@
 import { type Digest, parseDigest } from "./digest.ts";
-import { RegistryError } from "./error.ts";
+import { cannot, RegistryError } from "./error.ts";
 
 /** A complete image reference: registry, repository, tag and digest. */
 export interface Reference {
@@ -29,6 +29,12 @@ const MAX_NAME_LENGTH = 255;
 /** Reports whether `text` is a valid tag. */
 export function isTag(text: string): boolean {
   return TAG.test(text);
+}
+
+/** @throws {RegistryError} `TAG_INVALID`, when a text is not a tag that `repo` can have */
+export function checkTag(repo: string, tag: string): void {
+  if (isTag(tag)) return;
+  throw new RegistryError("TAG_INVALID", cannot(`tag ${repo}`, `${JSON.stringify(tag)} is not a tag`));
 }
 
 /** Reports whether `text` is a valid repository path without a host. */
@@ -95,9 +101,10 @@ export function formatRepository(host: string, path: string): string {
   if (!isRegistryHost(normalized) || !isRepositoryPath(full)) {
     throw new RegistryError(
       "NAME_INVALID",
-      `Cannot use repository name ${
-        quote(`${host}/${path}`)
-      }: it may contain only lower-case letters, digits, "._-" and "/"`,
+      cannot(
+        `use repository name ${quote(`${host}/${path}`)}`,
+        'it may contain only lower-case letters, digits, "._-" and "/"',
+      ),
     );
   }
   return `${normalized}/${full}`;
@@ -117,7 +124,7 @@ export function splitRepository(name: string): { host: string; path: string } {
  */
 export function parseReference(text: string): Reference {
   const [beforeDigest = "", digestText, ...more] = text.split("@");
-  if (more.length > 0) throw new RegistryError("NAME_INVALID", `Cannot use image ${quote(text)}: more than one @`);
+  if (more.length > 0) throw new RegistryError("NAME_INVALID", cannot(`use image ${quote(text)}`, "more than one @"));
   const digest = digestText === undefined ? undefined : parseDigest(digestText);
 
   const colon = beforeDigest.lastIndexOf(":");
@@ -125,7 +132,7 @@ export function parseReference(text: string): Reference {
   const name = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
   const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
   if (tag !== undefined && !isTag(tag)) {
-    throw new RegistryError("TAG_INVALID", `Cannot use image ${quote(text)}: ${quote(tag)} is not a valid tag`);
+    throw new RegistryError("TAG_INVALID", cannot(`use image ${quote(text)}`, `${quote(tag)} is not a valid tag`));
   }
 
   const slash = name.indexOf("/");

@@ -1,7 +1,7 @@
 import { answerJson } from "../agent/answer.ts";
 import { RequestBody } from "../agent/request_body.ts";
 import { checkKubePkgs } from "../kubepkg/check_kubepkgs.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { parsePlatforms } from "../oci/platform.ts";
 import type { PageJobs } from "./page_jobs.ts";
 import type { PageDesk, PageRelease } from "./page_options.ts";
@@ -54,7 +54,7 @@ export async function startPacks(
 async function readText(request: Request): Promise<Uint8Array> {
   const body = new RequestBody(request, { limit: MAX_RELEASE_BYTES, stallTimeout: BODY_MILLISECONDS });
   const bytes = await body.readAll(MAX_RELEASE_BYTES).finally(() => body.close());
-  if (bytes.length === 0) throw new RegistryError("INVALID", "Cannot read the release: the request has no body");
+  if (bytes.length === 0) throw new RegistryError("INVALID", cannot("read the release", "the request has no body"));
   return bytes;
 }
 

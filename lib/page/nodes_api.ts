@@ -3,7 +3,7 @@ import { questionOfImport } from "../agent/check_token.ts";
 import type { Scope } from "../agent/named_tokens.ts";
 import { readSwitch, RequestBody } from "../agent/request_body.ts";
 import { isDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import type { PageJobs } from "./page_jobs.ts";
 import type { NodeAddition, PageNodes } from "./page_options.ts";
@@ -47,7 +47,7 @@ export async function answerNodes(
       const path = `${API}packages/${encodeURIComponent(route.name)}${action}${url.search}`;
       const { status, bytes } = await nodes.change(route.node, method!, path);
       if (!isAnswer(status)) {
-        throw new RegistryError("BAD_GATEWAY", `Cannot change ${route.node}: it answered ${status}`);
+        throw new RegistryError("BAD_GATEWAY", cannot(`change ${route.node}`, `it answered ${status}`));
       }
       return new Response(bytes, {
         status,
@@ -68,12 +68,12 @@ async function readAddition(request: Request): Promise<NodeAddition> {
   const { address, token, ca, fingerprint, insecure } = isJsonObject(document) ? document : {};
   const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
   if (typeof address !== "string" || !isText(token) || !isText(ca) || !isText(fingerprint)) {
-    throw new RegistryError("INVALID", 'Cannot add the agent: send {"address":"…","token":"…"}');
+    throw new RegistryError("INVALID", cannot("add the agent", 'send {"address":"…","token":"…"}'));
   }
   const word = token?.trim() || undefined;
   // RFC 9110, 5.5: other characters are not allowed in a header.
   if (word !== undefined && !/^[\x21-\x7e]+$/.test(word)) {
-    throw new RegistryError("INVALID", "Cannot add the agent: its token is one word of printable ASCII characters");
+    throw new RegistryError("INVALID", cannot("add the agent", "its token is one word of printable ASCII characters"));
   }
   return {
     address,
@@ -87,7 +87,10 @@ async function readAddition(request: Request): Promise<NodeAddition> {
 function readBundle({ searchParams }: URL) {
   const bundle = searchParams.get("bundle") ?? "";
   if (isDigest(bundle)) return bundle;
-  throw new RegistryError("DIGEST_INVALID", "Cannot send the bundle: name it by its digest, as the parameter bundle");
+  throw new RegistryError(
+    "DIGEST_INVALID",
+    cannot("send the bundle", "name it by its digest, as the parameter bundle"),
+  );
 }
 
 function readOptions({ searchParams }: URL) {

@@ -4,7 +4,7 @@ import { resolveRange } from "../bytes/byte_range.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { PageOutbox } from "./page_options.ts";
 import { API } from "./page_route.ts";
 
@@ -83,5 +83,5 @@ export async function removeBundle(digest: Digest, outbox: PageOutbox): Promise<
 }
 
 function notInOutbox(digest: Digest): RegistryError {
-  return new RegistryError("NOT_FOUND", `Cannot find ${digest}: the outbox has no such bundle`);
+  return new RegistryError("NOT_FOUND", cannot(`find ${digest}`, "the outbox has no such bundle"));
 }

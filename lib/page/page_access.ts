@@ -1,5 +1,5 @@
 import { checkHost, checkOrigin } from "../agent/check_request.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
 
 // Headers of a reverse proxy. Behind one, every client seems to be on this machine.
@@ -19,7 +19,7 @@ export function checkSender(request: Request, url: URL, isOwnHost: (hostname: st
 export function checkSite({ headers }: Request): void {
   const site = headers.get("sec-fetch-site");
   if (site === null || site === "same-origin" || site === "none") return;
-  throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
+  throw new RegistryError("DENIED", cannot("answer", "the request is from a web page of another origin"));
 }
 
 /** Reports whether a request comes from this machine itself, and not through a proxy. */

@@ -4,7 +4,7 @@ import { CoalescedResponses } from "../agent/coalesced_responses.ts";
 import type { Scope } from "../agent/named_tokens.ts";
 import { checkParameters, readSwitch, RequestBody } from "../agent/request_body.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { checkRelease, startPacks } from "./desk_api.ts";
 import { removeImage, startPull } from "./images_api.ts";
@@ -22,11 +22,11 @@ const BODY_MILLISECONDS = 10_000;
 
 // What a server cannot do, and which one can.
 const MISSING = {
-  desk: "pack: only crpe registry does,",
-  nodes: "send: only crpe registry does,",
-  readInventoryCode: "show the inventory: only crpe agent does,",
-  images: "change images: crpe does only",
-  registries: "change registries: crpe does only",
+  desk: ["pack", "only crpe registry does,"],
+  nodes: ["send", "only crpe registry does,"],
+  readInventoryCode: ["show the inventory", "only crpe agent does,"],
+  images: ["change images", "crpe does only"],
+  registries: ["change registries", "crpe does only"],
 } as const;
 
 // What would bring content without a signature.
@@ -209,14 +209,15 @@ export class PageApi {
   ): Promise<NonNullable<PageSource[K]>> {
     const opened = await this.#open(name, asked, scope);
     if (!this.#options.acceptsOnlySigned) return opened;
-    throw new RegistryError("DENIED", `Cannot ${UNSIGNED[name]}: this machine accepts only signed packages`);
+    throw new RegistryError("DENIED", cannot(UNSIGNED[name], "this machine accepts only signed packages"));
   }
 
   /** @throws {RegistryError} `NOT_FOUND` when the server does not have these functions */
   #need<K extends keyof typeof MISSING>(name: K): NonNullable<PageSource[K]> {
     const found = this.#options.source[name];
     if (found !== undefined) return found;
-    throw new RegistryError("NOT_FOUND", `Cannot ${MISSING[name]} with a data folder that is writable`);
+    const [action, reason] = MISSING[name];
+    throw new RegistryError("NOT_FOUND", cannot(action, `${reason} with a data folder that is writable`));
   }
 
   async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {
@@ -249,22 +250,21 @@ export class PageApi {
   async #openSession(asked: ApiRequest): Promise<Response> {
     const { tokens: { first: token }, codes } = this.#options;
     if (token === undefined) {
-      throw new RegistryError("UNAVAILABLE", "Cannot sign in: the data folder is not writable, so there is no token");
+      throw new RegistryError(
+        "UNAVAILABLE",
+        cannot("sign in", "the data folder is not writable, so there is no token"),
+      );
     }
     const body = new RequestBody(asked.request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
     const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
     const code = isJsonObject(document) ? document.code : undefined;
-    if (typeof code !== "string") throw new RegistryError("INVALID", 'Cannot sign in: send {"code":"CODE"}');
+    if (typeof code !== "string") throw new RegistryError("INVALID", cannot("sign in", 'send {"code":"CODE"}'));
     const outcome = await codes.redeem(code);
     if (outcome === "accepted") {
       return await this.#log(asked, { action: "pairing" }, () => Promise.resolve(answerJson({ token })));
     }
-    throw new RegistryError(
-      "UNAUTHORIZED",
-      outcome === "expired"
-        ? "Cannot sign in: the code has expired; make a new one with crpe agent --pair"
-        : "Cannot sign in: the code is wrong or was used already; make a new one with crpe agent --pair",
-    );
+    const reason = outcome === "expired" ? "the code has expired" : "the code is wrong or was used already";
+    throw new RegistryError("UNAUTHORIZED", cannot("sign in", reason, "make a new one with crpe agent --pair"));
   }
 
   /** `POST /api/codes` makes a one-time code, for the QR code on the page. */
@@ -278,7 +278,7 @@ export class PageApi {
 
   #openActions(): PageActions {
     if (this.#options.source.actions !== undefined) return this.#options.source.actions;
-    throw new RegistryError("UNSUPPORTED", "Cannot change packages: this server does not install them");
+    throw new RegistryError("UNSUPPORTED", cannot("change packages", "this server does not install them"));
   }
 
   async #change(asked: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {

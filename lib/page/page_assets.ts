@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { matchesEtag } from "../http/conditional.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { ASSETS } from "./page_route.ts";
 
 /** The files of the page and their URLs, by their names. */
@@ -65,7 +65,7 @@ export class PageAssets {
     const name = path === "/" ? INDEX : path.slice(folder.length);
     const isKnown = path === "/" || (path.startsWith(folder) && name !== INDEX);
     const asset = isKnown ? assets.get(name) : undefined;
-    if (asset === undefined) throw new RegistryError("NOT_FOUND", "Cannot find the page: there is no such file");
+    if (asset === undefined) throw new RegistryError("NOT_FOUND", cannot("find the page", "there is no such file"));
     const common = {
       ...SECURITY_HEADERS,
       etag: `"${digest}"`,

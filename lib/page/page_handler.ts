@@ -1,5 +1,5 @@
 import { answerError, toApiError } from "../agent/answer.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { checkSender, checkSite } from "./page_access.ts";
 import { PageApi } from "./page_api.ts";
 import type { PageAssets } from "./page_assets.ts";
@@ -52,7 +52,7 @@ function secure(response: Response): Response {
 
 async function answerAsset({ method, headers }: Request, { pathname }: URL, assets: PageAssets): Promise<Response> {
   if (method === "GET" || method === "HEAD") return await assets.answer(pathname, headers);
-  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only GET, HEAD`, {
+  throw new RegistryError("UNSUPPORTED", cannot(method, "this path supports only GET, HEAD"), {
     detail: { allow: "GET, HEAD" },
   });
 }

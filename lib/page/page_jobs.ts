@@ -1,5 +1,5 @@
 import { toApiError } from "../agent/answer.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 /** The state of a job as the page shows it. */
 export interface PageJob {
@@ -62,10 +62,13 @@ export class PageJobs {
   checkRoom(kind: PageJob["kind"], count: number): void {
     const [running, most] = [this.#countRunning(kind), MAX_RUNNING[kind]];
     if (count > most) {
-      throw new RegistryError("INVALID", `Cannot start ${count} jobs: at most ${most} run at once; start some of them`);
+      throw new RegistryError(
+        "INVALID",
+        cannot(`start ${count} jobs`, `at most ${most} run at once; start some of them`),
+      );
     }
     if (running + count > most) {
-      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${running} jobs are running; wait for one to end`);
+      throw new RegistryError("TOOMANYREQUESTS", cannot("start", `${running} jobs are running; wait for one to end`));
     }
   }
 
@@ -86,7 +89,7 @@ export class PageJobs {
   /** Stops a running job, or forgets one that has ended. @throws {RegistryError} `NOT_FOUND` */
   stop(id: string): PageJob {
     const entry = this.#entries.get(id);
-    if (entry === undefined) throw new RegistryError("NOT_FOUND", `Cannot find the job ${id}: it is not known`);
+    if (entry === undefined) throw new RegistryError("NOT_FOUND", cannot(`find the job ${id}`, "it is not known"));
     if (entry.job.state === "running") entry.abort.abort();
     else this.#entries.delete(id);
     return entry.job;

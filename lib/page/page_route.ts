@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 /** The folder of the page's files. */
 export const ASSETS = "/page/";
@@ -151,13 +151,13 @@ function matchNodes(method: string, [node, action, name, change, ...more]: strin
 }
 
 function unknownPath(): RegistryError {
-  return new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
+  return new RegistryError("NOT_FOUND", cannot("find the page", "the API has no such path"));
 }
 
 function allow(method: string, methods: readonly string[], route: ApiRoute): ApiRoute {
   if (methods.includes(method)) return route;
   const allowed = methods.join(", ");
-  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only ${allowed}`, {
+  throw new RegistryError("UNSUPPORTED", cannot(method, `this path supports only ${allowed}`), {
     detail: { allow: allowed },
   });
 }
@@ -166,6 +166,6 @@ function decode(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (cause) {
-    throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not percent-encoded UTF-8", { cause });
+    throw new RegistryError("NAME_INVALID", cannot("read the path", "it is not percent-encoded UTF-8"), { cause });
   }
 }

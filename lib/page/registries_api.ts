@@ -1,6 +1,6 @@
 import { answerJson } from "../agent/answer.ts";
 import { RequestBody } from "../agent/request_body.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import type { PageRegistries } from "./page_options.ts";
 
@@ -32,5 +32,5 @@ async function readSettings(request: Request): Promise<Record<string, unknown> |
   if (bytes.length === 0) return undefined;
   const document = parseJson(bytes, "the request");
   if (isJsonObject(document)) return document;
-  throw new RegistryError("INVALID", 'Cannot read the settings: send {"url":"…","username":"…","password":"…"}');
+  throw new RegistryError("INVALID", cannot("read the settings", 'send {"url":"…","username":"…","password":"…"}'));
 }

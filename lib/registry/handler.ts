@@ -2,7 +2,7 @@ import type { CacheOutcome, ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { type ErrorCode, RegistryError } from "../oci/error.ts";
+import { cannot, type ErrorCode, RegistryError } from "../oci/error.ts";
 import {
   type Answer,
   answerContent,
@@ -82,7 +82,7 @@ export function createRegistryHandler<Context = unknown>(
     let answer: Answer;
     try {
       if (method !== "GET" && method !== "HEAD") {
-        throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
+        throw new RegistryError("UNSUPPORTED", cannot(method, "this registry is pull-only"));
       }
       route = matchRoute(request.url);
       const isHeldOnly = ONLY_IF_CACHED.test(request.headers.get("cache-control") ?? "");
@@ -115,7 +115,7 @@ function digestOf({ headers }: Answer): Digest | undefined {
 
 function hideError(error: unknown, request: Request, onError: RegistryHandlerOptions["onError"]): RegistryError {
   onError?.(error, request);
-  return new RegistryError("INTERNAL", "Cannot answer: internal error; see the log of the registry");
+  return new RegistryError("INTERNAL", cannot("answer", "internal error; see the log of the registry"));
 }
 
 type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "greeting" | "locateBlob"> & {
@@ -146,7 +146,7 @@ function answerRoute(
     case "root":
       if (greeting !== undefined) return answerText(greeting);
   }
-  throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
+  throw new RegistryError("NOT_FOUND", cannot("find the path", "it is not part of the registry API"));
 }
 
 async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, request: Request): Promise<Answer> {
@@ -236,7 +236,7 @@ async function answerHealth(checkHealth: RegistryHandlerOptions["checkHealth"]):
     degradation = await checkHealth?.();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RegistryError("UNAVAILABLE", `Cannot serve: ${reason}`, { cause });
+    throw new RegistryError("UNAVAILABLE", cannot("serve", reason), { cause });
   }
   return answerJson(degradation === undefined ? { status: "ok" } : { status: "degraded", reason: degradation });
 }

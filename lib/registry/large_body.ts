@@ -1,6 +1,6 @@
 import { memoryBudget, SMALL_BODY_BYTES } from "../bytes/memory_budget.ts";
 import { streamCopies } from "../bytes/shared_bytes.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { Answer } from "./answer.ts";
 
 /**
@@ -16,6 +16,6 @@ export async function streamLargeBody(answer: Answer): Promise<Answer> {
   if (lease !== undefined) return { ...answer, body: streamCopies(body, () => lease[Symbol.dispose]()) };
   throw new RegistryError(
     "UNAVAILABLE",
-    "Cannot answer now: the responses in progress need all memory; try again later",
+    cannot("answer now", "the responses in progress need all memory; try again later"),
   );
 }

@@ -1,5 +1,5 @@
 import type { ListOptions } from "../content/source.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { type ListQuery, splitUrl } from "./route.ts";
 
 /**
@@ -9,7 +9,10 @@ import { type ListQuery, splitUrl } from "./route.ts";
  */
 export function parsePage({ n, last }: ListQuery): ListOptions {
   if (n !== undefined && !/^[0-9]+$/.test(n)) {
-    throw new RegistryError("PAGINATION_NUMBER_INVALID", "Cannot list: n must be a whole number that is not negative");
+    throw new RegistryError(
+      "PAGINATION_NUMBER_INVALID",
+      cannot("list", "n must be a whole number that is not negative"),
+    );
   }
   return {
     ...(n === undefined ? undefined : { limit: Math.min(Number(n), Number.MAX_SAFE_INTEGER) }),

@@ -1,5 +1,5 @@
 import { isLoop } from "../http/via.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { answerError } from "./answer.ts";
 
 /**
@@ -11,6 +11,6 @@ import { answerError } from "./answer.ts";
 export function refuseLoop({ method, headers }: Request, id: string): Response | undefined {
   if (!isLoop(headers.get("via"), id)) return undefined;
   const reason = "the request came from this registry itself; one of its upstreams leads back to it";
-  const answer = answerError(new RegistryError("BAD_GATEWAY", `Cannot answer: ${reason}`, { status: 508 }));
+  const answer = answerError(new RegistryError("BAD_GATEWAY", cannot("answer", reason), { status: 508 }));
   return new Response(method === "HEAD" ? null : answer.body as BodyInit, answer);
 }

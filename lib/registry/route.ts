@@ -1,5 +1,5 @@
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import {
   DEFAULT_HOST,
   formatRepository,
@@ -118,7 +118,7 @@ function decodePath(path: string): string {
   try {
     return decodeURIComponent(path);
   } catch (cause) {
-    throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not percent-encoded UTF-8", { cause });
+    throw new RegistryError("NAME_INVALID", cannot("read the path", "it is not percent-encoded UTF-8"), { cause });
   }
 }
 
@@ -181,13 +181,16 @@ function nameRepository(name: string, ns: string | undefined, mirrorHost: string
 
 function checkHost(host: string): string {
   if (isRegistryHost(host)) return host;
-  throw new RegistryError("NAME_INVALID", `Cannot use ${quote(host)} as the name of a registry: it is not a host`);
+  throw new RegistryError("NAME_INVALID", cannot(`use ${quote(host)} as the name of a registry`, "it is not a host"));
 }
 
 function checkReference(text: string): string {
   if (text.includes(":")) return parseDigest(text);
   if (isTag(text)) return text;
-  throw new RegistryError("MANIFEST_UNKNOWN", `Cannot find manifest ${quote(text)}: it is neither a tag nor a digest`);
+  throw new RegistryError(
+    "MANIFEST_UNKNOWN",
+    cannot(`find manifest ${quote(text)}`, "it is neither a tag nor a digest"),
+  );
 }
 
 function listQuery(params: URLSearchParams | undefined): ListQuery {

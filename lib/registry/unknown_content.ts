@@ -1,6 +1,6 @@
 import type { ContentCatalog, MissingReason } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 
 const UNEXPLAINED: MissingReason = { reason: "it is not in the store, and no upstream that may be used has it" };
 
@@ -17,7 +17,7 @@ export async function unknownManifest(
   { repo, request }: UnknownContent,
 ): Promise<RegistryError> {
   const { reason, similarTags } = await explain(catalog, reference, { repo, request });
-  return new RegistryError("MANIFEST_UNKNOWN", `Cannot find manifest ${reference} of ${repo}: ${reason}`, {
+  return new RegistryError("MANIFEST_UNKNOWN", cannot(`find manifest ${reference} of ${repo}`, reason), {
     detail: { name: repo, reference, similarTags },
   });
 }
@@ -29,7 +29,7 @@ export async function unknownBlob(
   { repo, request }: UnknownContent,
 ): Promise<RegistryError> {
   const { reason } = await explain(catalog, digest, { repo, request });
-  return new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}: ${reason}`, {
+  return new RegistryError("BLOB_UNKNOWN", cannot(`find blob ${digest} of ${repo}`, reason), {
     detail: { name: repo, digest },
   });
 }
@@ -40,7 +40,7 @@ export async function unknownRepository(
   { repo, request }: UnknownContent,
 ): Promise<RegistryError> {
   const { reason } = await explain(catalog, undefined, { repo, request });
-  return new RegistryError("NAME_UNKNOWN", `Cannot list the tags of ${repo}: ${reason}`, { detail: { name: repo } });
+  return new RegistryError("NAME_UNKNOWN", cannot(`list the tags of ${repo}`, reason), { detail: { name: repo } });
 }
 
 async function explain(

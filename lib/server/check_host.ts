@@ -1,4 +1,4 @@
-import { type ErrorCode, RegistryError } from "../oci/error.ts";
+import { cannot, type ErrorCode, RegistryError } from "../oci/error.ts";
 import { answerError } from "../registry/answer.ts";
 import { splitUrl } from "../registry/route.ts";
 import { isLoopback } from "./own_hosts.ts";
@@ -46,7 +46,7 @@ function answerBadHost(method: string, where: string, text: string): Response {
 }
 
 function refuse(method: string, reason: string, code: ErrorCode = "BAD_REQUEST"): Response {
-  const answer = answerError(new RegistryError(code, `Cannot answer: ${reason}`));
+  const answer = answerError(new RegistryError(code, cannot("answer", reason)));
   return new Response(method === "HEAD" ? null : answer.body as BodyInit, answer);
 }
 

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 
 /** A user name and a password. */
 export interface Login {
@@ -16,11 +17,6 @@ export interface HtpasswdOptions {
   readonly now?: () => number;
   /** Compares a password with a bcrypt hash. */
   readonly compare?: (password: string, hash: string) => Promise<boolean>;
-}
-
-/** Thrown when too many unknown logins wait to be checked. */
-export class BusyError extends Error {
-  override readonly name = "BusyError";
 }
 
 // A check costs about 100 ms of the one thread. Clients send their login with each of many requests, so an outcome is
@@ -75,7 +71,7 @@ export class Htpasswd {
    * Checks a login.
    *
    * @param client the address of the client
-   * @throws {BusyError} when too many other logins wait to be checked, or too many of the same client
+   * @throws {RegistryError} `UNAVAILABLE`, when too many other logins wait to be checked, or too many of the same client
    */
   async check(login: Login, client?: string): Promise<boolean> {
     await this.#reload();
@@ -95,7 +91,7 @@ export class Htpasswd {
   #checkPlaces(client: string | undefined): void {
     const own = client === undefined ? [] : [...this.#checks.values()].filter((check) => check.client === client);
     if (this.#checks.size < MAX_WAITING && own.length < MAX_WAITING_OF_CLIENT) return;
-    throw new BusyError("Cannot check the login: too many others are waiting");
+    throw new RegistryError("UNAVAILABLE", cannot("check the login", "too many others are waiting"), { retryAfter: 2 });
   }
 
   #enqueue(key: string, login: Login): Promise<boolean> {
@@ -158,7 +154,7 @@ export class Htpasswd {
 }
 
 async function readFile(path: string): Promise<{ users: Users; stamp: string }> {
-  const fail = (reason: string) => new Error(`Cannot use the logins in ${path}: ${reason}`);
+  const fail = (reason: string) => new CrpeError(cannot(`use the logins in ${path}`, reason));
   const users = new Map<string, string>();
   let stamp: string;
   let text: string;

@@ -1,5 +1,5 @@
 import type { MemoryBudget } from "../bytes/memory_budget.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { answerError } from "../registry/answer.ts";
 import { type ConnectionLimits, ConnectionTable } from "./connection_table.ts";
 import type { ServedConnection, ShedReason } from "./connection_table.ts";
@@ -9,6 +9,7 @@ import { pathOf } from "./exchange.ts";
 import type { ConnectionInfo, ServeConnection } from "./serve_connection.ts";
 import type { Server, ServerHandlers } from "./server.ts";
 import type { TlsRelay } from "./tls_relay.ts";
+import { isTooManyFiles } from "../oci/system_error.ts";
 
 /** Options of an HTTP server. */
 export interface HttpServerOptions extends ServerHandlers {
@@ -246,7 +247,7 @@ function handleRefusable({ handle, connection }: PendingRequest): Response | Pro
 }
 
 function unavailable(): Response {
-  const error = new RegistryError("UNAVAILABLE", "Cannot answer now: there are too many requests; try again later", {
+  const error = new RegistryError("UNAVAILABLE", cannot("answer now", "there are too many requests; try again later"), {
     retryAfter: RETRY_AFTER_SECONDS,
   });
   const answer = answerError(error);
@@ -263,10 +264,6 @@ function hostOf(address: Deno.Addr): string {
 
 function pause(milliseconds = PAUSE_MILLISECONDS): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-function isTooManyFiles(error: unknown): boolean {
-  return error instanceof Error && /os error (?:23|24)\b/.test(error.message);
 }
 
 // The last part of an answer must not wait for the client's acknowledgement of the part before.

@@ -1,3 +1,5 @@
+import { cannot, CrpeError } from "../oci/error.ts";
+
 /** An address to listen on. */
 export interface Address {
   /** `undefined`: every address of this machine. */
@@ -54,5 +56,5 @@ function listenError(cause: unknown, { hostname, port, flag = "--addr" }: Addres
     : cause instanceof Deno.errors.PermissionDenied
     ? `permission denied; ports below 1024 need special privileges, choose another port with ${flag}`
     : (cause as Error).message;
-  return new Error(`Cannot listen on ${where}: ${reason}`, { cause });
+  return new CrpeError(cannot(`listen on ${where}`, reason), { cause });
 }

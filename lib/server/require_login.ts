@@ -1,8 +1,8 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { normalizeHost, splitRepository } from "../oci/reference.ts";
 import { answerError } from "../registry/answer.ts";
 import { matchRoute, type Route } from "../registry/route.ts";
-import { BusyError, type Login } from "./htpasswd.ts";
+import type { Login } from "./htpasswd.ts";
 
 /** Options of `createLoginCheck`. */
 export interface LoginCheckOptions {
@@ -10,7 +10,7 @@ export interface LoginCheckOptions {
    * Checks a user and a password.
    *
    * @param client the address of the client
-   * @throws {BusyError} when too many checks are waiting
+   * @throws {RegistryError} `UNAVAILABLE`, when too many checks are waiting
    */
   readonly check: (login: Login, client?: string) => Promise<boolean>;
   /** The hosts whose repositories need a login. If empty, every request to the registry needs one. */
@@ -41,8 +41,8 @@ export function createLoginCheck(
       try {
         if (await check(login, client)) return { headers: {} };
       } catch (error) {
-        if (!(error instanceof BusyError)) throw error;
-        return { refusal: answerBusy(method) };
+        if (!(error instanceof RegistryError)) throw error;
+        return { refusal: toResponse(error, method) };
       }
       return { refusal: refuse(method, "the user name or the password is wrong") };
     }
@@ -106,17 +106,14 @@ function parseBasic(header: string | null): Login | "malformed" | undefined {
 }
 
 function refuse(method: string, reason: string): Response {
-  const answer = answerError(new RegistryError("UNAUTHORIZED", `Cannot answer: ${reason}`));
-  return new Response(method === "HEAD" ? null : answer.body as BodyInit, {
-    status: answer.status,
-    headers: { ...answer.headers, ...CHALLENGE, "docker-distribution-api-version": "registry/2.0" },
-  });
+  const error = new RegistryError("UNAUTHORIZED", cannot("answer", reason));
+  return toResponse(error, method, { ...CHALLENGE, "docker-distribution-api-version": "registry/2.0" });
 }
 
-function answerBusy(method: string): Response {
-  const answer = answerError(new RegistryError("UNAVAILABLE", "Cannot check the login: too many others are waiting"));
+function toResponse(error: RegistryError, method: string, headers: Record<string, string> = {}): Response {
+  const answer = answerError(error);
   return new Response(method === "HEAD" ? null : answer.body as BodyInit, {
     status: answer.status,
-    headers: { ...answer.headers, "retry-after": "2" },
+    headers: { ...answer.headers, ...headers },
   });
 }

@@ -1,3 +1,5 @@
+import { cannot, CrpeError } from "../oci/error.ts";
+
 /** A certificate and its key, in PEM. */
 export interface TlsIdentity {
   readonly cert: string;
@@ -77,10 +79,10 @@ async function readPem(path: string, what: string, flag: string): Promise<string
     text = await Deno.readTextFile(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : (cause as Error).message;
-    throw new Error(`Cannot use ${flag} ${path}: ${reason}`, { cause });
+    throw new CrpeError(cannot(`use ${flag} ${path}`, reason), { cause });
   }
   if (!new RegExp(`^-----BEGIN (?:[A-Z]+ )?${what}-----`, "m").test(text)) {
-    throw new Error(`Cannot use ${flag} ${path}: it holds no ${what.toLowerCase()} in PEM`);
+    throw new CrpeError(cannot(`use ${flag} ${path}`, `it holds no ${what.toLowerCase()} in PEM`));
   }
   return text;
 }

@@ -1,4 +1,5 @@
 import type { TlsIdentity } from "./tls_files.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** A connection with TLS, and the end of what it needs. */
 export interface SecuredConnection {
@@ -149,7 +150,7 @@ async function readHello(client: Deno.TcpConn): Promise<Uint8Array> {
     length += got;
     if (length >= HEADER_BYTES + (buffer[3]! << 8 | buffer[4]!)) return buffer.subarray(0, length);
   }
-  throw new Error("Cannot secure a connection: it begins no handshake");
+  throw new CrpeError(cannot("secure a connection", "it begins no handshake"));
 }
 
 /** Copies bytes until the sender ends. The buffer is large only while much is sent. */

@@ -4,7 +4,7 @@
  * https://github.com/in-toto/attestation/blob/v1.0/spec/v1/statement.md).
  */
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
 import { verifyDetached } from "./detached_signature.ts";
 import type { PublicKey } from "./keys.ts";
@@ -71,7 +71,7 @@ function decode(payload: string): Uint8Array {
   try {
     return Uint8Array.fromBase64(payload);
   } catch (cause) {
-    throw new CorruptError("Cannot read the envelope: its payload is not Base64", { cause });
+    throw new CorruptError(cannot("read the envelope", "its payload is not Base64"), { cause });
   }
 }
 

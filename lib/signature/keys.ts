@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { cannot, UsageError } from "../oci/error.ts";
 
 /** A key pair as text, in the formats of `openssl` and `cosign`. */
 export interface KeyPair {
@@ -64,21 +65,24 @@ export function createKeyPair(algorithm: Algorithm = "ed25519"): KeyPair {
 /**
  * Parses a private key.
  *
- * @throws {TypeError} when it is not a private key of these algorithms in PEM, or its passphrase is wrong or missing
+ * @throws {UsageError} when it is not a private key of these algorithms in PEM, or its passphrase is wrong or missing
  */
 export async function parsePrivateKey(pem: string, { what, passphrase }: PrivateKeyOptions): Promise<PrivateKey> {
   const { label, text } = findPem(pem, what);
   if (COSIGN_PRIVATE.test(label)) {
-    throw new TypeError(
-      `Cannot read ${what}: it is a private key in the format of cosign alone. Sign with cosign sign-blob, and attach ` +
-        "the signature with crpe sign --signature",
+    throw new UsageError(
+      cannot(
+        `read ${what}`,
+        "it is a private key in the format of cosign alone. Sign with cosign sign-blob, and attach " +
+          "the signature with crpe sign --signature",
+      ),
     );
   }
   if (label !== PRIVATE && label !== ENCRYPTED && label !== SEC1) throw unexpected(PRIVATE!, [label], what);
   const isEncrypted = label === ENCRYPTED || /^Proc-Type:.*ENCRYPTED/m.test(text);
   if (isEncrypted && passphrase === undefined) {
-    throw new TypeError(
-      `Cannot read ${what}: the private key has a passphrase; --passphrase-file names a file with it`,
+    throw new UsageError(
+      cannot(`read ${what}`, "the private key has a passphrase; --passphrase-file names a file with it"),
     );
   }
   const secret = isEncrypted ? await passphrase!() : undefined;
@@ -87,7 +91,7 @@ export async function parsePrivateKey(pem: string, { what, passphrase }: Private
     key = createPrivateKey({ key: text, format: "pem", passphrase: secret });
   } catch (cause) {
     const reason = isEncrypted ? "the passphrase is wrong, or the key is damaged" : "it is not a private key";
-    throw new TypeError(`Cannot read ${what}: ${reason}`, { cause });
+    throw new UsageError(cannot(`read ${what}`, reason), { cause });
   }
   return { key, algorithm: algorithmOf(key, what), public: describe(createPublicKey(key), what) };
 }
@@ -96,7 +100,7 @@ export async function parsePrivateKey(pem: string, { what, passphrase }: Private
  * Parses a public key.
  *
  * @param what names the key in errors, such as its path
- * @throws {TypeError} when it is not a public key of these algorithms in PEM
+ * @throws {UsageError} when it is not a public key of these algorithms in PEM
  */
 export function parsePublicKey(pem: string, what: string): PublicKey {
   const { label, text } = findPem(pem, what);
@@ -108,7 +112,7 @@ export function parsePublicKey(pem: string, what: string): PublicKey {
  * Parses a public key in DER.
  *
  * @param what names the key in errors
- * @throws {TypeError} when it is not a public key of these algorithms
+ * @throws {UsageError} when it is not a public key of these algorithms
  */
 export function parsePublicDer(der: Uint8Array, what: string): PublicKey {
   return readPublic(() => createPublicKey({ key: Buffer.from(der), format: "der", type: "spki" }), what);
@@ -130,7 +134,7 @@ function readPublic(read: () => KeyObject, what: string): PublicKey {
   try {
     key = read();
   } catch (cause) {
-    throw new TypeError(`Cannot read ${what}: it is not a public key`, { cause });
+    throw new UsageError(cannot(`read ${what}`, "it is not a public key"), { cause });
   }
   return describe(key, what);
 }
@@ -146,7 +150,7 @@ function algorithmOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject, wha
   const { namedCurve, modulusLength } = asymmetricKeyDetails ?? {};
   if (asymmetricKeyType === "ec" && CURVES.has(namedCurve)) return "p256";
   const found = [asymmetricKeyType, namedCurve ?? modulusLength].filter((it) => it !== undefined).join(" ");
-  throw new TypeError(`Cannot use ${what}: it is a key for ${found}; Ed25519 and ECDSA with P-256 are possible`);
+  throw new UsageError(cannot(`use ${what}`, `it is a key for ${found}; Ed25519 and ECDSA with P-256 are possible`));
 }
 
 function findPem(text: string, what: string): { label: string; text: string } {
@@ -156,7 +160,7 @@ function findPem(text: string, what: string): { label: string; text: string } {
   return block;
 }
 
-function unexpected(expected: string, labels: readonly string[], what: string): TypeError {
+function unexpected(expected: string, labels: readonly string[], what: string): UsageError {
   const found = labels.length === 0 ? "nothing" : labels.map((name) => `"${name}"`).join(", ");
-  return new TypeError(`Cannot read ${what}: expected one PEM block "${expected}", found ${found}`);
+  return new UsageError(cannot(`read ${what}`, `expected one PEM block "${expected}", found ${found}`));
 }

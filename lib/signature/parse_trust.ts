@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { parsePublicKey, type PublicKey, splitPem } from "./keys.ts";
 import type { TrustEntry } from "./trust_policy.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 const TEXTS = "must be a text or a list of texts";
 const THRESHOLD = "must be a whole number from 1 to 32";
@@ -28,11 +29,11 @@ export const MAX_TRUST_FILE = 65_536;
  * Parses a file of public keys: one entry for each, for all packages.
  *
  * @param what names the file in errors
- * @throws {TypeError} when it has no key, something else, or a key that cannot be used
+ * @throws {UsageError} when it has no key, something else, or a key that cannot be used
  */
 export function parseTrustedPem(text: string, what: string): TrustEntry[] {
   const blocks = splitPem(text);
-  if (blocks.length === 0) throw new TypeError(`Cannot read ${what}: it has no public key (PEM)`);
+  if (blocks.length === 0) throw new UsageError(cannot(`read ${what}`, "it has no public key (PEM)"));
   return blocks.map((block) => ({ name: what, keys: [parsePublicKey(block.text, what)], threshold: 1 }));
 }
 
@@ -41,7 +42,7 @@ export function parseTrustedPem(text: string, what: string): TrustEntry[] {
  *
  * @param options.what names the document in errors
  * @param options.readKey returns the text of a key file that an entry names
- * @throws {TypeError} when a field is wrong; it names the field
+ * @throws {UsageError} when a field is wrong; it names the field
  */
 export async function parseTrustEntries(
   document: unknown,
@@ -51,8 +52,8 @@ export async function parseTrustEntries(
   if (!result.success) {
     const [{ path, message }] = result.issues;
     const field = path?.map(({ key }) => String(key).slice(0, 40)).join(".") ?? "";
-    throw new TypeError(
-      `Cannot use ${what}: ${field === "" ? "it must be a list of entries with keys" : `${field}: ${message}`}`,
+    throw new UsageError(
+      cannot(`use ${what}`, field === "" ? "it must be a list of entries with keys" : `${field}: ${message}`),
     );
   }
   return await Promise.all(result.output.map(async (entry, i) => {
@@ -66,7 +67,7 @@ export async function parseTrustEntries(
       }
     }
     if (keys.size < threshold) {
-      throw new TypeError(`Cannot use ${what}: ${name} requires ${threshold} signatures and has ${keys.size} keys`);
+      throw new UsageError(cannot(`use ${what}`, `${name} requires ${threshold} signatures and has ${keys.size} keys`));
     }
     const notAfter = entry["not-after"];
     return {
@@ -83,7 +84,7 @@ export async function parseTrustEntries(
 function parseEnd(text: string | Date, what: string): Date {
   const date = text instanceof Date ? text : new Date(DAY.test(text) ? `${text}T23:59:59Z` : text);
   if (Number.isNaN(date.getTime())) {
-    throw new TypeError(`Cannot use ${what}: not-after must be a date, such as 2027-12-31`);
+    throw new UsageError(cannot(`use ${what}`, "not-after must be a date, such as 2027-12-31"));
   }
   const isMidnight = text instanceof Date && date.getTime() % 86_400_000 === 0;
   return isMidnight ? new Date(date.getTime() + 86_399_000) : date;

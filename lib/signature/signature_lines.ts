@@ -4,7 +4,7 @@
  * does not know the key yet record it at the first import.
  */
 import { createHash } from "node:crypto";
-import { CorruptError, UntrustedError } from "../oci/error.ts";
+import { cannot, CorruptError, UntrustedError } from "../oci/error.ts";
 import { signDetached, verifyDetached } from "./detached_signature.ts";
 import { parsePublicDer, type PrivateKey, type PublicKey } from "./keys.ts";
 
@@ -31,7 +31,7 @@ const LINE = /^([0-9a-f]{64}) ([A-Za-z0-9+/]{8,128}={0,2})(?: ([A-Za-z0-9+/]{8,2
  * @throws {CorruptError} when a line is not a signature, a key has two, or there are too many
  */
 export function parseSignatureLines(text: string, what: string): SignatureLine[] {
-  const refuse = (reason: string) => new CorruptError(`Cannot use the signatures of ${what}: ${reason}`);
+  const refuse = (reason: string) => new CorruptError(cannot(`use the signatures of ${what}`, reason));
   const lines = text.split("\n").filter((line) => line !== "");
   if (lines.length > MAX_SIGNATURES) throw refuse(`there are ${lines.length}, ${MAX_SIGNATURES} are allowed`);
   if (lines.length === 0) throw refuse("there are none");
@@ -91,7 +91,7 @@ export function attachSignature(
 ): SignatureLine {
   const text = signature.trim();
   if (!verifyDetached(bytes, text, publicKey)) {
-    throw new UntrustedError(`Cannot attach ${what}: it is not a signature of kubepkg.json by key ${publicKey.id}`);
+    throw new UntrustedError(cannot(`attach ${what}`, `it is not a signature of kubepkg.json by key ${publicKey.id}`));
   }
   return { keyId: publicKey.id, signature: text, publicKey };
 }
@@ -100,6 +100,6 @@ function readKey(der: string, what: string): PublicKey {
   try {
     return parsePublicDer(Uint8Array.fromBase64(der, { lastChunkHandling: "strict" }), what);
   } catch (cause) {
-    throw new CorruptError(`Cannot use ${what}: the public key is not valid`, { cause });
+    throw new CorruptError(cannot(`use ${what}`, "the public key is not valid"), { cause });
   }
 }

@@ -15,6 +15,10 @@ export class Schema {
 export const FAILSAFE_SCHEMA: Schema;
 /** Is called at the start and the end of each node, with the parser's own state. */
 export type Listener = (event: "open" | "close", state: { kind: string; position: number; result: unknown }) => void;
+/** The parser's error. The line of its mark counts from 0. */
+export class YAMLException extends Error {
+  readonly mark?: { readonly line: number };
+}
 export interface LoadOptions {
   schema?: Schema;
   listener?: Listener;

@@ -6,7 +6,7 @@ import { tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, NoSpaceError } from "../oci/error.ts";
 import { blobPath, INGEST } from "./layout.ts";
 
 /** Options of `addBlob`. */
@@ -45,7 +45,7 @@ export async function addBlob(
     });
     const digest: Digest = `${algorithm}:${hash.digest("hex")}`;
     if (expected !== undefined && digest !== expected) {
-      throw new DigestMismatchError(`Cannot accept ${expected}: the content has digest ${digest}`);
+      throw new DigestMismatchError(cannot(`accept ${expected}`, `the content has digest ${digest}`));
     }
     await file.syncData();
     await moveToTarget(temporary, digest);
@@ -53,6 +53,6 @@ export async function addBlob(
   } catch (error) {
     await removeIfPresent(temporary);
     if (!isNoSpace(error)) throw error;
-    throw new NoSpaceError("Cannot store the content of the archive: no space left on the device", { cause: error });
+    throw new NoSpaceError(cannot("store the content of the archive", "no space left on the device"), { cause: error });
   }
 }

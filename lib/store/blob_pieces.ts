@@ -7,7 +7,7 @@ import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, NoSpaceError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError, NoSpaceError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
 /** A byte range of a blob. */
@@ -85,7 +85,7 @@ export class BlobPieces {
       for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
     } catch (cause) {
       if (!isNoSpace(cause)) throw cause;
-      throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
+      throw new NoSpaceError(cannot(`write ${this.#options.digest}`, "no space left on the device"), { cause });
     }
   }
 
@@ -98,8 +98,8 @@ export class BlobPieces {
     const { digest, path, listPath, temporaryPath } = this.#options;
     await this.#file.syncData();
     if (!isFileAt(path, this.#file)) {
-      throw new Error(
-        `Cannot keep the pieces of ${digest}: they were removed during the import; import that part again`,
+      throw new CrpeError(
+        cannot(`keep the pieces of ${digest}`, "they were removed during the import; import that part again"),
       );
     }
     const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);

@@ -8,6 +8,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
 import { tryExcludeWriters } from "./write_lease.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Age in milliseconds after which a temporary file counts as stale although there may be concurrent writers. */
 export const STALE_MILLISECONDS = 60 * 60 * 1000;
@@ -16,9 +17,7 @@ export const STALE_MILLISECONDS = 60 * 60 * 1000;
 const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 
 /** Thrown when another process serves the same data folder. */
-export class FolderInUseError extends Error {
-  override readonly name = "FolderInUseError";
-}
+export class FolderInUseError extends CrpeError {}
 
 /**
  * Locks the data folder for serving until the returned handle is disposed of, and removes stale temporary files.
@@ -40,7 +39,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     // A file system without locks is used without one: there is no way to detect a second server.
     if (await lockFile(file, path) === "taken") {
       throw new FolderInUseError(
-        `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
+        cannot(`serve ${root}`, "another crpe is serving it; stop that one, or choose another folder with --data"),
       );
     }
     // The trash is restored while writers are excluded: no collection is in progress then, so it is a left-over.

@@ -1,5 +1,6 @@
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { parseDigestWord } from "./digest_set.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 // Words of a sha256.
 const WORDS = 8;
@@ -32,7 +33,7 @@ export class DigestList {
     const { words } = this.#pages.at(-1)!;
     for (let word = 0; word < WORDS; word++) words[at * WORDS + word] = parseDigestWord(hex, 8 * word);
     // What is not found by its mark would count as garbage.
-    if (digest <= this.#last) throw new Error(`Cannot list ${digest}: it comes after ${this.#last}`);
+    if (digest <= this.#last) throw new CrpeError(cannot(`list ${digest}`, `it comes after ${this.#last}`));
     this.#last = digest;
   }
 

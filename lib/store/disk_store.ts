@@ -8,9 +8,8 @@ import { commitFile } from "../files/durable.ts";
 import { listFolder } from "../files/if_present.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { isTag } from "../oci/reference.ts";
+import { checkTag } from "../oci/reference.ts";
 import { addBlob } from "./add_blob.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
@@ -232,7 +231,7 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   }
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
-    if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    checkTag(repo, tag);
     const manifest = await this.#manifests.load(repo, digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.write(tagLinkPath(repo, tag), digest);

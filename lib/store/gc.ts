@@ -9,6 +9,7 @@ import { markStore } from "./mark_store.ts";
 import { listBlobs, listHistories, readContents, sizeOfFile, walkNames } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, restoreTrash, trashPath } from "./trash.ts";
 import { announceChange, excludeWriters } from "./write_lease.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Options of a garbage collection. */
 export interface GcOptions {
@@ -68,9 +69,11 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   if (options.dryRun) return sum(await findGarbage(root, { keep: await readKeep(), untagged }));
   using exclusion = await excludeWriters(root);
   if (exclusion === undefined) {
-    throw new Error(
-      `Cannot collect garbage in ${root}: an import, a pull, a pack or another collection is in progress; ` +
-        "try again when it has finished",
+    throw new CrpeError(
+      cannot(
+        `collect garbage in ${root}`,
+        "an import, a pull, a pack or another collection is in progress; " + "try again when it has finished",
+      ),
     );
   }
   const keep = await readKeep();

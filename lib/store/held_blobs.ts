@@ -7,7 +7,7 @@ import { Verifier } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { ifPresentSync, isAbsent } from "../files/if_present.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { type Manifest, successorsOf } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
 import { moveToQuarantine } from "./quarantine.ts";
@@ -71,7 +71,7 @@ export class HeldBlobs {
     const file = ifPresentSync(() => Deno.lstatSync(this.#path(digest)));
     if (file === undefined) return undefined;
     if (!file.isFile) {
-      throw new Error(`Cannot serve ${digest}: its path is a ${file.isSymlink ? "symbolic link" : "folder"}`);
+      throw new CrpeError(cannot(`serve ${digest}`, `its path is a ${file.isSymlink ? "symbolic link" : "folder"}`));
     }
     // A crash can leave a file truncated to 0 bytes, which is not a blob.
     return file.size > 0 || EMPTY_DIGESTS.has(digest) ? file.size : undefined;

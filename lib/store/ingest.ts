@@ -8,7 +8,7 @@ import { isFileAt, tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { cannot, NoSpaceError } from "../oci/error.ts";
 import type { PartialHashes } from "./partial_hashes.ts";
 
 /** What an `Ingest` writes, and where. */
@@ -224,7 +224,7 @@ export class Ingest {
       }
     } catch (cause) {
       if (!isNoSpace(cause)) throw cause;
-      throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
+      throw new NoSpaceError(cannot(`write ${this.#options.digest}`, "no space left on the device"), { cause });
     }
   }
 

@@ -1,5 +1,5 @@
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
 import { blobPath } from "./layout.ts";
 import { listBlobs, sizeOfFile } from "./store_scan.ts";
@@ -74,17 +74,17 @@ export function parseInventory(bytes: Uint8Array, what: string): Inventory & { r
 function parseDocument(bytes: Uint8Array, what: string): Inventory {
   const document = parseJson(bytes, what, INVENTORY_LIMITS);
   if (!isJsonObject(document) || !Array.isArray(document.digests)) {
-    throw new CorruptError(`Cannot use ${what}: it has no "digests" list, as printed by crpe inventory`);
+    throw new CorruptError(cannot(`use ${what}`, 'it has no "digests" list, as printed by crpe inventory'));
   }
   const digests = document.digests.map((digest, i) => {
     if (isDigest(digest)) return digest;
-    throw new CorruptError(`Cannot use ${what}: digests[${i}]: must be sha256:<64 hex> or sha512:<128 hex>`);
+    throw new CorruptError(cannot(`use ${what}`, `digests[${i}]: must be sha256:<64 hex> or sha512:<128 hex>`));
   });
   const { models, publicKey } = document;
   const key = typeof publicKey === "string" ? { publicKey } : {};
   if (models === undefined) return { digests, ...key };
   if (!Array.isArray(models) || !models.every((name) => typeof name === "string")) {
-    throw new CorruptError(`Cannot use ${what}: "models" must be a list of names`);
+    throw new CorruptError(cannot(`use ${what}`, '"models" must be a list of names'));
   }
   return { digests, models, ...key };
 }
@@ -96,12 +96,12 @@ function parseLines(bytes: Uint8Array, what: string): Digest[] {
     if (isDigest(word)) found.push(word);
     else if (word !== "") {
       throw new CorruptError(
-        `Cannot use ${what}: line ${i + 1} does not begin with sha256:<64 hex> or sha512:<128 hex>`,
+        cannot(`use ${what}`, `line ${i + 1} does not begin with sha256:<64 hex> or sha512:<128 hex>`),
       );
     }
   }
   // An empty store has a JSON document with an empty list. Empty text is the output of a command that failed.
-  if (found.length === 0) throw new CorruptError(`Cannot use ${what}: it is empty`);
+  if (found.length === 0) throw new CorruptError(cannot(`use ${what}`, "it is empty"));
   return found;
 }
 

@@ -1,6 +1,6 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { ifPresent, listFolder } from "../files/if_present.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { HeldContent } from "./held_content.ts";
 import { INGEST } from "./layout.ts";
 
@@ -74,13 +74,14 @@ export class SiteInventories {
     if (NAME.test(name)) return `${this.#folder}/${name}${ENDING}`;
     throw new RegistryError(
       "NAME_INVALID",
-      `Cannot use the name ${
-        JSON.stringify(name.slice(0, 100))
-      } for an inventory: write letters, digits, "-", "_" and "."`,
+      cannot(
+        `use the name ${JSON.stringify(name.slice(0, 100))} for an inventory`,
+        'write letters, digits, "-", "_" and "."',
+      ),
     );
   }
 }
 
 function notFound(name: string): RegistryError {
-  return new RegistryError("NOT_FOUND", `Cannot find the inventory ${name}: there is none of that name`);
+  return new RegistryError("NOT_FOUND", cannot(`find the inventory ${name}`, "there is none of that name"));
 }

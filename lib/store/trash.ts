@@ -1,6 +1,7 @@
 import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
 import { ifPresent, ifPresentSync, isAbsent } from "../files/if_present.ts";
 import { BLOBS, fetchedMarkPath, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
+import { parseSystemError } from "../oci/system_error.ts";
 
 /** The folder of files that are about to be removed, under their original paths. */
 const TRASH = `${INGEST}/trash`;
@@ -90,14 +91,16 @@ export function removeEmptyFolders(root: string, path: string): void {
   }
 }
 
+// ENOTEMPTY of Linux, of macOS, and of Windows.
+const NOT_EMPTY = [39, 66, 145];
+
 function removeEmptyFolder(path: string): boolean {
   try {
     Deno.removeSync(path);
     return true;
   } catch (error) {
     if (isAbsent(error)) return true;
-    // Deno has no error class for a folder that is not empty, only the code of the operating system.
-    if (/os error (?:39|66|145)\b/.test((error as Error).message)) return false;
+    if (NOT_EMPTY.includes(parseSystemError(error)?.number ?? 0)) return false;
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { INGEST } from "./layout.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
 
 const LOCK = `${INGEST}/writers.lock`;
 const ATTEMPTS = 4;
@@ -61,8 +62,11 @@ export async function excludeWriters(root: string): Promise<Disposable | undefin
   for (let attempt = 1;; attempt++) {
     const exclusion = await tryLockWriters(root);
     if (exclusion === "unsupported") {
-      throw new Error(
-        `Cannot remove content of ${root}: its file system has no locks, so that an import in progress would lose content`,
+      throw new CrpeError(
+        cannot(
+          `remove content of ${root}`,
+          "its file system has no locks, so that an import in progress would lose content",
+        ),
       );
     }
     if (exclusion !== "taken") return exclusion;

@@ -1,7 +1,7 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { parseContentRange } from "../http/range.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { type BlobName, fetchBlobSize } from "./blob_size.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
@@ -280,6 +280,6 @@ class BlobRequest {
 
   #error(code: "UNAVAILABLE" | "BAD_GATEWAY", reason: string): RegistryError {
     const { repo, digest } = this.#name;
-    return new RegistryError(code, `Cannot read blob ${digest} of ${repo} from ${this.#client.host}: ${reason}`);
+    return new RegistryError(code, cannot(`read blob ${digest} of ${repo} from ${this.#client.host}`, reason));
   }
 }

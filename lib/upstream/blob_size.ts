@@ -1,6 +1,6 @@
 import { parseContentRange } from "../http/range.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { type EndpointRequest, REFUSED_HEAD } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
@@ -52,7 +52,7 @@ export async function fetchBlobSize(
   function unknown(): never {
     throw new RegistryError(
       "BAD_GATEWAY",
-      `Cannot ${request.action} from ${client.host}: the registry does not report its size`,
+      cannot(`${request.action} from ${client.host}`, "the registry does not report its size"),
     );
   }
 }

@@ -1,4 +1,4 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import type { AnswerHead, ClientContext, ClientOptions, EndpointRequest, WholeAnswer } from "./client_context.ts";
 import { prefixOf } from "./endpoints.ts";
@@ -140,7 +140,7 @@ export class EndpointClient {
     if (response.status === 404) return undefined;
     if (response.status === LOOP_DETECTED) {
       const reason = "the request came back to crpe, so this upstream leads in a circle; remove it";
-      throw new RegistryError("BAD_GATEWAY", `Cannot ${action} from ${this.host}: ${reason}`, {
+      throw new RegistryError("BAD_GATEWAY", cannot(`${action} from ${this.host}`, reason), {
         status: LOOP_DETECTED,
       });
     }

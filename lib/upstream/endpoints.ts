@@ -1,6 +1,7 @@
 import { DEFAULT_HOST, isRegistryHost, normalizeHost } from "../oci/reference.ts";
 import type { Credential } from "./trust/docker_config.ts";
 import { isLoopbackHost, isPrivateHost } from "./trust/private_address.ts";
+import { cannot, UsageError } from "../oci/error.ts";
 
 /** One URL of an upstream registry. */
 export interface Endpoint {
@@ -114,7 +115,7 @@ export function listWellKnownUpstreams(): UpstreamEntry[] {
  * every host whose name is public; with a URL, that endpoint is the mirror of all these hosts. docker.io is also
  * recognized by its other names, and its default endpoint is registry-1.docker.io.
  *
- * @throws {TypeError} when the host, the URL or a certificate of an entry is not valid
+ * @throws {UsageError} when the host, the URL or a certificate of an entry is not valid
  */
 export function createEndpointSelector(
   entries: readonly UpstreamEntry[],
@@ -127,7 +128,7 @@ export function createEndpointSelector(
     if (entry.host === ANY_HOST) continue;
     const host = normalizeHost(entry.host);
     if (!isRegistryHost(host)) {
-      throw new TypeError(`Cannot use upstream ${JSON.stringify(entry.host)}: it is not a host name`);
+      throw new UsageError(cannot(`use upstream ${JSON.stringify(entry.host)}`, "it is not a host name"));
     }
     const urls = urlsOf(entry.url ?? defaultEndpointUrl(host), entry);
     named.set(host, [...named.get(host) ?? [], ...urls.map((url) => createEndpoint(url, entry, clients))]);
@@ -164,7 +165,7 @@ export function createEndpointSelector(
  * `?ns=`, as with containerd's mirrors. Unless the endpoint evaluates `ns`, `quay.io/team/app` and
  * `docker.io/team/app` are the same image there.
  *
- * @throws {TypeError} when the URL is not valid
+ * @throws {UsageError} when the URL is not valid
  */
 export function createSingleEndpointSelector(
   entry: Omit<UpstreamEntry, "host"> & { readonly url: string },
@@ -225,7 +226,7 @@ class HttpClients {
   /**
    * Returns the client of an entry; `undefined` for the runtime's default one.
    *
-   * @throws {TypeError} when the certificates of the entry cannot be used
+   * @throws {UsageError} when the certificates of the entry cannot be used
    */
   of(entry: Certificates): Deno.HttpClient | undefined {
     const key = hasCertificates(entry) ? entry : undefined;
@@ -247,7 +248,7 @@ class HttpClients {
     } catch (cause) {
       // One certificate of the system that cannot be read must not take away the upstreams.
       if (rootCerts.length > 0) return this.#create(entry, []);
-      throw new TypeError(`Cannot use the certificates of an upstream: ${(cause as Error).message}`, { cause });
+      throw new UsageError(cannot("use the certificates of an upstream", (cause as Error).message), { cause });
     }
   }
 }
@@ -266,7 +267,7 @@ export function prefixOf({ pathname }: URL): string {
 
 function parseEndpointUrl(text: string): URL {
   const withScheme = text.includes("://") ? text : `https://${text}`;
-  const fail = (reason: string) => new TypeError(`Cannot use the upstream's URL: ${reason}`);
+  const fail = (reason: string) => new UsageError(cannot("use the upstream's URL", reason));
   if (!URL.canParse(withScheme)) throw fail("it is not a URL");
   const url = new URL(withScheme);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw fail(`${url.protocol} is neither http: nor https:`);

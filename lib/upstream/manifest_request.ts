@@ -1,6 +1,6 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, reasonOf, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import {
   type Descriptor,
   type Manifest,
@@ -59,7 +59,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     return { descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length }, bytes, manifest };
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    throw new RegistryError("BAD_GATEWAY", `Cannot use ${what} from ${client.host}: ${reasonOf(error)}`, {
+    throw new RegistryError("BAD_GATEWAY", cannot(`use ${what} from ${client.host}`, error.reason), {
       cause: error,
     });
   }
@@ -103,7 +103,9 @@ function verifyManifest(
   const requested = isDigest(tagOrDigest) ? tagOrDigest : undefined;
   if (requested !== undefined) {
     const actual = computeDigest(bytes, splitDigest(requested).algorithm);
-    if (actual !== requested) throw new DigestMismatchError(`Cannot accept ${what}: the content has digest ${actual}`);
+    if (actual !== requested) {
+      throw new DigestMismatchError(cannot(`accept ${what}`, `the content has digest ${actual}`));
+    }
   }
   const reported = headers.get("docker-content-digest");
   // A digest of an unregistered algorithm is ignored.
@@ -111,7 +113,7 @@ function verifyManifest(
   const actual = computeDigest(bytes, splitDigest(reported).algorithm);
   if (actual !== reported) {
     const reason = `the registry reports digest ${reported}, but the content has ${actual}`;
-    throw new RegistryError("BAD_GATEWAY", `Cannot accept ${what}: ${reason}`);
+    throw new RegistryError("BAD_GATEWAY", cannot(`accept ${what}`, reason));
   }
   return requested ?? actual;
 }

@@ -1,4 +1,4 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import type { Outage } from "./transport/endpoint_health.ts";
 
@@ -28,7 +28,7 @@ export class QueryOutcome {
   /** The address of an endpoint is not known to be public. */
   addUnresolved({ host }: EndpointClient): void {
     const reason = "its name could not be resolved in time, and only public addresses may be contacted";
-    this.addFailure(new RegistryError("UNAVAILABLE", `Cannot read ${this.#repo} from ${host}: ${reason}`));
+    this.addFailure(new RegistryError("UNAVAILABLE", cannot(`read ${this.#repo} from ${host}`, reason)));
   }
 
   /** An endpoint was not asked, because it could not be reached a short time ago. */
@@ -46,10 +46,13 @@ export class QueryOutcome {
     if (failure !== undefined && !isWeak(failure)) throw failure;
     const [first] = this.#outages;
     if (first !== undefined) {
-      const { client: { host }, outage: { failure: { message }, until } } = first;
+      const { client: { host }, outage: { failure, until } } = first;
       const retryAfter = Math.max(1, Math.ceil((until - now) / 1000));
-      const reason = `${message}; it is tried again in ${retryAfter} s`;
-      throw new RegistryError("UNAVAILABLE", `Cannot read ${this.#repo} from ${host}: ${reason}`, { retryAfter });
+      const reason = `${failure.message}; it is tried again in ${retryAfter} s`;
+      throw new RegistryError("UNAVAILABLE", cannot(`read ${this.#repo} from ${host}`, reason), {
+        cause: failure,
+        retryAfter,
+      });
     }
     // An endpoint that leads back to crpe has no content of its own, so a miss of another one counts.
     if (failure !== undefined && !(isLoop(failure) && this.#hasMiss)) throw failure;

@@ -1,5 +1,5 @@
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest } from "../oci/manifest.ts";
 import { type EndpointRequest, REFUSED_HEAD } from "./client_context.ts";
@@ -47,7 +47,7 @@ export async function fetchReferrersByApi(
     if (next === undefined) return [...found.values()];
     const key = next === "refused" ? "" : new URLSearchParams(next.query).toString();
     if (next === "refused" || visited.has(key) || pages >= MAX_PAGES || found.size > MAX_REFERRERS) {
-      throw new RegistryError("BAD_GATEWAY", `Cannot list ${what} at ${client.host}: the list does not end`);
+      throw new RegistryError("BAD_GATEWAY", cannot(`list ${what} at ${client.host}`, "the list does not end"));
     }
     visited.add(key);
     query = next.query;

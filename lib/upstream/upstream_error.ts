@@ -1,8 +1,9 @@
-import { RegistryError } from "../oci/error.ts";
+import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { redactText } from "./transport/redact.ts";
 import { parseRetryAfter } from "./transport/retry.ts";
+import { DeniedError } from "./trust/denied_error.ts";
 import { LinkClosedError, TransportError } from "./transport/transport_error.ts";
 
 /** The action that failed, for the error message. */
@@ -30,8 +31,8 @@ const ERROR_STALL_TIMEOUT = 5000;
 export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
   if (!(error instanceof TransportError)) return error;
   const retryAfter = error instanceof LinkClosedError ? error.retryAfter : undefined;
-  return new RegistryError("UNAVAILABLE", `Cannot ${describe(attempt)}: ${error.message}`, {
-    cause: error.cause,
+  return new RegistryError("UNAVAILABLE", cannot(describe(attempt), error.message), {
+    cause: error,
     retryAfter,
   });
 }
@@ -40,10 +41,10 @@ export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
 export async function errorOfResponse(response: Response, attempt: Attempt): Promise<RegistryError> {
   const { status } = response;
   const said = await readReason(response, attempt.now);
-  const fail = (reason: string) => `Cannot ${describe(attempt)}: ${reason}${said === "" ? "" : ` (${said})`}`;
+  const fail = (reason: string) => cannot(describe(attempt), `${reason}${said === "" ? "" : ` (${said})`}`);
   if (status === 401 || status === 403) {
-    // With 404, a client that uses crpe as a mirror treats the image as missing and tries its next host immediately.
-    return new RegistryError("DENIED", fail(whyDenied(status, attempt)), { status: 404 });
+    const isLoginRefused = attempt.hasCredential || attempt.withheld !== undefined;
+    return new DeniedError(fail(whyDenied(status, attempt)), { isLoginRefused });
   }
   if (status === 407) return new RegistryError("UNAVAILABLE", fail("the proxy requires a login, or refuses it"));
   const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));

@@ -22,7 +22,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   "upstream/link": ["upstream/transport", "bytes"],
   upstream: ["upstream/transport", "upstream/trust", "upstream/link", "oci", "content", "http", "bytes"],
   "upstream/push": ["upstream", "upstream/transport", "upstream/trust", "oci", "content", "http", "bytes"],
-  discovery: ["upstream/trust", "valibot", "multicast-dns", "node:buffer", "node:events"],
+  discovery: ["oci", "upstream/trust", "valibot", "multicast-dns", "node:buffer", "node:events"],
   registry: ["oci", "content", "http", "bytes"],
   server: ["oci", "registry", "bytes", "bcryptjs", "node:crypto"],
   bundle: ["oci", "content", "kubepkg", "signature", "archive", "delta", "files", "bytes", "node:crypto", "node:zlib"],

@@ -76,25 +76,29 @@ for (const [fileName, source, reports] of spreads) {
 }
 
 const wrong = (start: string) => [
-  `error-wording: An error says "Cannot VERB OBJECT: reason", not ${JSON.stringify(start)}`,
+  `error-wording: An error is made by cannot("verb object", "reason"), not of ${JSON.stringify(start)}`,
 ];
+const ACTION = ["error-wording: An action is a verb and its object; the reason is the second argument"];
 const errors: [source: string, reports: string[]][] = [
-  ['new Error("Cannot read x: it is a folder")', []],
-  ["new CorruptError(`Cannot ${verb} x: ${reason}`)", []],
-  ['new Error("Cannot read " + path)', []],
-  ['new RegistryError("BAD_GATEWAY", "Cannot use x: it is too large")', []],
+  ['new CrpeError(cannot("read x", "it is a folder"))', []],
+  ["new CorruptError(cannot(`${verb} x`, reason))", []],
+  ['new RegistryError("BAD_GATEWAY", cannot("use x", "it is too large"))', []],
   ['new TransportError("timeout", "no response within 5 s")', []],
   ["new CorruptError(`${what} is broken`)", []],
   ["new Error(message)", []],
   ["new Error()", []],
   ['new Deno.errors.NotFound("Not here")', []],
   ['new Response("Not found")', []],
+  ["console.cannot(`Read ${path}`)", []],
   ['new Error("Failed to read x")', wrong("Failed to read x")],
-  ['new Error("Cannot: x")', wrong("Cannot: x")],
+  ['new CorruptError("Cannot read x: it is a folder")', wrong("Cannot read x: it is a folder")],
+  ["new CorruptError(`Cannot read ${path}`)", wrong("Cannot read ")],
   ['new Error("Reading " + path + " failed")', wrong("Reading ")],
   ["new CorruptError(`Broken ${what}`)", wrong("Broken ")],
   ['new RegistryError("BAD_GATEWAY", "Too large")', wrong("Too large")],
   ['new TransportError("timeout", `No response within ${seconds} s`)', wrong("No response within ")],
+  ['cannot("Cannot read x", reason)', ACTION],
+  ["cannot(`read ${path}: it is a folder`)", ACTION],
 ];
 for (const [source, reports] of errors) {
   Deno.test(`lint ${reports.length === 0 ? "accepts" : "reports"} the wording of ${source} in lib only`, () => {

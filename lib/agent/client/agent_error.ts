@@ -1,5 +1,6 @@
 import {
   CorruptError,
+  CrpeError,
   IncompleteError,
   NoSpaceError,
   type Overrule,
@@ -12,9 +13,8 @@ import type { TransportError, TransportFailure } from "../../upstream/transport/
 /** The limits of a response body. */
 export const ANSWER_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
-/** The agent could not be reached, closed the connection, or gave an unexpected response. */
-export class AgentError extends Error {
-  override readonly name = "AgentError";
+/** The agent could not be reached, closed the connection, or gave an unexpected response. A catcher adds the action. */
+export class AgentError extends CrpeError {
   /** The HTTP status of the response; `undefined` if none was received. */
   readonly status: number | undefined;
   /** Whether a retry may succeed. */

@@ -1,4 +1,4 @@
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, textOf, textsOf } from "../../oci/json.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import type { BoundNode } from "./bound_nodes.ts";
@@ -79,9 +79,12 @@ export async function redeemCode(node: NodeAccess, code: string): Promise<string
   if (status === 200 && typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   const [error] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
   throw new RefusedError(
-    `Cannot add ${url}: it does not accept the code${
-      isJsonObject(error) && typeof error.message === "string" ? `: ${error.message}` : ""
-    }`,
+    cannot(
+      `add ${url}`,
+      `it does not accept the code${
+        isJsonObject(error) && typeof error.message === "string" ? `: ${error.message}` : ""
+      }`,
+    ),
   );
 }
 

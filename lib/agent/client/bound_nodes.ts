@@ -1,4 +1,4 @@
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { ListFile } from "../list_file.ts";
 import type { NodeAccess } from "./node_sender.ts";
@@ -41,7 +41,7 @@ export class BoundNodes {
     await this.#file.change((nodes) => {
       const others = nodes.filter(({ url }) => url !== node.url);
       if (others.length < MAX_NODES) return [...others, node].sort((a, b) => a.url < b.url ? -1 : 1);
-      throw new RefusedError(`Cannot add ${node.url}: ${MAX_NODES} agents are known already; forget one first`);
+      throw new RefusedError(cannot(`add ${node.url}`, `${MAX_NODES} agents are known already; forget one first`));
     });
   }
 

@@ -1,7 +1,7 @@
 import { writeFileDurably } from "../../files/durable.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 const LINE = /^(\S+) (sha256:[0-9a-f]{64})$/;
 
@@ -42,7 +42,7 @@ export class KnownAgents {
         const [, host, fingerprint] = LINE.exec(line) ?? [];
         if (host !== undefined && fingerprint !== undefined) return [host, fingerprint];
         throw new CorruptError(
-          `Cannot read ${this.path}: a line of it is not HOST:PORT and a fingerprint; remove that line`,
+          cannot(`read ${this.path}`, "a line of it is not HOST:PORT and a fingerprint; remove that line"),
         );
       }),
     );

@@ -1,5 +1,5 @@
 import { connect } from "node:tls";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 import { fingerprintOf, formatCertificate, PINNED_NAME } from "../self_signed.ts";
 
 /** A certificate that a server has presented. */
@@ -121,5 +121,5 @@ function closeAll(...connections: (Deno.Conn | undefined)[]): void {
 export function parseFingerprint(text: string): string {
   const hex = text.trim().replace(/^sha-?256(?: fingerprint)?[:=]/i, "").replaceAll(":", "").toLowerCase();
   if (/^[0-9a-f]{64}$/.test(hex)) return `sha256:${hex}`;
-  throw new RefusedError(`Cannot use the fingerprint ${JSON.stringify(text)}: write sha256: and 64 hex digits`);
+  throw new UsageError(cannot(`use the fingerprint ${JSON.stringify(text)}`, "write sha256: and 64 hex digits"));
 }

@@ -2,7 +2,7 @@ import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "../../bundle/read_bundle.ts";
 import { type BundleSource, openByteSource, streamBytes } from "../../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../../content/verifier.ts";
-import { CorruptError, IncompleteError } from "../../oci/error.ts";
+import { cannot, CorruptError, IncompleteError } from "../../oci/error.ts";
 import type { MissingBlob } from "../protocol.ts";
 import { type AgentClient, bodyOf } from "./agent_client.ts";
 import { AgentError } from "./agent_error.ts";
@@ -139,7 +139,7 @@ class Push {
     const [digest] = missing.keys();
     if (digest === undefined) return;
     throw new IncompleteError(
-      `Cannot push ${this.#options.what}: ${digest} is neither in the bundle nor at the agent`,
+      cannot(`push ${this.#options.what}`, `${digest} is neither in the bundle nor at the agent`),
       [...missing.keys()],
     );
   }
@@ -274,7 +274,7 @@ class BlobBody {
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
       this.#isDamaged = true;
-      throw new CorruptError(`Cannot push ${this.#what}: ${cause.message}`, { cause });
+      throw new CorruptError(cannot(`push ${this.#what}`, cause.message), { cause });
     }
   }
 }

@@ -1,8 +1,8 @@
 // @ts-types="../../std/yaml.d.ts"
 import { parse as parseYaml } from "@std/yaml";
 import * as v from "valibot";
-import { UsageError } from "../console/usage_error.ts";
 import { didYouMean } from "./parse_command_line.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 const List = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
 
@@ -72,13 +72,13 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   } catch (error) {
     // The parser's message quotes the document, and the quoted part may be a password: only the position is kept.
     const at = /\bat line \d+(?:, column \d+)?/.exec((error as Error).message)?.[0] ?? "";
-    throw new UsageError(`Cannot read the configuration ${path}: it is not YAML ${at}`.trimEnd());
+    throw new UsageError(cannot(`read the configuration ${path}`, `it is not YAML ${at}`.trimEnd()));
   }
   const result = v.safeParse(Config, document);
   if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
   const field = nameField(issue);
-  throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
+  throw new UsageError(cannot(`use the configuration ${path}`, `${field} ${describe(issue, field)}`));
 }
 
 const HOST_PATHS = ["password-file", "identity-token-file", "ca-file", "client-cert", "client-key"] as const;

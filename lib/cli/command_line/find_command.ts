@@ -1,6 +1,6 @@
-import { UsageError } from "../console/usage_error.ts";
 import { type Command, type CommandEntry, type CommandUsage, COMMON_FLAGS } from "./command.ts";
 import { didYouMean, flagText, nearestFlag } from "./parse_command_line.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** A command, and its part of the command line. */
 export interface FoundCommand {
@@ -45,7 +45,7 @@ export async function findCommand(
     if (name.startsWith("-")) {
       const problem = nearestFlag(flagText(name).replace(/^-+/, ""), ALONE);
       const isNear = problem.includes("did you mean") && !ALONE.some((flag) => `--${flag.name}` === name);
-      throw new UsageError(`Cannot use ${name}: ${isNear ? problem : "the command must come first"}`);
+      throw new UsageError(cannot(`use ${name}`, isNear ? problem : "the command must come first"));
     }
     throw unknownError(name, "command", commands);
   }
@@ -77,9 +77,10 @@ function findSubcommand(found: FoundCommand): FoundCommand {
   const flag = args.slice(0, at).find((it) => it.startsWith("-") && !isFlag(command, it));
   if (subcommand === undefined && flag !== undefined) {
     throw new UsageError(
-      `Cannot use ${flagText(flag)}: ${
-        nearestFlag(flagText(flag).replace(/^-+/, ""), [...command.flags, ...COMMON_FLAGS])
-      }`,
+      cannot(
+        `use ${flagText(flag)}`,
+        nearestFlag(flagText(flag).replace(/^-+/, ""), [...command.flags, ...COMMON_FLAGS]),
+      ),
     );
   }
   if (subcommand === undefined) throw unknownError(word, `subcommand of ${command.name}`, command.subcommands);
@@ -103,5 +104,5 @@ function isValue({ flags }: Command, before: string | undefined): boolean {
 function unknownError(word: string, what: string, commands: readonly CommandUsage[]): UsageError {
   const known = KNOWN_ELSEWHERE.get(word);
   const advice = known === undefined ? didYouMean(word, commands.map(({ name }) => name)) : `; use ${known}`;
-  return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}${advice}`);
+  return new UsageError(cannot(`run ${JSON.stringify(word)}`, `there is no such ${what}${advice}`));
 }

@@ -1,7 +1,7 @@
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { LinkBudget, LinkLimits, TimeWindow } from "../../upstream/link/link_limits.ts";
 import { formatSize, parseSize } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The flags or fields about a thin link, as given. */
 export interface LinkTexts {
@@ -22,7 +22,9 @@ export function readLinkLimits({ rate, budgets, windows }: LinkTexts): LinkLimit
     read.findIndex((it) => it.host === one.host && it.period === one.period) < index
   );
   if (twice !== undefined) {
-    throw new UsageError(`Cannot use --budget: there are two of ${twice.host ?? "all registries"} a ${twice.period}`);
+    throw new UsageError(
+      cannot("use --budget", `there are two of ${twice.host ?? "all registries"} a ${twice.period}`),
+    );
   }
   return { rate: rate === undefined ? undefined : readRate(rate), budgets: read, windows: windows.map(readWindow) };
 }
@@ -32,12 +34,12 @@ export function readRate(text: string): number {
   const [, size] = /^(.+?)(?:\/s)?$/.exec(text) ?? [];
   const rate = parseSize(size ?? text, "--limit-rate");
   if (rate >= MIN_RATE) return rate;
-  throw new UsageError(`Cannot use --limit-rate ${JSON.stringify(text)}: the least is ${formatSize(MIN_RATE)}/s`);
+  throw new UsageError(cannot(`use --limit-rate ${JSON.stringify(text)}`, `the least is ${formatSize(MIN_RATE)}/s`));
 }
 
 /** Parses `[HOST=]500MiB/day` and `[HOST=]10GiB/month`. */
 function readBudget(text: string): LinkBudget {
-  const refuse = (reason: string) => new UsageError(`Cannot use --budget ${JSON.stringify(text)}: ${reason}`);
+  const refuse = (reason: string) => new UsageError(cannot(`use --budget ${JSON.stringify(text)}`, reason));
   const [, host, size, period] = /^(?:([^=]*)=)?([^=/]+)\/(day|month)$/.exec(text) ?? [];
   if (size === undefined || (period !== "day" && period !== "month")) {
     throw refuse("write SIZE/day or SIZE/month, with HOST= before it for one registry, such as ghcr.io=500MiB/day");
@@ -55,7 +57,7 @@ function readWindow(text: string): TimeWindow {
   const [from, to] = [h1 * 60 + m1, h2 * 60 + m2];
   if (m1 > 59 || m2 > 59 || from > 24 * 60 || to > 24 * 60 || from === to) {
     throw new UsageError(
-      `Cannot use --window ${JSON.stringify(text)}: write HH:MM-HH:MM in local time, such as 01:00-05:00`,
+      cannot(`use --window ${JSON.stringify(text)}`, "write HH:MM-HH:MM in local time, such as 01:00-05:00"),
     );
   }
   return { from, to };

@@ -4,8 +4,8 @@ import { parseArgs } from "@std/cli/parse-args";
 import { closestString } from "@std/text/closest-string";
 // @ts-types="../../std/levenshtein_distance.d.ts"
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
-import { UsageError } from "../console/usage_error.ts";
 import { type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /**
  * Parses the words after a command's name.
@@ -24,15 +24,15 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
     alias: Object.fromEntries(known.flatMap((flag) => flag.short ? [[flag.short, flag.name]] : [])),
     unknown: (argument, key) => {
       if (key === undefined) return true;
-      throw new UsageError(`Cannot use ${flagText(argument)}: ${nearestFlag(key, known)}`);
+      throw new UsageError(cannot(`use ${flagText(argument)}`, nearestFlag(key, known)));
     },
   });
   const values = new Map<string, readonly string[]>();
   for (const { name, isRepeatable, short } of takesValue) {
     const given = (parsed[name] as unknown[] | undefined ?? []).map(String);
     const shown = args.some((arg) => arg.startsWith(`--${name}`)) || short === undefined ? `--${name}` : `-${short}`;
-    if (given.includes("")) throw new UsageError(`Cannot use ${shown}: it needs a value`);
-    if (given.length > 1 && !isRepeatable) throw new UsageError(`Cannot use ${shown}: it is given more than once`);
+    if (given.includes("")) throw new UsageError(cannot(`use ${shown}`, "it needs a value"));
+    if (given.length > 1 && !isRepeatable) throw new UsageError(cannot(`use ${shown}`, "it is given more than once"));
     values.set(name, given);
   }
   const operands = parsed._.map(String);
@@ -50,7 +50,7 @@ function checkSwitch(argument: string, known: readonly Flag[]): void {
   const [, name] = /^--([^=]+)=/.exec(argument) ?? [];
   const flag = known.find((flag) => flag.name === name);
   if (flag !== undefined && flag.value === undefined) {
-    throw new UsageError(`Cannot use --${name} with a value: it is a switch; omit it to turn it off`);
+    throw new UsageError(cannot(`use --${name} with a value`, "it is a switch; omit it to turn it off"));
   }
 }
 
@@ -112,9 +112,9 @@ export function flagText(argument: string): string {
 function checkArity(command: Command, operands: readonly string[]): void {
   const [least, most] = command.arity;
   if (operands.length < least) {
-    throw new UsageError(`Cannot run ${command.name}: ${command.operands} is missing`);
+    throw new UsageError(cannot(`run ${command.name}`, `${command.operands} is missing`));
   }
   if (operands.length > most) {
-    throw new UsageError(`Cannot run ${command.name}: unexpected operand ${JSON.stringify(operands[most])}`);
+    throw new UsageError(cannot(`run ${command.name}`, `unexpected operand ${JSON.stringify(operands[most])}`));
   }
 }

@@ -1,11 +1,10 @@
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import { parsePlatforms, type Platform } from "../../oci/platform.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { LinkLimits } from "../../upstream/link/link_limits.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
 import { readLinkLimits } from "./link_limits.ts";
@@ -69,12 +68,12 @@ export async function readSettings(
   const upstreams = invocation.flags("upstream");
   const data = dataFolder(invocation, { io, config });
   if (data === undefined) {
-    throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
+    throw new UsageError(cannot("choose a data folder", "$HOME is not set; name one with --data DIR"));
   }
   const store = invocation.flag("store") ?? io.env("CRPE_STORE") ?? config.store;
   if (store !== undefined && !canUseBucket) {
     throw new UsageError(
-      `Cannot use the store ${store}: this command works with a data folder only; unset CRPE_STORE or store`,
+      cannot(`use the store ${store}`, "this command works with a data folder only; unset CRPE_STORE or store"),
     );
   }
   const stored = await readStoredRegistries(data);
@@ -109,7 +108,7 @@ function readDiscovery(invocation: Invocation, config: ConfigFile): Settings["di
     return { interface: named ?? config["discover-on"] };
   }
   if (named === undefined) return undefined;
-  throw new UsageError("Cannot use --discover-on without --discover");
+  throw new UsageError(cannot("use --discover-on without --discover"));
 }
 
 function orElse<T>(given: readonly T[], other: readonly T[]): readonly T[] {
@@ -138,7 +137,7 @@ export function parseAddress(text: string, what = "--addr"): Address {
   const port = Number(match?.groups?.port);
   if (match === null || port > 65535) {
     throw new UsageError(
-      `Cannot use ${what} ${JSON.stringify(text)}: write HOST:PORT, such as 127.0.0.1:6060 or :6060`,
+      cannot(`use ${what} ${JSON.stringify(text)}`, "write HOST:PORT, such as 127.0.0.1:6060 or :6060"),
     );
   }
   return { hostname: match.groups?.hostname?.replace(/^\[|\]$/g, "") || undefined, port };
@@ -191,9 +190,10 @@ function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
     const [, name, file] = /^([^=/]+)=(.+)$/.exec(text) ?? [];
     if (name === undefined || file === undefined) {
       throw new UsageError(
-        `Cannot use --ca-file ${
-          JSON.stringify(text)
-        }: write HOST=FILE; for all hosts, the system trusts a CA, or SSL_CERT_FILE names a file of them`,
+        cannot(
+          `use --ca-file ${JSON.stringify(text)}`,
+          "write HOST=FILE; for all hosts, the system trusts a CA, or SSL_CERT_FILE names a file of them",
+        ),
       );
     }
     const key = keyOf(hosts, name);
@@ -206,7 +206,9 @@ function withInsecure(config: ConfigFile, given: readonly string[]): ConfigFile 
   const hosts = { ...config.hosts };
   for (const name of given) {
     if (!isRegistryHost(name)) {
-      throw new UsageError(`Cannot use --insecure ${JSON.stringify(name)}: write HOST or HOST:PORT, as in image names`);
+      throw new UsageError(
+        cannot(`use --insecure ${JSON.stringify(name)}`, "write HOST or HOST:PORT, as in image names"),
+      );
     }
     const key = keyOf(hosts, name);
     hosts[key] = { ...hosts[key], insecure: true };
@@ -231,9 +233,10 @@ export function readPlatforms(text: string | undefined, what: string): Platform[
   try {
     platforms = parsePlatforms(text);
   } catch (error) {
-    if (error instanceof CorruptError) throw new UsageError(`${error.message} (${what})`, { cause: error });
-    throw error;
+    if (!(error instanceof CorruptError)) throw error;
+    const { action, reason } = error;
+    throw new UsageError({ action, reason: `${reason} (${what})` }, { cause: error });
   }
   if (platforms.length > 0) return platforms;
-  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: it names no platform`);
+  throw new UsageError(cannot(`use ${what} ${JSON.stringify(text)}`, "it names no platform"));
 }

@@ -1,4 +1,4 @@
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 const GLOB = /^[A-Za-z0-9._*?-]+$/;
 
@@ -11,9 +11,10 @@ const GLOB = /^[A-Za-z0-9._*?-]+$/;
 export function parseTagGlob(text: string): (tag: string) => boolean {
   if (GLOB.test(text)) return (tag) => matches(text, tag);
   throw new UsageError(
-    `Cannot use --tags ${
-      JSON.stringify(text)
-    }: write a pattern of tags such as "1.27*": * is any text, ? any character`,
+    cannot(
+      `use --tags ${JSON.stringify(text)}`,
+      'write a pattern of tags such as "1.27*": * is any text, ? any character',
+    ),
   );
 }
 

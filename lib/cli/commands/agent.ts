@@ -12,7 +12,6 @@ import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, parseAddress, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { SecureAddress } from "../../agent/options.ts";
@@ -21,6 +20,7 @@ import type { Handler } from "../serving/serve.ts";
 import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { TrustWatch } from "../serving/trust_watch.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe agent` */
 export const COMMAND: CommandDefinition = {
@@ -219,8 +219,9 @@ function readNodeId(named: string | undefined): string {
   const id = (named ?? Deno.hostname()).trim();
   if (/^[\x21-\x3a\x3c-\x7e]{1,253}$/.test(id)) return id;
   throw new UsageError(
-    `Cannot use the node id ${
-      JSON.stringify(id)
-    }: it must be printable ASCII without spaces or ";"; name one with --node-id`,
+    cannot(
+      `use the node id ${JSON.stringify(id)}`,
+      'it must be printable ASCII without spaces or ";"; name one with --node-id',
+    ),
   );
 }

@@ -8,10 +8,10 @@ import { isJsonObject, textOf, textsOf } from "../../oci/json.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { connectAgent, readAgentToken } from "../wiring/connect_agent.ts";
 import { selectPackage } from "./find_package.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** A JSON document of an agent. */
 export type Document = Readonly<Record<string, unknown>>;
@@ -40,7 +40,7 @@ export async function ask(invocation: Invocation, io: Io, run: (task: Task) => P
     ...invocation.flags("trusted-keys").length > 0 ? ["trusted-keys"] : [],
   ][0];
   if (local !== undefined) {
-    throw new UsageError(`Cannot use --${local} with --to ${to}: it is for the packages of this machine`);
+    throw new UsageError(cannot(`use --${local} with --to ${to}`, "it is for the packages of this machine"));
   }
   const token = await readAgentToken(invocation, createWarning(io));
   const connection = await connectAgent(parseAgentAddress(to), { invocation, io, token });
@@ -49,7 +49,7 @@ export async function ask(invocation: Invocation, io: Io, run: (task: Task) => P
     return await run({ invocation, io, packages: new AgentPackages(connection), url });
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    throw new Error(`Cannot ask ${url}: ${error.message}`, { cause: error });
+    throw new CrpeError(cannot(`ask ${url}`, error.message), { cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Command, CommandDefinition } from "../command_line/command.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { formatCompletion, SHELLS } from "../manual/completion.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe completion`. @param loadCommands gives the commands that are completed */
 export function createCompletion(loadCommands: () => Promise<readonly Command[]>): CommandDefinition {
@@ -17,7 +17,7 @@ export function createCompletion(loadCommands: () => Promise<readonly Command[]>
       const shell = SHELLS.find((shell) => shell === name);
       if (shell === undefined) {
         const known = `${SHELLS.join(", ")}${didYouMean(name, SHELLS)}`;
-        throw new UsageError(`Cannot complete for ${JSON.stringify(name)}: it must be one of ${known}`);
+        throw new UsageError(cannot(`complete for ${JSON.stringify(name)}`, `it must be one of ${known}`));
       }
       io.out(formatCompletion(shell, await loadCommands()));
       return 0;

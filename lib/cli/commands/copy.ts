@@ -1,6 +1,6 @@
 import { listMissingManifests, namePlatforms, selectCopy } from "../../bundle/copied_image.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
-import { IncompleteError, RefusedError, RegistryError } from "../../oci/error.ts";
+import { cannot, CrpeError, IncompleteError, RefusedError, RegistryError, UsageError } from "../../oci/error.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
 import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
@@ -13,7 +13,6 @@ import type { Io } from "../console/io.ts";
 import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { type OpenedTarget, openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
 import { type CopiedName, writeManifests } from "./copy_manifests.ts";
 import { type ImageSource, isFileOperand, openCopySources } from "./copy_sources.ts";
@@ -59,7 +58,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const target = parsePushTarget(invocation.flag("to"));
   const manifests = invocation.flag("manifests");
   if (manifests !== undefined && !invocation.arguments.some(isFileOperand)) {
-    throw new UsageError("Cannot use --manifests: only a bundle has manifests; name it (PKG.tgz)");
+    throw new UsageError(cannot("use --manifests", "only a bundle has manifests; name it (PKG.tgz)"));
   }
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const warn = createWarning(io);
@@ -99,7 +98,9 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
     const key = copy.to.tag === undefined ? `${to}@${copy.pushed}` : to;
     const other = copied.get(key);
     if (other !== undefined && other.pushed !== copy.pushed) {
-      throw new RefusedError(`Cannot copy ${name}: ${formatReference(other.from)} was copied to the same name, ${to}`);
+      throw new RefusedError(
+        cannot(`copy ${name}`, `${formatReference(other.from)} was copied to the same name, ${to}`),
+      );
     }
     const progress = createProgress(io, "copy", {
       quiet: invocation.isSet("quiet"),
@@ -162,7 +163,7 @@ async function planCopy(
   const { reference } = source;
   const name = formatReference(reference);
   const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
-  const fail = (reason: string) => new Error(`Cannot copy ${name}: ${reason}`);
+  const fail = (reason: string) => new CrpeError(cannot(`copy ${name}`, reason));
   if (!isRepositoryPath(path)) throw fail(`${target.host}/${path} is no valid name`);
   // Before the registry is asked for anything, which sends the login.
   checkLogin(path);
@@ -199,7 +200,7 @@ async function planCopy(
     openBlob: async (it, start) => {
       const body = await source.openBlob(it, start);
       if (body !== undefined) return body;
-      throw new IncompleteError(`Cannot copy ${name}: ${where} does not have ${it}, and neither does the registry`, [
+      throw new IncompleteError(cannot(`copy ${name}`, `${where} does not have ${it}, and neither does the registry`), [
         it,
       ]);
     },

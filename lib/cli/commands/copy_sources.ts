@@ -11,10 +11,10 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** An image that is copied, and where it is read from. */
 export interface ImageSource {
@@ -61,7 +61,9 @@ export async function openCopySources(
   settings: Settings,
   { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
 ): Promise<CopySources> {
-  if (operands.includes("-")) throw new UsageError("Cannot copy standard input: it would be read twice; name a file");
+  if (operands.includes("-")) {
+    throw new UsageError(cannot("copy standard input", "it would be read twice; name a file"));
+  }
   const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
   const { data, offline } = settings;
   if (references.size > 0 && settings.store === undefined) await warnOfData(data, io, { isReading: offline, warn });

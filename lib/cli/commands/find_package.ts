@@ -8,6 +8,7 @@ import {
   parsePackageId,
 } from "../../kubepkg/package_id.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /**
  * Finds an installed package by `NAME` or `NAMESPACE/NAME`. A package whose record cannot be read counts as installed.
@@ -33,13 +34,14 @@ export function selectPackage<T extends PackageId>(ids: readonly T[], text: stri
   });
   const [first, second] = found;
   if (second !== undefined) {
-    throw new Error(
-      `Cannot use the package ${JSON.stringify(text)}: it is installed in ${found.length} namespaces; name one of ${
-        found.map(formatFullPackageId).join(", ")
-      }`,
+    throw new CrpeError(
+      cannot(
+        `use the package ${JSON.stringify(text)}`,
+        `it is installed in ${found.length} namespaces; name one of ${found.map(formatFullPackageId).join(", ")}`,
+      ),
     );
   }
   if (first !== undefined) return first;
   const nearest = ids.length === 0 ? "; no package is" : didYouMean(text, ids.map(formatPackageId));
-  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed${nearest}`);
+  throw new CrpeError(cannot(`use the package ${JSON.stringify(text)}`, `it is not installed${nearest}`));
 }

@@ -10,10 +10,10 @@ import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { endStale } from "./packages_pending.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe gc` */
 export const COMMAND: CommandDefinition = {
@@ -74,7 +74,7 @@ async function runGc(invocation: Invocation, io: Io): Promise<number> {
 async function runBucketGc(invocation: Invocation, io: Io, settings: Settings & { store: string }): Promise<number> {
   for (const name of ["partial", "pending-ttl"]) {
     if (!invocation.isSet(name) && invocation.flag(name) === undefined) continue;
-    throw new UsageError(`Cannot use --${name} with a store on object storage: it needs a data folder`);
+    throw new UsageError(cannot(`use --${name} with a store on object storage`, "it needs a data folder"));
   }
   const { openObjectStore } = await import("../wiring/open_object_store.ts");
   const { openBucketRecords } = await import("../wiring/open_packages.ts");
@@ -83,8 +83,11 @@ async function runBucketGc(invocation: Invocation, io: Io, settings: Settings & 
   const opened = await openObjectStore(settings.store, settings, { io, warn: () => {} });
   const { client, isShared, name } = opened;
   if (!isShared) {
-    throw new Error(
-      `Cannot collect garbage in ${name}: it ignores the conditions of writes, so that nothing shows what others use`,
+    throw new CrpeError(
+      cannot(
+        `collect garbage in ${name}`,
+        "it ignores the conditions of writes, so that nothing shows what others use",
+      ),
     );
   }
   const dryRun = invocation.isSet("dry-run");

@@ -10,13 +10,13 @@ import { FLAG } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { formatCount, formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatJsonList, formatLongTable, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { IMAGE_USAGE } from "./images_du.ts";
 import { PIN_IMAGES, UNPIN_IMAGES } from "./images_pin.ts";
 import { REMOVE_IMAGES } from "./images_rm.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe images` and its subcommands */
 export const COMMAND: CommandDefinition = {
@@ -63,7 +63,7 @@ async function runImages(invocation: Invocation, io: Io): Promise<number> {
 
 async function printBucket(invocation: Invocation, io: Io, settings: Settings & { store: string }): Promise<number> {
   if (invocation.isSet("partial")) {
-    throw new UsageError("Cannot use --partial with a store on object storage: partial files are in a data folder");
+    throw new UsageError(cannot("use --partial with a store on object storage", "partial files are in a data folder"));
   }
   const { openObjectStore } = await import("../wiring/open_object_store.ts");
   const { store, name } = await openObjectStore(settings.store, settings, {

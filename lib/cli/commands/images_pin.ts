@@ -10,8 +10,8 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe images pin` */
 export const PIN_IMAGES: Command = {
@@ -54,7 +54,7 @@ async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
 async function runUnpinImages(invocation: Invocation, io: Io): Promise<number> {
   return await changePins(invocation, io, (pins, name) => {
     const pin = pinOf(readReference(name));
-    if (!pins.delete(pin)) throw new Error(`Cannot unpin ${pin}: it is not pinned; crpe images shows what is`);
+    if (!pins.delete(pin)) throw new CrpeError(cannot(`unpin ${pin}`, "it is not pinned; crpe images shows what is"));
     return Promise.resolve(pin);
   });
 }
@@ -64,8 +64,11 @@ async function readPinnedFolder(invocation: Invocation, io: Io): Promise<string>
   const { data, store } = await readSettings(invocation, io, { canUseBucket: true });
   if (store === undefined) return data;
   throw new UsageError(
-    `Cannot change the pins of ${store}: nothing is evicted from a bucket, and a tag keeps its image there; ` +
-      "unset CRPE_STORE or store for those of the data folder",
+    cannot(
+      `change the pins of ${store}`,
+      "nothing is evicted from a bucket, and a tag keeps its image there; " +
+        "unset CRPE_STORE or store for those of the data folder",
+    ),
   );
 }
 

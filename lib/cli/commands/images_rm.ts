@@ -15,6 +15,7 @@ import { openAudit } from "../wiring/open_audit.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { removeImage } from "../wiring/remove_image.ts";
 import { untagImage } from "../wiring/untag_image.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** `crpe images rm` */
 export const REMOVE_IMAGES: Command = {
@@ -80,6 +81,6 @@ async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> 
 
 async function openBucketPlace(settings: Settings, io: Io, isReading: boolean) {
   const { store, records } = await openPackages(settings, io, { warn: createWarning(io), isReading });
-  if (store instanceof DiskStore) throw new TypeError("Cannot remove from a bucket: the store is in a data folder");
+  if (store instanceof DiskStore) throw new CrpeError(cannot("remove from a bucket", "the store is in a data folder"));
   return { store, records };
 }

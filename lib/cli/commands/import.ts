@@ -10,7 +10,7 @@ import type { InstallResult } from "../../install/install_result.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import type { PackageId } from "../../kubepkg/package_id.ts";
 import { computeDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
@@ -24,7 +24,6 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount } from "../console/quantity.ts";
 import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
@@ -77,7 +76,7 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const { data, config, platforms = [ownPlatform()] } = settings;
   const folder = invocation.flag("images-dir");
   if (folder === undefined && invocation.flag("platform") !== undefined) {
-    throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
+    throw new UsageError(cannot("use --platform without --images-dir", "a bundle is imported with all its platforms"));
   }
   const place = readHandoverPlace(invocation);
   const warn = createWarning(io);
@@ -178,7 +177,7 @@ async function checkImages(
   };
   const verified = await verifyBundleImages(options, keys);
   if (isSameText(verified, document)) return;
-  throw new CorruptError(`Cannot import ${where}: the file was changed while it was read`);
+  throw new CorruptError(cannot(`import ${where}`, "the file was changed while it was read"));
 }
 
 function isSameText(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,13 +1,12 @@
 import { type BundleInfo, inspectSigned, type SignatureInfo } from "../../bundle/inspect_bundle.ts";
 import { decideTrust } from "../../install/trust.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { formatTrust } from "../console/trust_text.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readTrust } from "../wiring/read_keys.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { inspectSboms } from "./inspect_sboms.ts";
@@ -31,7 +30,7 @@ async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
   if (invocation.isSet("sbom")) {
     if (invocation.isSet("signatures") || invocation.flags("trusted-keys").length > 0) {
-      throw new UsageError("Cannot use --sbom with --signatures or --trusted-keys: it prints the SBOMs alone");
+      throw new UsageError(cannot("use --sbom with --signatures or --trusted-keys", "it prints the SBOMs alone"));
     }
     await inspectSboms(where, invocation.isSet("json"), io);
     return 0;
@@ -64,7 +63,7 @@ async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   if (refusal !== undefined) throw refusal;
   const wrong = signatures.find(({ isValid }) => isValid === false);
   if (wrong !== undefined) {
-    throw new CorruptError(`Cannot use ${nameOfBundle(where)}: its signature by key ${wrong.keyId} is wrong`);
+    throw new CorruptError(cannot(`use ${nameOfBundle(where)}`, `its signature by key ${wrong.keyId} is wrong`));
   }
   return 0;
 }

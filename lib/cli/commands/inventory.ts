@@ -20,9 +20,9 @@ import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { pinByFlags } from "../wiring/connect_agent.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe inventory` */
 export const COMMAND: CommandDefinition = {
@@ -45,14 +45,14 @@ async function runInventory(invocation: Invocation, io: Io): Promise<number> {
   const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
   for (const name of ["ca-file", "fingerprint"]) {
     if (to === undefined && invocation.flag(name) !== undefined) {
-      throw new UsageError(`Cannot use --${name} without --to`);
+      throw new UsageError(cannot(`use --${name} without --to`));
     }
   }
   if (to !== undefined && invocation.flag("data") !== undefined) {
-    throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
+    throw new UsageError(cannot("use --to with --data", "choose an agent or a folder"));
   }
   if (to !== undefined && invocation.flag("store") !== undefined) {
-    throw new UsageError("Cannot use --to with --store: choose an agent or a bucket");
+    throw new UsageError(cannot("use --to with --store", "choose an agent or a bucket"));
   }
   if (to !== undefined) {
     const address = { url: inventoryUrl(to).href.replace(/\/inventory$/, ""), hasScheme: true };
@@ -121,15 +121,13 @@ export async function fetchInventory(to: string, options: FetchInventoryOptions 
     if (response.status !== 200 || response.body === null) {
       await response.body?.cancel();
       const isUnknown = response.status === 404 || response.status === 405;
-      throw new Error(
-        `Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd() +
-          (isUnknown ? "; is it a crpe agent?" : ""),
-      );
+      const reason = `it answered ${response.status} ${response.statusText}`.trimEnd();
+      throw new CrpeError(cannot(`read ${shown}`, reason, isUnknown ? "is it a crpe agent?" : undefined));
     }
     return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
-    throw new Error(`Cannot read ${shown}: ${describeFailure(error)}`, { cause: error });
+    throw new CrpeError(cannot(`read ${shown}`, describeFailure(error)), { cause: error });
   } finally {
     client?.close();
   }
@@ -139,11 +137,11 @@ function inventoryUrl(to: string): URL {
   const url = URL.canParse(to) ? new URL(to) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
     throw new UsageError(
-      `Cannot use --to ${JSON.stringify(redactText(to))}: write an agent's URL, such as http://node1:36060`,
+      cannot(`use --to ${JSON.stringify(redactText(to))}`, "write an agent's URL, such as http://node1:36060"),
     );
   }
   if (url.username !== "" || url.password !== "") {
-    throw new UsageError("Cannot use --to with a user or password in the URL: an inventory needs none");
+    throw new UsageError(cannot("use --to with a user or password in the URL", "an inventory needs none"));
   }
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/inventory`;
   url.hash = "";

@@ -4,6 +4,7 @@ import { FLAG } from "../command_line/flags.ts";
 import { readAlgorithm } from "../command_line/read_algorithm.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** `crpe keygen` */
 export const COMMAND: CommandDefinition = {
@@ -51,6 +52,6 @@ async function create(path: string, text: string, mode: number): Promise<void> {
     await file.sync();
   } catch (cause) {
     if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
-    throw new Error(`Cannot create the keys: ${path} exists already; keys are never replaced`, { cause });
+    throw new CrpeError(cannot("create the keys", `${path} exists already; keys are never replaced`), { cause });
   }
 }

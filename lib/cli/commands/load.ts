@@ -17,12 +17,12 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
 import { formatImage } from "../console/image_text.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe load` */
 export const COMMAND: CommandDefinition = {
@@ -56,7 +56,7 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   checkInputs(files, "load");
   const given = invocation.flag("name");
   const name = given === undefined ? undefined : readReference(given);
-  if (name !== undefined && files.length > 1) throw new UsageError("Cannot use --name with several files");
+  if (name !== undefined && files.length > 1) throw new UsageError(cannot("use --name with several files"));
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { data } = settings;
   await warnOfData(data, io, { isReading: false });
@@ -102,7 +102,9 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
 function listInputs(invocation: Invocation, io: Io): readonly string[] {
   const named = [...invocation.arguments, ...invocation.flags("input")];
   if (named.length > 0) return named;
-  if (io.isInputTerminal) throw new UsageError("Cannot load nothing: name an archive, or pipe one into standard input");
+  if (io.isInputTerminal) {
+    throw new UsageError(cannot("load nothing", "name an archive, or pipe one into standard input"));
+  }
   return ["-"];
 }
 

@@ -5,7 +5,7 @@ import { formatObjects } from "../../install/handover/manifest_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, CrpeError, RefusedError } from "../../oci/error.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
@@ -67,7 +67,7 @@ async function readPackages(where: string, invocation: Invocation, io: Io): Prom
     return bundle.packages;
   }
   if (BUNDLE.test(where) || parsePackageId(where) === undefined) {
-    throw new Error(`Cannot use ${where}: there is no such file or folder`);
+    throw new CrpeError(cannot(`use ${where}`, "there is no such file or folder"));
   }
   const records = await openRecords(invocation, io);
   const installed = await records.read(await findInstalledPackage(records, where));
@@ -78,7 +78,7 @@ async function refuseFilled(folder: string): Promise<void> {
   const [first] = await listFolder(folder) ?? [];
   if (first === undefined) return;
   throw new RefusedError(
-    `Cannot write the chart to ${folder}: it is not empty (${first.name}); name a new or an empty folder`,
+    cannot(`write the chart to ${folder}`, `it is not empty (${first.name}); name a new or an empty folder`),
   );
 }
 
@@ -90,10 +90,13 @@ async function writeChart(
 ): Promise<number> {
   const [kubepkg] = packages;
   if (kubepkg === undefined || packages.length > 1) {
-    throw new Error(
-      `Cannot make one chart of ${where}: it has ${formatCount(packages.length, "package")}, ${
-        packages.map(formatRelease).join(", ")
-      }; import it, and name one of them`,
+    throw new CrpeError(
+      cannot(
+        `make one chart of ${where}`,
+        `it has ${formatCount(packages.length, "package")}, ${
+          packages.map(formatRelease).join(", ")
+        }; import it, and name one of them`,
+      ),
     );
   }
   const files = formatHelmChart(kubepkg);

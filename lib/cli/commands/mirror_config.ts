@@ -8,9 +8,9 @@ import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { adviseOnFolder, listConfigFiles, planFolder } from "./containerd_folder.ts";
 import { planFiles, readMirror, readTarget, type Target } from "./mirror_target.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe mirror-config` */
 export const COMMAND: CommandDefinition = {
@@ -58,7 +58,7 @@ async function runMirrorConfig(invocation: Invocation, io: Io): Promise<number> 
   const files = planFiles(target, mirror);
   const context = { invocation, io, notes: listCertificateNotes(target, mirror) };
   if (invocation.isSet("remove")) {
-    if (invocation.isSet("write")) throw new UsageError("Cannot use --write together with --remove: choose one");
+    if (invocation.isSet("write")) throw new UsageError(cannot("use --write together with --remove", "choose one"));
     return await remove(target, invocation.flags("host").length > 0 ? mirror.hosts : undefined, context);
   }
   return invocation.isSet("write") ? await write(target, files, context) : await print(target, files, context);
@@ -134,7 +134,7 @@ async function mergeFile(file: ManagedFile, { merge }: MirrorFile) {
   try {
     return merge(base);
   } catch (cause) {
-    throw new Error(`Cannot change ${file.path}: ${(cause as Error).message}`, { cause });
+    throw new CrpeError(cannot(`change ${file.path}`, (cause as Error).message), { cause });
   }
 }
 

@@ -11,8 +11,8 @@ import { MIRROR_CLIENTS } from "../../mirror/mirror_clients.ts";
 import { WELL_KNOWN_REGISTRIES } from "../../upstream/endpoints.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { ContainerdPlace } from "./containerd_folder.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The default address of a crpe on this machine. */
 const DEFAULT_URL = "http://127.0.0.1:6060";
@@ -29,12 +29,12 @@ export function readTarget(invocation: Invocation): Target {
   if (client === undefined) {
     const names = MIRROR_CLIENTS.map(({ name }) => name);
     throw new UsageError(
-      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}${didYouMean(name, names)}`,
+      cannot(`configure ${JSON.stringify(name)}`, `it must be one of ${names.join(", ")}${didYouMean(name, names)}`),
     );
   }
   const [root, path] = [invocation.flag("root"), invocation.flag("path")];
   if (root !== undefined && path !== undefined) {
-    throw new UsageError("Cannot use --root together with --path: --path is the full path already");
+    throw new UsageError(cannot("use --root together with --path", "--path is the full path already"));
   }
   const place = path?.replace(/(?<=.)\/+$/, "");
   return {
@@ -49,37 +49,22 @@ export function readTarget(invocation: Invocation): Target {
 
 /** Reads the address of crpe, and the registries that are mirrored. @throws {UsageError} when a value is not valid */
 export async function readMirror(invocation: Invocation): Promise<Mirror> {
-  const mirror = asUsage(() => {
-    const hosts = invocation.flags("host").map(parseMirroredHost);
-    return {
-      url: parseMirrorUrl(invocation.flag("to") ?? DEFAULT_URL),
-      hosts: hosts.length > 0 ? [...new Set(hosts)] : undefined,
-      isOnly: invocation.isSet("only"),
-    };
-  });
+  const hosts = invocation.flags("host").map(parseMirroredHost);
+  const mirror = {
+    url: parseMirrorUrl(invocation.flag("to") ?? DEFAULT_URL),
+    hosts: hosts.length > 0 ? [...new Set(hosts)] : undefined,
+    isOnly: invocation.isSet("only"),
+  };
   const caFile = invocation.flag("ca-file");
   if (caFile === undefined) return mirror;
-  if (!mirror.url.startsWith("https:")) throw new UsageError("Cannot use --ca-file without an https address in --to");
+  if (!mirror.url.startsWith("https:")) throw new UsageError(cannot("use --ca-file without an https address in --to"));
   const text = await ifPresent(Deno.readTextFile(caFile));
-  try {
-    if (text === undefined) throw new TypeError("it does not exist");
-    return { ...mirror, caCertificates: parseCaCertificates(text) };
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(`Cannot use --ca-file ${JSON.stringify(caFile)}: ${error.message}`, { cause: error });
-  }
+  const what = `--ca-file ${JSON.stringify(caFile)}`;
+  if (text === undefined) throw new UsageError(cannot(`use ${what}`, "it does not exist"));
+  return { ...mirror, caCertificates: parseCaCertificates(text, what) };
 }
 
 /** Lists the files of the client. @throws {UsageError} when the client cannot have such a mirror */
 export function planFiles({ client, place }: Target, mirror: Mirror): readonly MirrorFile[] {
-  return asUsage(() => client.plan(mirror, { place, wellKnown: WELL_KNOWN_REGISTRIES }));
-}
-
-function asUsage<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
+  return client.plan(mirror, { place, wellKnown: WELL_KNOWN_REGISTRIES });
 }

@@ -8,7 +8,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe nodes` */
 export const COMMAND: CommandDefinition = {
@@ -43,7 +43,7 @@ async function runNodes(invocation: Invocation, io: Io): Promise<number> {
   const named = invocation.arguments.map((host) => parseHost(host, port));
   const subnet = invocation.flag("subnet");
   if (named.length > 0 && subnet !== undefined) {
-    throw new UsageError("Cannot use --subnet with hosts: name the hosts or the subnet");
+    throw new UsageError(cannot("use --subnet with hosts", "name the hosts or the subnet"));
   }
   const addresses = named.length > 0 ? named : addressesToScan(subnet).map((address) => `${address}:${port}`);
   const nodes = await findNodes(addresses, { fetch, timeout: (milliseconds) => AbortSignal.timeout(milliseconds) });
@@ -82,7 +82,7 @@ function addressesToScan(subnet: string | undefined): string[] {
   const addresses = addressesOfSubnet(subnet);
   if (addresses !== undefined) return addresses;
   throw new UsageError(
-    `Cannot use --subnet ${JSON.stringify(subnet)}: write ADDRESS/BITS with /24 to /32, such as 10.1.2.0/24`,
+    cannot(`use --subnet ${JSON.stringify(subnet)}`, "write ADDRESS/BITS with /24 to /32, such as 10.1.2.0/24"),
   );
 }
 
@@ -91,9 +91,12 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
     return Deno.networkInterfaces();
   } catch (cause) {
     // Android does not let programs list the network interfaces.
-    throw new Error("Cannot list this machine's networks: the system does not allow it; name one with --subnet", {
-      cause,
-    });
+    throw new CrpeError(
+      cannot("list this machine's networks", "the system does not allow it; name one with --subnet"),
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -101,7 +104,7 @@ function readPort(text: string | undefined): number {
   if (text === undefined) return DEFAULT_PORT;
   const port = Number(text);
   if (/^[0-9]+$/.test(text) && port > 0 && port <= MAX_PORT) return port;
-  throw new UsageError(`Cannot use --port ${JSON.stringify(text)}: write a number from 1 to ${MAX_PORT}`);
+  throw new UsageError(cannot(`use --port ${JSON.stringify(text)}`, `write a number from 1 to ${MAX_PORT}`));
 }
 
 // `name`, `name:port`, `10.0.0.5`, `[fe80::1]:36060`
@@ -112,7 +115,7 @@ function parseHost(text: string, defaultPort: number): string {
   const port = digits === undefined ? defaultPort : Number(digits);
   if (name !== undefined && port <= MAX_PORT) return `${name}:${port}`;
   throw new UsageError(
-    `Cannot use the host ${JSON.stringify(text)}: write HOST or HOST:PORT, such as 10.1.2.3:36060`,
+    cannot(`use the host ${JSON.stringify(text)}`, "write HOST or HOST:PORT, such as 10.1.2.3:36060"),
   );
 }
 

@@ -3,7 +3,7 @@ import { type PackChoice, preparePack, type ReferrerChoice } from "../../bundle/
 import type { ImageKeys } from "../../bundle/verify_images.ts";
 import { chooseBundlePath } from "../../bundle/write_bundle_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
@@ -13,7 +13,6 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
 import { openAnyStore } from "../wiring/open_store.ts";
@@ -115,7 +114,7 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
     ? { packages: [makeImagePackage(k3s, flags)], isPlain: false }
     : await readRelease(where, flags, io);
   if (packages.length > 1 && k3s !== undefined) {
-    throw new UsageError(`Cannot use --k3s with ${packages.length} packages: the images would be in each of them`);
+    throw new UsageError(cannot(`use --k3s with ${packages.length} packages`, "the images would be in each of them"));
   }
   if (settings.store === undefined) await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
@@ -172,16 +171,18 @@ function readPackOptions(invocation: Invocation, data: string, io: Io): OutputOp
   const [output, asJson, split] = [invocation.flag("output"), invocation.isSet("json"), invocation.flag("split")];
   const maxBytes = split === undefined ? undefined : parseSize(split, "--split", 1);
   if (output === "-" && io.isOutputTerminal) {
-    throw new UsageError("Cannot pack to a terminal: name the bundle with -o FILE, or pipe standard output");
+    throw new UsageError(cannot("pack to a terminal", "name the bundle with -o FILE, or pipe standard output"));
   }
-  if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output carries the bundle");
+  if (output === "-" && asJson) {
+    throw new UsageError(cannot("use --json with -o -", "standard output carries the bundle"));
+  }
   if (output === "-" && split !== undefined) {
-    throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
+    throw new UsageError(cannot("use --split with -o -", "standard output is one file; name a file or a folder"));
   }
   const isKept = invocation.isSet("outbox");
   const other = ["output", "split"].find((flag) => invocation.flag(flag) !== undefined);
   if (isKept && other !== undefined) {
-    throw new UsageError(`Cannot use --outbox with --${other}: the outbox keeps whole bundles, by their digests`);
+    throw new UsageError(cannot(`use --outbox with --${other}`, "the outbox keeps whole bundles, by their digests"));
   }
   const inputs = [...invocation.arguments, ...["have", "since"].flatMap((flag) => invocation.flags(flag))];
   checkInputs([...inputs, invocation.flag("k3s-images")], "pack with");
@@ -195,12 +196,15 @@ async function choosePaths(packages: readonly KubePkg[], { output, outbox }: Out
   }));
   if (packages.length > 1 && paths.some((path) => path === output)) {
     throw new UsageError(
-      `Cannot write ${packages.length} packages to ${output}: each is a bundle of its own; name a folder, such as out/`,
+      cannot(
+        `write ${packages.length} packages to ${output}`,
+        "each is a bundle of its own; name a folder, such as out/",
+      ),
     );
   }
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
   if (twice !== undefined) {
-    throw new CorruptError(`Cannot pack the list: two of its packages would be ${twice}; pack them one at a time`);
+    throw new CorruptError(cannot("pack the list", `two of its packages would be ${twice}; pack them one at a time`));
   }
   return paths;
 }

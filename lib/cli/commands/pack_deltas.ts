@@ -4,9 +4,9 @@ import type { Effort } from "../../delta/models/model.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import type { Exclusions } from "../wiring/read_exclusions.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** What deltas are made from, and how. */
 export interface PackDeltasOptions {
@@ -22,12 +22,12 @@ const EFFORTS: readonly Effort[] = ["fast", "normal", "max"];
 export function readEffort(invocation: Invocation): Effort | undefined {
   const text = invocation.flag("delta-effort");
   if (invocation.isSet("no-delta")) {
-    if (text !== undefined) throw new UsageError("Cannot use --delta-effort with --no-delta");
+    if (text !== undefined) throw new UsageError(cannot("use --delta-effort with --no-delta"));
     return undefined;
   }
   const effort = EFFORTS.find((it) => it === (text ?? "normal"));
   if (effort === undefined) {
-    throw new UsageError(`Cannot use --delta-effort=${text}: write one of ${EFFORTS.join(", ")}`);
+    throw new UsageError(cannot(`use --delta-effort=${text}`, `write one of ${EFFORTS.join(", ")}`));
   }
   return effort;
 }

@@ -20,6 +20,7 @@ import { formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import type { OpenedPackages } from "../wiring/open_packages.ts";
 import { openAudit } from "../wiring/open_audit.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** `crpe packages --pending`. What other machines have received of a package in a bucket, only they know. */
 export async function printPendingPackages(
@@ -76,8 +77,11 @@ export async function findPendingPackage(records: PackageRecords, text: string):
   }
   if (found.length <= 1) return found[0];
   const names = found.map(formatFullPackageId).join(", ");
-  throw new Error(
-    `Cannot use the package ${JSON.stringify(text)}: it is pending in ${found.length} namespaces; name one of ${names}`,
+  throw new CrpeError(
+    cannot(
+      `use the package ${JSON.stringify(text)}`,
+      `it is pending in ${found.length} namespaces; name one of ${names}`,
+    ),
   );
 }
 

@@ -8,6 +8,7 @@ import { openRecords } from "../wiring/open_packages.ts";
 import { askAbout } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** `crpe packages receipt` */
 export const PACKAGE_RECEIPT: Command = {
@@ -39,8 +40,8 @@ export async function readPackageReceipt(invocation: Invocation, io: Io): Promis
   const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   const receipt = await records.receipts.read(id);
   if (receipt === undefined) {
-    throw new Error(
-      `Cannot print the receipt of ${formatPackageId(id)}: an earlier crpe, which wrote none, installed it`,
+    throw new CrpeError(
+      cannot(`print the receipt of ${formatPackageId(id)}`, "an earlier crpe, which wrote none, installed it"),
     );
   }
   return receipt;

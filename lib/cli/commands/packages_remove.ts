@@ -12,7 +12,6 @@ import { formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { createForgetter } from "../wiring/create_forgetter.ts";
 import { openAudit } from "../wiring/open_audit.ts";
@@ -23,6 +22,7 @@ import { endPending, findPendingPackage } from "./packages_pending.ts";
 import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe packages remove` */
 export const REMOVE_PACKAGE: Command = {
@@ -77,7 +77,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
   const wait = deleteTimeLimit ?? WATCHER_WAIT;
   const [dryRun, forget] = [invocation.isSet("dry-run"), invocation.isSet("forget")];
   if (forget && given !== undefined) {
-    throw new UsageError("Cannot use --forget with --manifests-dir or --kubectl: it leaves the cluster alone");
+    throw new UsageError(cannot("use --forget with --manifests-dir or --kubectl", "it leaves the cluster alone"));
   }
   const waitForWatcher = async (isOver: () => Promise<boolean>) => {
     const end = performance.now() + wait;
@@ -94,7 +94,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
   const pending = await findPendingPackage(records, named);
   const isPendingOnly = pending !== undefined && !forget && await records.read(pending).catch(() => null) === undefined;
   if (invocation.isSet("pending") && pending === undefined) {
-    throw new Error(`Cannot end ${named}: it is not pending; crpe packages --pending lists what is`);
+    throw new CrpeError(cannot(`end ${named}`, "it is not pending; crpe packages --pending lists what is"));
   }
   if (pending !== undefined && (invocation.isSet("pending") || isPendingOnly)) {
     return await endPending(pending, { records, store, data, invocation, io });
@@ -137,7 +137,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
 
 async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.flag("wait") !== undefined) {
-    throw new UsageError("Cannot use --wait with --to: the agent does not wait; run the same command again");
+    throw new UsageError(cannot("use --wait with --to", "the agent does not wait; run the same command again"));
   }
   const dryRun = invocation.isSet("dry-run");
   return await askAbout(invocation.arguments[0]!, { invocation, io }, async (id, { packages, url }) => {

@@ -15,10 +15,10 @@ import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe packages rollback` */
 export const ROLL_BACK_PACKAGE: Command = {
@@ -131,7 +131,7 @@ function readRollbackTarget(invocation: Invocation): { name: string; version: st
   const [, name = "", named] = /^([^@]*)(?:@(.*))?$/.exec(invocation.arguments[0]!) ?? [];
   const flagged = isRemoteRollback(invocation) ? undefined : invocation.flag("to");
   if (named === undefined || flagged === undefined) return { name, version: named ?? flagged };
-  throw new UsageError(`Cannot use --to ${flagged} with ${invocation.arguments[0]}: name the version once`);
+  throw new UsageError(cannot(`use --to ${flagged} with ${invocation.arguments[0]}`, "name the version once"));
 }
 
 /** Reports whether `--to` names an agent, as a URL or `HOST:PORT`. No version has such a colon. */

@@ -19,6 +19,7 @@ import { notAnAgent } from "../../agent/client/agent_error.ts";
 import { askAbout, type Document, escape } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** `crpe packages status` */
 export const PACKAGE_STATUS: Command = {
@@ -52,7 +53,9 @@ async function runPackageStatus(invocation: Invocation, io: Io): Promise<number>
   const id = await findInstalledPackage(records, name);
   // It was found installed a moment ago.
   const installed = await records.read(id);
-  if (installed === undefined) throw new Error(`Cannot read the status of ${formatPackageId(id)}: it is not installed`);
+  if (installed === undefined) {
+    throw new CrpeError(cannot(`read the status of ${formatPackageId(id)}`, "it is not installed"));
+  }
   const cluster = openCluster();
   const status = await waitForPackage(() => readPackageStatus(installed, { records, cluster }), {
     wait,

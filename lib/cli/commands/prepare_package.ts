@@ -12,10 +12,9 @@ import type { PreparedPack } from "../../bundle/prepare_pack.ts";
 import { addMissingImages, type ImageMismatch } from "../../kubepkg/compare_images.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError, UsageError } from "../../oci/error.ts";
 import { describeError, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { limitLines, printWarnings } from "../console/warning_text.ts";
 import type { K3sImages } from "../wiring/read_k3s_images.ts";
 import type { PackageFlags } from "../wiring/read_release.ts";
@@ -42,7 +41,7 @@ export interface PrepareOptions {
 
 /** The package of `--k3s` without a KubePkg: only images. @throws {UsageError} without `--k3s` */
 export function makeImagePackage(k3s: K3sImages | undefined, flags: PackageFlags): KubePkg {
-  if (k3s === undefined) throw new UsageError("Cannot run pack: KUBEPKG is missing");
+  if (k3s === undefined) throw new UsageError(cannot("run pack", "KUBEPKG is missing"));
   const { name = "k3s-images", version = k3s.version, namespace } = flags;
   return parseKubePkg({
     apiVersion: "octohelm.tech/v1alpha1",
@@ -102,9 +101,12 @@ export function refuseWarnings(prepared: readonly PreparedPackage[], isStrict: b
 function refuse({ metadata, spec }: KubePkg, messages: readonly string[], io: Io): RefusedError {
   printWarnings(messages, "error", io);
   return new RefusedError(
-    `Cannot pack ${metadata.name}@${spec.version}: ${messages.length} ${
-      messages.length === 1 ? "problem was" : "problems were"
-    } found; mend the package, or pack it without --strict`,
+    cannot(
+      `pack ${metadata.name}@${spec.version}`,
+      `${messages.length} ${
+        messages.length === 1 ? "problem was" : "problems were"
+      } found; mend the package, or pack it without --strict`,
+    ),
   );
 }
 

@@ -16,7 +16,6 @@ import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
@@ -24,6 +23,7 @@ import { listTags } from "../wiring/list_tags.ts";
 import { openAnyStore } from "../wiring/open_store.ts";
 import { checkRoom, createImageResolver, downloadImage } from "../wiring/pull_image.ts";
 import { formatImage } from "../console/image_text.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe pull` */
 export const COMMAND: CommandDefinition = {
@@ -131,7 +131,7 @@ async function listNames(invocation: Invocation, settings: Settings, io: Io): Pr
   const glob = invocation.flag("tags");
   if (glob !== undefined) return await listMatching(glob, invocation, { settings, io });
   if (file === undefined && invocation.arguments.length === 0) {
-    throw new UsageError("Cannot pull nothing: name an image, or a list of images with --file FILE");
+    throw new UsageError(cannot("pull nothing", "name an image, or a list of images with --file FILE"));
   }
   if (file === undefined) return { names: invocation.arguments };
   const what = nameOfBundle(file);
@@ -146,11 +146,11 @@ async function listMatching(
 ): Promise<Wanted> {
   const [named, ...others] = invocation.arguments;
   if (invocation.flag("file") !== undefined) {
-    throw new UsageError("Cannot use --tags with --file: the images of a list are named whole");
+    throw new UsageError(cannot("use --tags with --file", "the images of a list are named whole"));
   }
   if (named === undefined || others.length > 0) {
     throw new UsageError(
-      `Cannot use --tags with ${formatCount(invocation.arguments.length, "operand")}: name one repository`,
+      cannot(`use --tags with ${formatCount(invocation.arguments.length, "operand")}`, "name one repository"),
     );
   }
   const [repository, isWanted] = [readRepository(named), parseTagGlob(glob)];
@@ -158,7 +158,7 @@ async function listMatching(
   const tags = list.tags.filter(isWanted);
   const count = `${formatCount(tags.length, "tag")} of ${list.repository} (${list.tags.length} in all)`;
   if (tags.length === 0) {
-    throw new Error(`Cannot pull ${glob}: it matches ${count}; crpe tags ${list.repository} lists them`);
+    throw new CrpeError(cannot(`pull ${glob}`, `it matches ${count}; crpe tags ${list.repository} lists them`));
   }
   if (!invocation.isSet("quiet")) io.err(`crpe: pulling ${count}: ${limitLines(tags).join(", ")}\n`);
   const { host, path } = repository;

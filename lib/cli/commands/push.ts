@@ -2,7 +2,7 @@ import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { RateLimit } from "../../bytes/rate_limit.ts";
-import { CorruptError, IncompleteError, UntrustedError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, IncompleteError, UntrustedError, UsageError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
@@ -17,7 +17,6 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { formatVerdict, isVerdict } from "../console/verdict_text.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { BLOBS } from "../../store/layout.ts";
@@ -77,16 +76,16 @@ const ANSWER_MILLISECONDS = 600_000;
 async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   if (files.includes("-")) {
-    throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
+    throw new UsageError(cannot("push standard input", "an interrupted push could not be resumed; name a file"));
   }
   const to = invocation.flag("to");
-  if (to === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+  if (to === undefined) throw new UsageError(cannot("push", "name the agent with --to URL"));
   const address = parseAgentAddress(to);
   const delta = await readDeltaOptions(invocation, io);
   const warn = createWarning(io);
   const token = await readAgentToken(invocation, warn);
   if (token === undefined) {
-    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
+    throw new UsageError(cannot("push", "name the file that has the agent's token with --token-file FILE"));
   }
   const connection = await connectAgent(address, { invocation, io, token });
   const { url, localUrl } = connection;
@@ -153,7 +152,9 @@ async function readDeltaOptions(
   const effort = readEffort(invocation);
   const keys = invocation.flags("sign-key");
   if (effort === undefined && keys.length > 0) {
-    throw new UsageError("Cannot use --sign-key with --no-delta: a bundle that is sent as it is keeps its signatures");
+    throw new UsageError(
+      cannot("use --sign-key with --no-delta", "a bundle that is sent as it is keeps its signatures"),
+    );
   }
   const signing = await readPrivateKeys(keys, invocation, createWarning(io));
   const sign = signing.length === 0 ? undefined : createSigner(signing);
@@ -188,7 +189,7 @@ function warnOfSameName(
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
   const advice = error.isTransient ? "; run the same command again to resume" : "";
-  return new Error(`Cannot push ${file} to ${url}: ${error.message}${advice}`, { cause: error });
+  return new CrpeError(cannot(`push ${file} to ${url}`, `${error.message}${advice}`), { cause: error });
 }
 
 // A bundle of several packages was sent whole; what was sent is not known for each.

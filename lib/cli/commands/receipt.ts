@@ -4,7 +4,7 @@ import { NodeKey } from "../../install/records/node_key.ts";
 import type { Receipt } from "../../install/receipts.ts";
 import { verifyReceipt } from "../../install/signed_receipt.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { formatPublicKey, parsePublicKey, type PublicKey } from "../../signature/keys.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
@@ -13,7 +13,6 @@ import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatDate } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openRecords } from "../wiring/open_packages.ts";
 import { readPackageReceipt } from "./packages_receipt.ts";
@@ -128,8 +127,8 @@ async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
   await warnOfData(data, io);
   const key = await new NodeKey(data).read();
   if (key === undefined) {
-    throw new Error(
-      "Cannot print the key: there is none yet; the first import, or the first start of an agent, makes it",
+    throw new CrpeError(
+      cannot("print the key", "there is none yet; the first import, or the first start of an agent, makes it"),
     );
   }
   io.out(formatPublicKey(key.public));
@@ -139,16 +138,17 @@ async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
 // PEM, or an inventory that has it.
 async function readNodeKey(path: string): Promise<PublicKey> {
   const text = new TextDecoder().decode(await readBounded((await Deno.open(path)).readable, path, LIMITS.maxBytes));
+  if (!text.trimStart().startsWith("{")) return parsePublicKey(text, path);
+  let document: unknown;
   try {
-    if (!text.trimStart().startsWith("{")) return parsePublicKey(text, path);
-    const document = parseJson(new TextEncoder().encode(text), path, LIMITS);
-    const pem = isJsonObject(document) ? document.publicKey : undefined;
-    if (typeof pem === "string") return parsePublicKey(pem, path);
-    throw new TypeError(`Cannot use ${path}: it has no "publicKey", as crpe inventory prints it`);
+    document = parseJson(new TextEncoder().encode(text), path, LIMITS);
   } catch (cause) {
-    if (cause instanceof TypeError || cause instanceof CorruptError) throw new UsageError(cause.message, { cause });
+    if (cause instanceof CorruptError) throw new UsageError(cause, { cause });
     throw cause;
   }
+  const pem = isJsonObject(document) ? document.publicKey : undefined;
+  if (typeof pem === "string") return parsePublicKey(pem, path);
+  throw new UsageError(cannot(`use ${path}`, 'it has no "publicKey", as crpe inventory prints it'));
 }
 
 function formatReceipt(receipt: Receipt): string {

@@ -9,7 +9,7 @@ import { isFileAt, tryLockFile } from "../../files/file_lock.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { isNoSpace } from "../../files/no_space.ts";
 import { isNotWritable } from "../../files/not_writable.ts";
-import { CorruptError, NoSpaceError, RefusedError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import type { ReleaseFile } from "../wiring/release_files.ts";
 
 /** Largest file of a release that is read, in bytes: an executable has about 100 MiB. */
@@ -25,7 +25,7 @@ const DPKG_LIST = "/var/lib/dpkg/info/crpe.list";
  */
 export async function checkReplaceable(path: string, isForced: boolean): Promise<void> {
   const manager = isForced ? undefined : await findManager(path);
-  if (manager !== undefined) throw new RefusedError(`Cannot upgrade ${path}: ${manager}, or use --force`);
+  if (manager !== undefined) throw new RefusedError(cannot(`upgrade ${path}`, `${manager}, or use --force`));
   using _file = await openTemporary(path);
   await removeIfPresent(temporaryPath(path));
 }
@@ -54,7 +54,9 @@ export async function replaceExecutable(
     return old;
   } catch (error) {
     if (!isNoSpace(error)) throw error;
-    throw new NoSpaceError(`Cannot upgrade ${path}: no space left on its disk; nothing was changed`, { cause: error });
+    throw new NoSpaceError(cannot(`upgrade ${path}`, "no space left on its disk; nothing was changed"), {
+      cause: error,
+    });
   } finally {
     await removeIfPresent(unpacked);
     await removeIfPresent(packed);
@@ -79,13 +81,15 @@ async function openTemporary(path: string): Promise<Deno.FsFile> {
     file = await Deno.open(temporary, { read: true, write: true, create: true });
   } catch (error) {
     if (!isNotWritable(error)) throw error;
-    throw new Error(`Cannot upgrade ${path}: ${describeOwner(temporary).text}; run as that user`, { cause: error });
+    throw new CrpeError(cannot(`upgrade ${path}`, `${describeOwner(temporary).text}; run as that user`), {
+      cause: error,
+    });
   }
   const isLocked = await tryLockFile(file, temporary);
   if (isLocked && isFileAt(temporary, file)) return file;
   file.close();
   const reason = isLocked ? `${temporary} is a link, or was just removed` : "another upgrade is in progress";
-  throw new Error(`Cannot upgrade ${path}: ${reason}`);
+  throw new CrpeError(cannot(`upgrade ${path}`, reason));
 }
 
 async function download(file: Deno.FsFile, release: ReleaseFile, onProgress: (bytes: number) => void): Promise<void> {
@@ -95,14 +99,14 @@ async function download(file: Deno.FsFile, release: ReleaseFile, onProgress: (by
   await drain(await release.open(), async (chunk) => {
     size += chunk.length;
     if (size > MAX_BYTES) {
-      throw new CorruptError(`Cannot use ${release.file}: it has more than ${formatSize(MAX_BYTES)}`);
+      throw new CorruptError(cannot(`use ${release.file}`, `it has more than ${formatSize(MAX_BYTES)}`));
     }
     hash.update(chunk);
     await writeAll(file, chunk);
     onProgress(size);
   });
   if (hash.digest("hex") === release.sha256) return;
-  throw new CorruptError(`Cannot use ${release.file}: its checksum does not match; nothing was changed`);
+  throw new CorruptError(cannot(`use ${release.file}`, "its checksum does not match; nothing was changed"));
 }
 
 async function unpack(packed: Deno.FsFile, target: string, what: string): Promise<void> {
@@ -115,7 +119,7 @@ async function unpack(packed: Deno.FsFile, target: string, what: string): Promis
     for (let entry = await tar.next(); entry !== undefined; entry = await tar.next()) {
       if (!/^package\/crpe(?:\.exe)?$/.test(entry.name)) continue;
       if (entry.size > MAX_BYTES) {
-        throw new CorruptError(`Cannot use ${what}: its executable has ${formatSize(entry.size)}`);
+        throw new CorruptError(cannot(`use ${what}`, `its executable has ${formatSize(entry.size)}`));
       }
       using executable = await Deno.open(target, { write: true, createNew: true, mode: 0o755 });
       for (let chunk = await entry.read(CHUNK_BYTES); chunk !== undefined; chunk = await entry.read(CHUNK_BYTES)) {
@@ -124,7 +128,7 @@ async function unpack(packed: Deno.FsFile, target: string, what: string): Promis
       await executable.sync();
       return;
     }
-    throw new CorruptError(`Cannot use ${what}: it has no executable`);
+    throw new CorruptError(cannot(`use ${what}`, "it has no executable"));
   } finally {
     await tar.cancel();
   }

@@ -1,6 +1,6 @@
 import type { Command, Flag, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The flags with which a command is about the packages of an agent. */
 export const REMOTE_FLAGS: readonly Flag[] = [
@@ -28,7 +28,7 @@ export function runAt(
     if (isAgent(invocation)) return await remote(invocation, io);
     const flag = ["token-file", "ca-file", "fingerprint"].find((name) => invocation.flag(name) !== undefined) ??
       (invocation.isSet("insecure-http") ? "insecure-http" : undefined);
-    if (flag !== undefined) throw new UsageError(`Cannot use --${flag} without --to URL: it is for the agent there`);
+    if (flag !== undefined) throw new UsageError(cannot(`use --${flag} without --to URL`, "it is for the agent there"));
     return await local(invocation, io);
   };
 }

@@ -19,10 +19,10 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe save` */
 export const COMMAND: CommandDefinition = {
@@ -50,7 +50,7 @@ export const COMMAND: CommandDefinition = {
 async function runSave(invocation: Invocation, io: Io): Promise<number> {
   const path = invocation.flag("output") ?? "-";
   if (path === "-" && io.isOutputTerminal) {
-    throw new UsageError("Cannot save to a terminal: name the archive with -o FILE, or pipe standard output");
+    throw new UsageError(cannot("save to a terminal", "name the archive with -o FILE, or pipe standard output"));
   }
   invocation.arguments.forEach(readReference);
   const settings = await readSettings(invocation, io, { canUseBucket: true });
@@ -82,8 +82,8 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
   const [skipped] = archive.skipped;
   if (skipped !== undefined) {
     const wanted = platforms?.map(formatPlatform).join(", ");
-    throw new Error(
-      `Cannot save ${skipped}: the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`,
+    throw new CrpeError(
+      cannot(`save ${skipped}`, `the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`),
     );
   }
   const progress = createProgress(io, "save", {

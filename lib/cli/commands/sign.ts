@@ -7,9 +7,9 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys, readPublicKey } from "../wiring/read_keys.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe sign` */
 export const COMMAND: CommandDefinition = {
@@ -43,14 +43,14 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
   const [signature, publicKey, output] = ["signature", "public-key", "output"].map((name) => invocation.flag(name));
   const keyPaths = invocation.flags("key");
   if ((signature === undefined) !== (publicKey === undefined)) {
-    throw new UsageError("Cannot sign: --signature FILE and --public-key FILE belong together");
+    throw new UsageError(cannot("sign", "--signature FILE and --public-key FILE belong together"));
   }
   if ((signature === undefined) === (keyPaths.length === 0)) {
-    throw new UsageError("Cannot sign: name a private key with --key FILE, or a signature with --signature FILE");
+    throw new UsageError(cannot("sign", "name a private key with --key FILE, or a signature with --signature FILE"));
   }
-  if (files.includes("-")) throw new UsageError("Cannot sign standard input: name a file");
+  if (files.includes("-")) throw new UsageError(cannot("sign standard input", "name a file"));
   if (signature !== undefined && files.length > 1) {
-    throw new UsageError("Cannot use --signature with several bundles: a signature is of one");
+    throw new UsageError(cannot("use --signature with several bundles", "a signature is of one"));
   }
   const keys = await readPrivateKeys(keyPaths, invocation, createWarning(io));
   const attached = signature === undefined

@@ -1,5 +1,5 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
 import { describeFailure } from "../../agent/client/agent_error.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
@@ -8,7 +8,6 @@ import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readSystemCertificates } from "../wiring/certificates.ts";
 import { pinByFlags } from "../wiring/connect_agent.ts";
 
@@ -77,7 +76,7 @@ async function runStatus(invocation: Invocation, io: Io): Promise<number> {
   const format = invocation.isSet("json") ? formatJson : formatStatus;
   const caFile = invocation.flag("ca-file");
   if (caFile !== undefined && !url.startsWith("https:")) {
-    throw new UsageError(`Cannot use --ca-file with ${url}: write https:// in front of the address`);
+    throw new UsageError(cannot(`use --ca-file with ${url}`, "write https:// in front of the address"));
   }
   const pinned = await pinByFlags({ url, hasScheme: true }, { invocation, io, isOptional: caFile !== undefined });
   const at = pinned?.localUrl ?? url;
@@ -100,7 +99,7 @@ async function runStatus(invocation: Invocation, io: Io): Promise<number> {
 function parseUrl(text: string): string {
   const url = text.includes("://") ? text : `http://${text}`;
   if (/^https?:/.test(url) && URL.canParse(url)) return new URL(url).origin;
-  throw new UsageError(`Cannot ask ${JSON.stringify(text)}: write a URL, such as ${DEFAULT_URL}`);
+  throw new UsageError(cannot(`ask ${JSON.stringify(text)}`, `write a URL, such as ${DEFAULT_URL}`));
 }
 
 /** @param at where the server is reached: itself, or a relay */
@@ -116,7 +115,7 @@ async function readStatus(
     const reason = message === undefined
       ? "it is not a crpe of this version"
       : `it answers ${metrics.status}: ${message}`;
-    throw new Error(`Cannot ask ${url}: ${reason}`);
+    throw new CrpeError(cannot(`ask ${url}`, reason));
   }
   const find = (name: string) => samples.filter((sample) => sample.name === name);
   const sum = (name: string, label: string, value: string) =>
@@ -194,7 +193,7 @@ async function fetchText(
       : failure === "authority"
       ? describeFailure(error)
       : error.reason;
-    throw new Error(`Cannot ask ${url}: ${reason}`, { cause });
+    throw new CrpeError(cannot(`ask ${url}`, reason), { cause });
   }
 }
 

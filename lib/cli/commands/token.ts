@@ -7,9 +7,9 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate, parseDuration } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe token` and its subcommands */
 export const COMMAND: CommandDefinition = {
@@ -123,7 +123,7 @@ async function runRevokeToken(invocation: Invocation, io: Io): Promise<number> {
   });
   if (revoked === undefined) {
     const names = (await tokens.list()).map((token) => token.name);
-    throw new Error(`Cannot revoke ${JSON.stringify(name)}: there is no such token${didYouMean(name, names)}`);
+    throw new CrpeError(cannot(`revoke ${JSON.stringify(name)}`, `there is no such token${didYouMean(name, names)}`));
   }
   io.out(invocation.isSet("json") ? formatJson({ name, revoked: true }) : `revoked ${name}\n`);
   return 0;
@@ -138,7 +138,7 @@ async function openData(invocation: Invocation, io: Io): Promise<string> {
 function readScope(text: string | undefined): Scope {
   if (isScope(text)) return text;
   const what = text === undefined ? "without --scope" : `with --scope ${JSON.stringify(text)}`;
-  throw new UsageError(`Cannot create a token ${what}: choose ${SCOPES.join(", ")}`);
+  throw new UsageError(cannot(`create a token ${what}`, `choose ${SCOPES.join(", ")}`));
 }
 
 // A day ends with its last second, in UTC.
@@ -149,9 +149,10 @@ function readEnd(text: string | undefined, now: number): number | undefined {
   const latest = Date.parse("9999-12-31T23:59:59Z");
   if (end > now && end <= latest) return end;
   throw new UsageError(
-    `Cannot use --expires ${
-      JSON.stringify(text)
-    }: write a duration such as 90d, or a date that is still to come, such as ` +
-      new Date(now + 365 * 86_400_000).toISOString().slice(0, 10),
+    cannot(
+      `use --expires ${JSON.stringify(text)}`,
+      "write a duration such as 90d, or a date that is still to come, such as " +
+        new Date(now + 365 * 86_400_000).toISOString().slice(0, 10),
+    ),
   );
 }

@@ -1,5 +1,5 @@
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, CrpeError, RefusedError, UsageError } from "../../oci/error.ts";
 import { parsePublicKey, type PublicKey } from "../../signature/keys.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
@@ -7,7 +7,6 @@ import { RELEASE_KEY } from "../console/build.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findRelease } from "../wiring/release_files.ts";
 import { nameOfInput } from "../wiring/read_url.ts";
@@ -44,12 +43,15 @@ async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
   const from = invocation.flag("from");
   if (from === undefined) {
     throw new UsageError(
-      "Cannot upgrade without --from DIR|URL: name the folder or the URL with the files of a release",
+      cannot("upgrade without --from DIR|URL", "name the folder or the URL with the files of a release"),
     );
   }
   if (!Deno.build.standalone) {
-    throw new Error(
-      "Cannot upgrade: this crpe runs from its sources; update those (git pull), or compile an executable (deno task compile)",
+    throw new CrpeError(
+      cannot(
+        "upgrade",
+        "this crpe runs from its sources; update those (git pull), or compile an executable (deno task compile)",
+      ),
     );
   }
   const key = await readKey(invocation.flag("key"));
@@ -77,7 +79,10 @@ export async function upgrade(path: string, { from, key, invocation, io }: Upgra
   if (order === 0 && !isForced) return print("same", `crpe ${VERSION} is installed; ${nameOfInput(from)} has the same`);
   if (order < 0 && !isForced) {
     throw new RefusedError(
-      `Cannot upgrade to ${release.version}: ${VERSION} is installed, which is newer; --force installs the older one`,
+      cannot(
+        `upgrade to ${release.version}`,
+        `${VERSION} is installed, which is newer; --force installs the older one`,
+      ),
     );
   }
   await checkReplaceable(path, isForced);
@@ -98,6 +103,9 @@ async function readKey(path: string | undefined): Promise<PublicKey> {
   if (path !== undefined) return parsePublicKey(await Deno.readTextFile(path), path);
   if (RELEASE_KEY !== undefined) return parsePublicKey(RELEASE_KEY, "the key of this executable");
   throw new UsageError(
-    "Cannot upgrade without --key FILE: this executable knows no key of its releases; name the public key (PEM) that signed the release",
+    cannot(
+      "upgrade without --key FILE",
+      "this executable knows no key of its releases; name the public key (PEM) that signed the release",
+    ),
   );
 }

@@ -5,8 +5,8 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe verify` */
 export const COMMAND: CommandDefinition = {
@@ -48,7 +48,7 @@ async function runVerify(invocation: Invocation, io: Io): Promise<number> {
   if (bundle === undefined) return await (await import("./verify_store.ts")).verifyData(invocation, io, progress);
   if (invocation.isSet("repair")) {
     throw new UsageError(
-      `Cannot repair ${bundle}: only a store can be repaired; crpe verify --repair --from ${bundle}`,
+      cannot(`repair ${bundle}`, `only a store can be repaired; crpe verify --repair --from ${bundle}`),
     );
   }
   return await verifyFile(invocation, io, { bundle, progress });

@@ -4,7 +4,7 @@ import { RecordError, setRecordAside } from "../../install/records/record_file.t
 import { LEFT_ALONE, repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../../oci/error.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { repairLink } from "../../store/verify_links.ts";
 import { type StoreReport, type VerifyOptions, verifyStore } from "../../store/verify_store.ts";
@@ -78,7 +78,7 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
 
 async function openFolder(data: string, io: Io): Promise<VerifiedStore> {
   await warnOfData(data, io);
-  if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
+  if (!(await Deno.stat(data)).isDirectory) throw new CrpeError(cannot(`verify ${data}`, "it is not a folder"));
   const packages = new PackageRecords(data);
   const files = await verifyFiles(data);
   const records = [

@@ -3,13 +3,11 @@ import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import type { Outbox } from "../../bundle/outbox.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
 import type { PreparedPack } from "../../bundle/prepare_pack.ts";
-import { SplitTooSmallError } from "../../bundle/split_bundle.ts";
 import type { WriteOptions } from "../../bundle/write_bundle.ts";
 import { createSink, writeBundleFile, type WriteBundleOptions } from "../../bundle/write_bundle_file.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { formatImage } from "../console/image_text.ts";
 
 /** Where the bundles are written, and how that is reported. */
@@ -35,9 +33,6 @@ export async function writePack(
         io.err(`crpe: the data packed so far (${formatSize(bytes)}) is kept; run the same command again to resume\n`);
       },
     });
-  } catch (error) {
-    if (error instanceof SplitTooSmallError) throw new UsageError(error.message, { cause: error });
-    throw error;
   } finally {
     progress.finish();
   }

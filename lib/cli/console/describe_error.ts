@@ -1,29 +1,21 @@
 import { escapeControls } from "../../oci/escape_controls.ts";
-import { OtherArchiveError } from "../../bundle/other_archive.ts";
-import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
-import { RecordError } from "../../install/records/record_file.ts";
-import { CorruptError, OverruledError, RefusedError } from "../../oci/error.ts";
-import { FolderInUseError } from "../../store/data_folder.ts";
+import { CrpeError } from "../../oci/error.ts";
 import type { Io } from "./io.ts";
-import { UsageError } from "./usage_error.ts";
+import { isTooManyFiles, parseSystemError } from "../../oci/system_error.ts";
+import { isNoSpace } from "../../files/no_space.ts";
 
-/** Maps an error to the exit status of the process; see "Exit status" in docs/cli.md. */
+/** Returns the exit status of a command that fails with an error; see "Exit status" in docs/cli.md. */
 export function exitStatusOf(error: unknown): number {
-  if (error instanceof UsageError) return 2;
-  if (error instanceof RefusedError) return 3;
-  if (error instanceof OtherArchiveError || error instanceof RecordError && !error.isDamaged) return 1;
-  if (error instanceof CorruptError || error instanceof DigestMismatchError) return 4;
-  return 1;
+  return error instanceof CrpeError ? error.exit : 1;
 }
 
-/** Formats an error as one line for the terminal; a `FolderInUseError` and a `KubectlError` keep their own lines. */
+/** Formats an error as one line for the terminal; a `KubectlError` keeps its lines. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // These messages span several lines on purpose.
-  if (error instanceof FolderInUseError || error instanceof KubectlError) return error.message;
-  const overrule = error instanceof OverruledError ? error.overrule : undefined;
-  const message = describeRefusal(error) ?? describeSystemError(error) ?? error.message;
+  if (error instanceof KubectlError) return error.message;
+  const overrule = error instanceof CrpeError ? error.overrule : undefined;
+  const message = describeRefusal(error) ?? describeFailedCall(error) ?? error.message;
   return toOneLine(overrule === undefined ? message : `${message}; ${overrule.advice}`);
 }
 
@@ -40,23 +32,23 @@ function describeRefusal(error: Error): string | undefined {
   return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another path${stream}`;
 }
 
-// Deno's messages end with the call and the path: `No such file or directory (os error 2): open 'x.tgz'`.
-function describeSystemError(error: Error): string | undefined {
-  const match = /\(os error \d+\)(?:: (?<call>\w+) '(?<path>[^']*)'(?: -> '(?<to>[^']*)')?)?/.exec(error.message);
-  if (match === null) return undefined;
-  const path = match.groups?.to ?? match.groups?.path;
-  const doing = match.groups?.call === "mkdir" || match.groups?.to !== undefined ? "write" : "use";
-  const reason = REASONS.find(([kind]) => error instanceof kind)?.[1] ??
-    error.message.slice(0, match.index).trim().toLowerCase();
-  const why = /os error (?:28|122)\b/.test(error.message)
+function describeFailedCall(error: Error): string | undefined {
+  const failed = parseSystemError(error);
+  if (failed === undefined) return undefined;
+  const { number, call, to, path = to } = failed;
+  const doing = call === "mkdir" || to !== undefined ? "write" : "use";
+  const why = isNoSpace(error)
     ? "no space left on the device; free some, or choose another folder with --data"
-    : /os error 30\b/.test(error.message)
+    : number === READ_ONLY
     ? "the file system is read-only; choose another folder with --data"
-    : /os error (?:23|24)\b/.test(error.message)
+    : isTooManyFiles(error)
     ? "too many files are open; raise the limit (ulimit -n)"
-    : reason;
+    : REASONS.find(([kind]) => error instanceof kind)?.[1] ?? failed.words;
   return path === undefined ? `Cannot continue: ${why}` : `Cannot ${doing} ${path}: ${why}`;
 }
+
+// EROFS.
+const READ_ONLY = 30;
 
 const REASONS: readonly (readonly [abstract new (...args: never[]) => Error, string])[] = [
   [Deno.errors.NotFound, "there is no such file or folder"],

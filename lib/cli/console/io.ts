@@ -1,5 +1,5 @@
 import { isNoSpace } from "../../files/no_space.ts";
-import { NoSpaceError } from "../../oci/error.ts";
+import { cannot, NoSpaceError } from "../../oci/error.ts";
 
 /** The parts of the process and its environment that a command may use. */
 export interface Io {
@@ -79,7 +79,7 @@ function writeResult(text: string): void {
     // The reader of the pipe (such as `head`) has closed it: the rest of the output is dropped.
     if (cause instanceof Deno.errors.BrokenPipe) return;
     if (!isNoSpace(cause)) throw cause;
-    throw new NoSpaceError("Cannot write standard output: no space left on the device", { cause });
+    throw new NoSpaceError(cannot("write standard output", "no space left on the device"), { cause });
   }
 }
 

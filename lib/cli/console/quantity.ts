@@ -1,5 +1,5 @@
 import { formatSize } from "../../bytes/format_size.ts";
-import { UsageError } from "./usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 export { formatSize };
 
@@ -22,7 +22,7 @@ export function parseDuration(text: string, what: string): number {
   const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/g)];
   if (text === "0") return 0;
   if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text) {
-    throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: write a duration such as 90s, 5m or 1h30m`);
+    throw new UsageError(cannot(`use ${what} ${JSON.stringify(text)}`, "write a duration such as 90s, 5m or 1h30m"));
   }
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * MILLISECONDS[unit ?? ""]!, 0);
 }
@@ -50,7 +50,7 @@ export function parseSize(text: string, what: string, least = 0): number {
     : number === undefined || letters !== ""
     ? "write a size such as 500M, 20GiB or 20GB"
     : `it has no unit; write ${number}MiB, ${number}GiB or ${number}B`;
-  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: ${advice}`);
+  throw new UsageError(cannot(`use ${what} ${JSON.stringify(text)}`, advice));
 }
 
 /** Formats a number of things: `1 blob`, `2 blobs`. */

@@ -1,7 +1,7 @@
 import { describeError, exitStatusOf, printError } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 import { formatJson } from "./table.ts";
-import { UsageError } from "./usage_error.ts";
+import { UsageError } from "../../oci/error.ts";
 
 /** Reports a result of an item, for the JSON array. */
 export type ReportResult = (result: unknown) => void;

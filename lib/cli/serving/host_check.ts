@@ -1,8 +1,8 @@
 import { findForeignHost, isAuthority, refuseBadHost, refuseForeignHost } from "../../server/check_host.ts";
 import { findDomains, listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { Handler } from "./serve.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** Reads the names and addresses that `--host-name` allows. @throws {UsageError} when one is not valid */
 export function readHostNames(invocation: Invocation): string[] {
@@ -47,5 +47,7 @@ function readHostName(text: string): string {
   const host = text.includes(":") && !text.startsWith("[") ? `[${text}]` : text;
   const isHost = isAuthority(host) && URL.parse(`http://${host}`)?.port === "" && !/:[0-9]*$/.test(host);
   if (isHost) return host;
-  throw new UsageError(`Cannot use --host-name ${JSON.stringify(text)}: write a name or an IP address, without a port`);
+  throw new UsageError(
+    cannot(`use --host-name ${JSON.stringify(text)}`, "write a name or an IP address, without a port"),
+  );
 }

@@ -3,9 +3,9 @@ import { isLoopback } from "../../server/own_hosts.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The settings of logins. */
 export interface LoginSettings {
@@ -22,12 +22,12 @@ export function readLoginSettings(invocation: Invocation, config: ConfigFile): L
   const privateHosts = (given.length > 0 ? given : config.private).map((host) => {
     if (isRegistryHost(host)) return normalizeHost(host);
     throw new UsageError(
-      `Cannot use --private ${JSON.stringify(host)}: it is not a host, such as registry.example.com`,
+      cannot(`use --private ${JSON.stringify(host)}`, "it is not a host, such as registry.example.com"),
     );
   });
   if (path !== undefined) return { path, privateHosts };
   if (privateHosts.length === 0) return undefined;
-  throw new UsageError("Cannot use --private: --require-login FILE is missing, which names the users");
+  throw new UsageError(cannot("use --private", "--require-login FILE is missing, which names the users"));
 }
 
 /** What `withLogin` is given by the server. */

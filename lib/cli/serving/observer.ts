@@ -1,7 +1,7 @@
 import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { EvictedImage } from "../../cache/evictor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { reasonOf, RegistryError } from "../../oci/error.ts";
+import { CrpeError, RegistryError } from "../../oci/error.ts";
 import { splitRepository } from "../../oci/reference.ts";
 import type { AnswerInfo } from "../../registry/handler.ts";
 import { pathOf } from "../../server/exchange.ts";
@@ -167,7 +167,7 @@ export class Observer {
     const isUpstream = error instanceof RegistryError;
     const from = host ?? splitRepository(repo).host;
     if (isUpstream) this.#metrics.add("crpe_upstream_errors_total", 1, { host: from });
-    const reason = reasonOf({ message: describeError(error) });
+    const reason = error instanceof CrpeError ? error.reason : describeError(error);
     const message = `the download of ${digest} of ${repo} from ${from} failed: ${reason}`;
     if (error instanceof Error) this.#warnOnce(error, message);
     else this.#log.write("warning", message);

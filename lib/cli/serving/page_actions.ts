@@ -5,7 +5,7 @@ import { readPackageStatus } from "../../install/package_status.ts";
 import { removePackage } from "../../install/remove_package.ts";
 import { rollBackPackage } from "../../install/rollback_package.ts";
 import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import type { PackageChange, PageActions } from "../../page/page_options.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -89,7 +89,10 @@ function refuseHandover(recorded: HandoverPlace): RefusedError {
     ? ["with kubectl", "--kubectl"]
     : [`in ${recorded.manifestsDir}`, `--manifests-dir ${recorded.manifestsDir}`];
   return new RefusedError(
-    `Cannot change the package: its objects were handed over ${where}, and this agent was started without ${flag}; ` +
-      "start it with that, or run crpe packages remove or crpe packages rollback on this machine",
+    cannot(
+      "change the package",
+      `its objects were handed over ${where}, and this agent was started without ${flag}; ` +
+        "start it with that, or run crpe packages remove or crpe packages rollback on this machine",
+    ),
   );
 }

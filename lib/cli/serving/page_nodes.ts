@@ -15,7 +15,7 @@ import { readBundle } from "../../bundle/read_bundle.ts";
 import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { decideTrust, readSignedDocument, type SiteTrust } from "../../install/trust.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
 import type { JobContext } from "../../page/page_jobs.ts";
 import type { NodeAddition, PageNodes, SendOptions } from "../../page/page_options.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
@@ -56,7 +56,7 @@ export function createPageNodes(
   const find = async (url: string) => {
     const node = await bound.find(url);
     if (node !== undefined) return withTrust(node);
-    throw new RegistryError("NOT_FOUND", `Cannot find ${url}: this agent was not added`);
+    throw new RegistryError("NOT_FOUND", cannot(`find ${url}`, "this agent was not added"));
   };
   const push = async (url: string, bundle: Digest, options: SendOptions & { dryRun: boolean; job?: JobContext }) => {
     const node = await find(url);
@@ -92,7 +92,7 @@ export function createPageNodes(
     async add(addition) {
       const node = await openNode(addition, { checkAddress, withTrust });
       const state = await askNode(withTrust(node));
-      if (state.state !== "ready") throw new RefusedError(`Cannot add ${node.url}: ${state.reason}`);
+      if (state.state !== "ready") throw new RefusedError(cannot(`add ${node.url}`, state.reason));
       await bound.add(node);
       return state;
     },
@@ -151,21 +151,20 @@ async function openNode(
     ? token
     : await redeemCode(withTrust(access), code).catch((error) => rethrow(error, `add ${url}`));
   if (known === undefined) {
-    throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
+    throw new RegistryError("INVALID", cannot(`add ${url}`, "its token is required, or the link with a one-time code"));
   }
   return { ...access, token: known };
 }
 
-/** @throws {RegistryError} `INVALID` */
+/** @throws {UsageError} */
 function readFingerprint(text: string, { url }: AgentAddress): string {
   if (url.startsWith("http:")) {
-    throw new RegistryError("INVALID", `Cannot add ${url}: a fingerprint is of a certificate; write https://HOST:PORT`);
+    throw new RegistryError(
+      "INVALID",
+      cannot(`add ${url}`, "a fingerprint is of a certificate; write https://HOST:PORT"),
+    );
   }
-  try {
-    return parseFingerprint(text);
-  } catch (cause) {
-    throw new RegistryError("INVALID", (cause as Error).message, { cause });
-  }
+  return parseFingerprint(text);
 }
 
 async function searchNodes(): Promise<unknown> {
@@ -183,7 +182,7 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
     // Android does not let programs list the network interfaces.
     throw new RegistryError(
       "UNAVAILABLE",
-      "Cannot search for agents: the system does not list its network interfaces; add the agent by its address",
+      cannot("search for agents", "the system does not list its network interfaces; add the agent by its address"),
       { cause },
     );
   }
@@ -240,7 +239,9 @@ async function sendUntil(
 
 async function describeBundle(outbox: Outbox, digest: Digest): Promise<{ name: string; size: number }> {
   const file = await outbox.open(digest);
-  if (file === undefined) throw new RegistryError("NOT_FOUND", `Cannot find ${digest}: the outbox has no such bundle`);
+  if (file === undefined) {
+    throw new RegistryError("NOT_FOUND", cannot(`find ${digest}`, "the outbox has no such bundle"));
+  }
   file.close();
   return { name: await outbox.nameOf(digest), size: file.size };
 }
@@ -248,9 +249,9 @@ async function describeBundle(outbox: Outbox, digest: Digest): Promise<{ name: s
 function rethrow(error: unknown, action: string): never {
   if (!(error instanceof AgentError)) throw error;
   if (error.status === UNAUTHORIZED) throw denied(action.split(" ").at(-1)!);
-  throw new RegistryError("BAD_GATEWAY", `Cannot ${action}: ${error.message}`, { cause: error });
+  throw new RegistryError("BAD_GATEWAY", cannot(action, error.message), { cause: error });
 }
 
 function denied(url: string): RefusedError {
-  return new RefusedError(`Cannot use ${url}: it does not accept the token any more; add it again with its new one`);
+  return new RefusedError(cannot(`use ${url}`, "it does not accept the token any more; add it again with its new one"));
 }

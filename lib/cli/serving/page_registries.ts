@@ -2,7 +2,7 @@ import { AnswerRecord } from "../../doctor/answer_record.ts";
 import { checkUpstreams } from "../../doctor/check_upstreams.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import type { RateLimit } from "../../http/rate_limit.ts";
-import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import type { PageRegistries } from "../../page/page_options.ts";
@@ -17,7 +17,6 @@ import {
   writeStoredRegistries,
 } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { openUpstream, resolveHost } from "../wiring/open_upstream.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -99,12 +98,14 @@ export class PageRegistryBook implements PageRegistries {
   readonly save = async (name: string, given: unknown): Promise<unknown> => {
     const { host, config } = await this.#read(name, given);
     if (findHost(this.#given.hosts, host) !== undefined) {
-      throw new RefusedError(`Cannot change ${host}: the configuration of this server names it; change it there`);
+      throw new RefusedError(cannot(`change ${host}`, "the configuration of this server names it; change it there"));
     }
     await this.#change((hosts) => {
       const others = Object.entries(hosts).filter(([known]) => normalizeHost(known) !== host);
       if (others.length >= MAX_REGISTRIES) {
-        throw new RefusedError(`Cannot add ${host}: ${MAX_REGISTRIES} registries are known already; remove one first`);
+        throw new RefusedError(
+          cannot(`add ${host}`, `${MAX_REGISTRIES} registries are known already; remove one first`),
+        );
       }
       return Object.fromEntries([...others, [host, config] as const].sort(([a], [b]) => a < b ? -1 : 1));
     });
@@ -114,7 +115,7 @@ export class PageRegistryBook implements PageRegistries {
   };
 
   readonly test = async (name: string, given: unknown): Promise<unknown> => {
-    if (this.#settings.offline) throw new RefusedError("Cannot ask a registry: this server is offline");
+    if (this.#settings.offline) throw new RefusedError(cannot("ask a registry", "this server is offline"));
     const registry = given === undefined ? this.#find(name) : await this.#read(name, given);
     const { host } = registry;
     const record = new AnswerRecord(fetch, Date.now);
@@ -134,7 +135,7 @@ export class PageRegistryBook implements PageRegistries {
   readonly remove = async (name: string): Promise<void> => {
     const [known] = findHost(this.#stored, name) ?? [];
     if (known === undefined) {
-      throw new RegistryError("NOT_FOUND", `Cannot remove ${shorten(name)}: it was not added on this page`);
+      throw new RegistryError("NOT_FOUND", cannot(`remove ${shorten(name)}`, "it was not added on this page"));
     }
     await this.#change((hosts) => Object.fromEntries(Object.entries(hosts).filter(([host]) => host !== known)));
     this.#context.log.write("info", `the page has removed the registry ${known}`);
@@ -167,7 +168,7 @@ export class PageRegistryBook implements PageRegistries {
     const [, config] = findHost(this.#settings.config.hosts, host) ?? [];
     const named = this.#listNamed().find((it) => it.host === host);
     if (named !== undefined) return { host, config: { ...config, url: named.url }, isFromPage: named.isEditable };
-    throw new RegistryError("NOT_FOUND", `Cannot find ${shorten(name)}: no such registry is configured`);
+    throw new RegistryError("NOT_FOUND", cannot(`find ${shorten(name)}`, "no such registry is configured"));
   }
 
   /** Checks settings in the same way as those of a configuration file, and fills in the URL and a known password. */
@@ -178,16 +179,19 @@ export class PageRegistryBook implements PageRegistries {
     if (foreign !== undefined) {
       throw new RegistryError(
         "INVALID",
-        `Cannot use ${shorten(foreign)}: the page sets ${FIELDS.join(", ")}; other fields are set in the configuration`,
+        cannot(
+          `use ${shorten(foreign)}`,
+          `the page sets ${FIELDS.join(", ")}; other fields are set in the configuration`,
+        ),
       );
     }
     const used = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== "" && value !== null));
     const text = JSON.stringify({ hosts: { [host]: used } });
     // Loaded here, because few pages change registries.
     const { parseConfigFile } = await import("../command_line/config_file.ts");
-    const parsed = await asInvalid(() => parseConfigFile(text, WHERE).hosts[host]);
+    const parsed = parseConfigFile(text, WHERE).hosts[host];
     const url = parsed?.url ?? defaultEndpointUrl(host);
-    if (typeof url !== "string") throw new RegistryError("INVALID", "Cannot use several URLs: name one");
+    if (typeof url !== "string") throw new RegistryError("INVALID", cannot("use several URLs", "name one"));
     const known = findHost(this.#stored, host)?.[1];
     // A password is kept for the same user at the same address alone: another address must not get it.
     const isKnown = known?.url === url && known.username === parsed?.username && known.username !== undefined;
@@ -197,12 +201,12 @@ export class PageRegistryBook implements PageRegistries {
     // The page may be asked to try addresses that the machine reaches, but its user must not.
     const checked = await this.#checkAddress(new URL(url.includes("://") ? url : `https://${url}`));
     if (checked.class === "forbidden") {
-      throw new RegistryError("DENIED", `Cannot use ${url}: it is a link-local, multicast or metadata address`);
+      throw new RegistryError("DENIED", cannot(`use ${url}`, "it is a link-local, multicast or metadata address"));
     }
     return registry;
   }
 
-  /** Opens one registry alone; nothing is sent to it. @throws {RegistryError} `INVALID` */
+  /** Opens one registry alone; nothing is sent to it. @throws {UsageError} when a field is not valid */
   async #tryOpen({ host, config, isFromPage }: OneRegistry, record?: AnswerRecord) {
     const one: Hosts = { [host]: config };
     const [given, storedHosts] = isFromPage ? [{}, one] : [one, {}];
@@ -216,14 +220,12 @@ export class PageRegistryBook implements PageRegistries {
       configPath: undefined,
       storedHosts: storedHosts,
     };
-    return await asInvalid(() =>
-      openUpstream(settings, this.#io, {
-        warn: (message) => this.#context.log.write("warning", message),
-        isInteractive: true,
-        timeouts: TIMEOUTS,
-        fetch: record?.fetch,
-      })
-    );
+    return await openUpstream(settings, this.#io, {
+      warn: (message) => this.#context.log.write("warning", message),
+      isInteractive: true,
+      timeouts: TIMEOUTS,
+      fetch: record?.fetch,
+    });
   }
 
   async #change(edit: (hosts: Hosts) => Hosts): Promise<void> {
@@ -245,15 +247,6 @@ export class PageRegistryBook implements PageRegistries {
     });
     this.#last = change.catch(() => {});
     await change;
-  }
-}
-
-async function asInvalid<T>(work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof UsageError) throw new RegistryError("INVALID", error.message, { cause: error });
-    throw error;
   }
 }
 

@@ -12,7 +12,6 @@ import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
@@ -32,6 +31,7 @@ import { type Handler, type SecureListener, serve } from "./serve.ts";
 import type { DiscoverySettings, StartedDiscovery } from "./start_discovery.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 import { withMetrics } from "./with_metrics.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** What `extend` can use of a server that is starting. */
 export interface ServerContext {
@@ -240,11 +240,11 @@ function readRedirect(
 ): RegistryHandlerOptions["locateBlob"] {
   if (!invocation.isSet("redirect")) return undefined;
   if (bucket === undefined || store instanceof DiskStore) {
-    throw new UsageError("Cannot use --redirect without a store on object storage");
+    throw new UsageError(cannot("use --redirect without a store on object storage"));
   }
   const { host } = new URL(bucket.client.endpoint);
   if (isLoopback(host.replace(/:\d+$/, "")) && !isLoopback(hostname ?? "")) {
-    throw new UsageError(`Cannot use --redirect: clients cannot reach the object storage at ${host}`);
+    throw new UsageError(cannot("use --redirect", `clients cannot reach the object storage at ${host}`));
   }
   return (repo, digest) => store.locateBlob(repo, digest);
 }
@@ -259,7 +259,7 @@ async function openServerRecords(data: string, bucket: OpenedObjectStore | undef
 // A provider of object storage finds and repairs rot itself, and each read of all content costs money.
 function refuseScrub(invocation: Invocation): void {
   if (invocation.flag("scrub") === undefined) return;
-  throw new UsageError("Cannot use --scrub with a store on object storage: crpe verify reads all of the bucket");
+  throw new UsageError(cannot("use --scrub with a store on object storage", "crpe verify reads all of the bucket"));
 }
 
 /** Says what a server is, to those who ask it without a browser. */
@@ -279,7 +279,7 @@ function formatGreeting(name: string, hasPage: boolean): string {
 function readLogFormat(invocation: Invocation): "text" | "json" {
   const format = invocation.flag("log-format") ?? "text";
   if (format === "text" || format === "json") return format;
-  throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it must be text or json`);
+  throw new UsageError(cannot(`use --log-format ${JSON.stringify(format)}`, "it must be text or json"));
 }
 
 function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefined {
@@ -287,5 +287,5 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   const key = invocation.flag("tls-key") ?? config["tls-key"];
   if (cert === undefined && key === undefined) return undefined;
   if (cert !== undefined && key !== undefined) return { cert, key };
-  throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
+  throw new UsageError(cannot("serve TLS", `--tls-${cert === undefined ? "cert" : "key"} is missing`));
 }

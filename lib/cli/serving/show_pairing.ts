@@ -13,6 +13,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { secondPort } from "./open_secure_listener.ts";
 import { findDataProblem } from "../wiring/check_data.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /**
  * Makes a one-time code, and returns it as text for a terminal.
@@ -35,7 +36,7 @@ export async function runPair(invocation: Invocation, io: Io, defaultPort: numbe
     const problem = await findDataProblem(data, { isReading: true, usual: defaultDataFolder(io) });
     const reason = problem ??
       `no crpe is serving the data folder ${data}; start the server first, or name its folder with --data`;
-    throw new Error(`Cannot make a code: ${reason}`);
+    throw new CrpeError(cannot("make a code", reason));
   }
   const { hostname = "0.0.0.0", port } = readAddress(invocation, io, { config, defaultPort });
   const isTls = (invocation.flag("tls-cert") ?? config["tls-cert"]) !== undefined;

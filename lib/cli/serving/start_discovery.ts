@@ -8,12 +8,12 @@ import type { Address } from "../../server/listen.ts";
 import type { UpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { chooseInterface, type InterfaceEntry } from "../wiring/choose_interface.ts";
 import { openFoundPeers } from "../wiring/open_found_peers.ts";
 import type { UpstreamSettings } from "../wiring/open_upstream.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The options of `startDiscovery`. */
 export interface DiscoverySettings extends Pick<UpstreamSettings, "via" | "onUpstreamEvent"> {
@@ -95,6 +95,6 @@ function readInterfaces(): InterfaceEntry[] {
     return Deno.networkInterfaces();
   } catch {
     // Android does not let programs list them, nor does a service that may not use AF_NETLINK.
-    throw new UsageError("Cannot use --discover: the system does not tell which network interfaces there are");
+    throw new UsageError(cannot("use --discover", "the system does not tell which network interfaces there are"));
   }
 }

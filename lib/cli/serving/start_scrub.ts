@@ -1,9 +1,9 @@
 import { Scrub } from "../../store/scrub.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { formatCount, formatSize, parseDuration } from "../console/quantity.ts";
-import { UsageError } from "../console/usage_error.ts";
 import type { DiskStore } from "../../store/disk_store.ts";
 import type { Log } from "./log.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 const DEFAULT_PERIOD = "30d";
 const MIN_PERIOD = 1000;
@@ -12,7 +12,7 @@ const MIN_PERIOD = 1000;
 export function readScrubPeriod(invocation: Invocation, configured: string | undefined): number {
   const period = parseDuration(invocation.flag("scrub") ?? configured ?? DEFAULT_PERIOD, "--scrub");
   if (period === 0 || period >= MIN_PERIOD) return period;
-  throw new UsageError("Cannot use --scrub: the duration must be at least 1s, or 0 for never");
+  throw new UsageError(cannot("use --scrub", "the duration must be at least 1s, or 0 for never"));
 }
 
 /** What the scrub of a server needs. */

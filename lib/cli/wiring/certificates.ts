@@ -1,8 +1,8 @@
 import type { ClientCertificate } from "../../upstream/endpoints.ts";
 import type { HostConfig } from "../command_line/config_file.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readNamed } from "./credentials.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The certificates for connections to one host, in PEM. */
 export interface HostCertificates {
@@ -65,7 +65,7 @@ export async function readHostCertificates(
   const configured = caFile === undefined ? [] : [await readCertificates(caFile, `hosts.${name}.ca-file`)];
   const { "client-cert": certFile, "client-key": keyFile } = host ?? {};
   if ((certFile === undefined) !== (keyFile === undefined)) {
-    throw new UsageError(`Cannot use hosts.${name}: client-cert and client-key must be given together`);
+    throw new UsageError(cannot(`use hosts.${name}`, "client-cert and client-key must be given together"));
   }
   const clientCertificate = certFile === undefined ? undefined : {
     cert: await readNamed(certFile, `hosts.${name}.client-cert`),
@@ -81,7 +81,9 @@ export async function readHostCertificates(
 async function readCertificates(path: string, field: string): Promise<string> {
   const text = await readNamed(path, field);
   // The TLS library accepts such a file, and then trusts nothing more than before.
-  if (!text.includes(CERTIFICATE)) throw new UsageError(`Cannot use ${path} (${field}): it has no certificate in PEM`);
+  if (!text.includes(CERTIFICATE)) {
+    throw new UsageError(cannot(`use ${path} (${field})`, "it has no certificate in PEM"));
+  }
   return text;
 }
 

@@ -7,6 +7,7 @@ import { defaultDataFolder } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** What is found where a data folder is looked for. */
 type FolderState = "filled" | "empty" | "denied" | "absent";
@@ -81,7 +82,7 @@ export async function warnOfData(
   { isReading = true, warn = createWarning(io) }: { isReading?: boolean; warn?: (message: string) => void } = {},
 ): Promise<void> {
   const isFile = await Deno.stat(data).then((it) => !it.isDirectory, () => false);
-  if (isFile) throw new Error(`Cannot use ${data} as the data folder: it is a file; name a folder with --data`);
+  if (isFile) throw new CrpeError(cannot(`use ${data} as the data folder`, "it is a file; name a folder with --data"));
   const problem = await findDataProblem(data, { isReading, usual: defaultDataFolder(io) });
   if (problem !== undefined) warn(problem);
 }

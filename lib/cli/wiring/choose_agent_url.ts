@@ -1,8 +1,7 @@
 import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError, UsageError } from "../../oci/error.ts";
 import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
-import { UsageError } from "../console/usage_error.ts";
 
 /** The address of an agent as a user has written it. */
 export interface AgentAddress {
@@ -43,7 +42,7 @@ export function parseAgentAddress(text: string): AgentAddress {
   if (address !== undefined && !isRewritten) return address;
   // The part before an @ may be a password.
   const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-  throw new UsageError(`Cannot use --to ${shown}: ${ADDRESS_ADVICE}`);
+  throw new UsageError(cannot(`use --to ${shown}`, ADDRESS_ADVICE));
 }
 
 /** Reads the address of an agent: an http(s) URL, or `HOST[:PORT]`; `undefined` if it is not valid. */
@@ -82,8 +81,11 @@ export async function chooseAgentUrl(
 
 function refuse(url: string, reason: string): RefusedError {
   return new RefusedError(
-    `Cannot connect to ${url}: ${reason}the token is not sent unencrypted to another machine; use https, by ` +
-      "default at port 36061, with --fingerprint",
+    cannot(
+      `connect to ${url}`,
+      `${reason}the token is not sent unencrypted to another machine; use https, by ` +
+        "default at port 36061, with --fingerprint",
+    ),
     { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } },
   );
 }

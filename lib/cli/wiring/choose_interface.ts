@@ -1,5 +1,5 @@
 import { isSiteAddress, type NetworkAddress } from "../../discovery/site_address.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** What is used of an entry of `Deno.networkInterfaces()`. */
 export type InterfaceEntry = NetworkAddress & { readonly family: "IPv4" | "IPv6" };
@@ -21,9 +21,12 @@ export function chooseInterface(entries: readonly InterfaceEntry[], named?: stri
     if (found !== undefined) return found;
     const isThere = entries.some(({ name, address }) => name === named || address === named);
     throw new UsageError(
-      `Cannot use --discover-on ${JSON.stringify(named)}: ${
-        isThere ? "it has no private IPv4 address (RFC 1918)" : "this machine has no such interface or address"
-      }${describe(usable)}`,
+      cannot(
+        `use --discover-on ${JSON.stringify(named)}`,
+        `${isThere ? "it has no private IPv4 address (RFC 1918)" : "this machine has no such interface or address"}${
+          describe(usable)
+        }`,
+      ),
     );
   }
   const outer = usable.filter(({ name, address }) => !INNER.test(name) && !address.startsWith("127."));
@@ -31,8 +34,11 @@ export function chooseInterface(entries: readonly InterfaceEntry[], named?: stri
   if (first !== undefined && outer.every(({ name }) => name === first.name)) return first;
   throw new UsageError(
     first === undefined
-      ? "Cannot use --discover: no network interface has a private IPv4 address (RFC 1918); name one with --discover-on"
-      : `Cannot use --discover: several networks are possible; name one with --discover-on${describe(outer)}`,
+      ? cannot(
+        "use --discover",
+        "no network interface has a private IPv4 address (RFC 1918); name one with --discover-on",
+      )
+      : cannot("use --discover", `several networks are possible; name one with --discover-on${describe(outer)}`),
   );
 }
 

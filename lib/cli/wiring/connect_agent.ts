@@ -7,10 +7,10 @@ import { KnownAgents } from "../../agent/client/known_agents.ts";
 import { parseFingerprint } from "../../agent/client/pinned_relay.ts";
 import { readDataFolder } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readSystemCertificates } from "./certificates.ts";
 import { type AgentAddress, chooseAgentUrl } from "./choose_agent_url.ts";
 import { pinAgent, type PinnedAgent } from "./pin_agent.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** Reads the token of `--token-file`; `undefined` without that flag. @throws {Error} as `readTokenFile` does */
 export async function readAgentToken(
@@ -40,12 +40,12 @@ export async function pinByFlags(
   const given = invocation.flag("fingerprint");
   if (given !== undefined && address.url.startsWith("http:")) {
     throw new UsageError(
-      `Cannot use --fingerprint with ${address.url}: it is of a certificate; write https://HOST:PORT`,
+      cannot(`use --fingerprint with ${address.url}`, "it is of a certificate; write https://HOST:PORT"),
     );
   }
   if (address.url.startsWith("http:")) return undefined;
   return await pinAgent(address, {
-    given: given === undefined ? undefined : readFingerprint(given),
+    given: given === undefined ? undefined : parseFingerprint(given),
     known: await openKnownAgents(invocation, io),
     isOptional,
   });
@@ -79,12 +79,4 @@ export async function connectAgent<T extends string | undefined>(
 async function openKnownAgents(invocation: Invocation, io: Io): Promise<KnownAgents | undefined> {
   const data = await readDataFolder(invocation, io);
   return data === undefined ? undefined : new KnownAgents(data);
-}
-
-function readFingerprint(text: string): string {
-  try {
-    return parseFingerprint(text);
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause });
-  }
 }

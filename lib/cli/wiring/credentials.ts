@@ -7,6 +7,7 @@ import type { Settings } from "../command_line/settings.ts";
 import { withStoredRegistries } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
 import { WatchedFile } from "./watched_file.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** What the credentials are read from. */
 export interface CredentialSettings extends Pick<Settings, "config" | "configPath" | "storedHosts"> {
@@ -156,8 +157,9 @@ function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<Doc
       if (helpers.length > 0) warn(describeHelpers(path, helpers));
       return config;
     },
-    onProblem: ({ message }) => {
-      warn(`${message.startsWith("Cannot") ? message : `Cannot read ${path}: ${message}`}; the file is ignored`);
+    onProblem: (error) => {
+      const { message } = error instanceof CrpeError ? error : new CrpeError(cannot(`read ${path}`, error.message));
+      warn(`${message}; the file is ignored`);
     },
     now,
   });
@@ -188,6 +190,6 @@ export async function readNamed(path: string, field: string): Promise<string> {
     return await Deno.readTextFile(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "no such file" : (cause as Error).message;
-    throw new Error(`Cannot read ${path} (${field}): ${reason}`, { cause });
+    throw new CrpeError(cannot(`read ${path} (${field})`, reason), { cause });
   }
 }

@@ -6,6 +6,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { warnOfData } from "./check_data.ts";
 import { openUpstream } from "./open_upstream.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** The tags of a repository. */
 export interface TagList extends Pick<TagPage, "isPartial"> {
@@ -25,7 +26,7 @@ export interface TagList extends Pick<TagPage, "isPartial"> {
  */
 export async function listTags(reference: Reference, settings: Settings, io: Io): Promise<TagList> {
   const repository = repositoryOf(reference);
-  const fail = (reason: string) => new Error(`Cannot list the tags of ${repository}: ${reason}`);
+  const fail = (reason: string) => new CrpeError(cannot(`list the tags of ${repository}`, reason));
   if (settings.offline) {
     await warnOfData(settings.data, io);
     const held = await new DiskStore(settings.data, { isReadOnly: true }).listTags(repository);

@@ -2,7 +2,7 @@ import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { FileSource, type SeekableFile } from "../../bytes/file_source.ts";
 import { streamFile } from "../../bytes/file_stream.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** Returns the name of a bundle for errors. */
 export function nameOfBundle(where: string): string {
@@ -17,7 +17,7 @@ export function nameOfBundle(where: string): string {
  */
 export function checkInputs(inputs: readonly (string | undefined)[], action: string): void {
   if (inputs.filter((input) => input === "-").length <= 1) return;
-  throw new UsageError(`Cannot ${action} - twice: standard input can be read once`);
+  throw new UsageError(cannot(`${action} - twice`, "standard input can be read once"));
 }
 
 /**
@@ -41,7 +41,7 @@ export function openBundleAgain(where: string, flag: string, io: Io): () => Prom
     const source = where === "-" ? undefined : await openBundle(where, io);
     if (source !== undefined && !(source instanceof ReadableStream)) return source;
     await source?.cancel();
-    throw new UsageError(`Cannot use ${flag} with ${nameOfBundle(where)}: it can be read once only; name a file`);
+    throw new UsageError(cannot(`use ${flag} with ${nameOfBundle(where)}`, "it can be read once only; name a file"));
   };
 }
 
@@ -59,10 +59,10 @@ async function openForReading(where: string): Promise<{ file: Deno.FsFile; size:
   if (isDirectory) {
     file.close();
     const isLayout = await Deno.stat(`${where}/oci-layout`).then(() => true, () => false);
-    throw new Error(
+    throw new CrpeError(
       isLayout
-        ? `Cannot read ${where}: it is the folder of an OCI image layout: crpe load ${where}`
-        : `Cannot read ${where}: it is a folder, not a file`,
+        ? cannot(`read ${where}`, `it is the folder of an OCI image layout: crpe load ${where}`)
+        : cannot(`read ${where}`, "it is a folder, not a file"),
     );
   }
   return { file, size: isFile ? size : undefined };

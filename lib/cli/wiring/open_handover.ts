@@ -8,8 +8,8 @@ import { listDisabledAddons } from "../../install/handover/k3s_config.ts";
 import { KubectlCluster } from "../../install/handover/kubectl_cluster.ts";
 import { KubectlHandover } from "../../install/handover/kubectl_handover.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { runKubectl } from "./run_kubectl.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The dependencies of a hand-over. */
 export interface HandoverContext {
@@ -33,7 +33,7 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
   if (!invocation.isSet("kubectl")) return manifestsDir === undefined ? undefined : { manifestsDir };
   if (manifestsDir === undefined) return { kubectl: true };
   throw new UsageError(
-    "Cannot use --kubectl with --manifests-dir: the objects would have two owners in the cluster; choose one",
+    cannot("use --kubectl with --manifests-dir", "the objects would have two owners in the cluster; choose one"),
   );
 }
 

@@ -9,7 +9,7 @@ import { formatS3Location, parseS3Location, type S3Location } from "../../object
 import { S3Transport } from "../../object_store/s3_transport.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** How much the copies of the bucket's blobs on the local disk may take, if no limit is given. */
 const DEFAULT_COPIES_BYTES = 10 * 2 ** 30;
@@ -74,15 +74,10 @@ export async function openObjectStore(
 }
 
 function readLocation(url: string, io: Io): S3Location {
-  try {
-    return parseS3Location(url, {
-      endpoint: io.env("AWS_ENDPOINT_URL_S3") ?? io.env("AWS_ENDPOINT_URL"),
-      region: io.env("AWS_REGION") ?? io.env("AWS_DEFAULT_REGION"),
-    });
-  } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
+  return parseS3Location(url, {
+    endpoint: io.env("AWS_ENDPOINT_URL_S3") ?? io.env("AWS_ENDPOINT_URL"),
+    region: io.env("AWS_REGION") ?? io.env("AWS_DEFAULT_REGION"),
+  });
 }
 
 /** Reads the credentials from the environment, else from the shared credentials file. */
@@ -99,7 +94,9 @@ async function readS3Credentials(io: Io): Promise<S3Credentials> {
   if (found !== undefined) return found;
   const lack = text === undefined ? "" : `; ${file} has no keys of the profile ${profile}`;
   throw new UsageError(
-    `Cannot sign requests to the object storage: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ` +
-      `or name a file with AWS_SHARED_CREDENTIALS_FILE${lack}`,
+    cannot(
+      "sign requests to the object storage",
+      "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, " + `or name a file with AWS_SHARED_CREDENTIALS_FILE${lack}`,
+    ),
   );
 }

@@ -3,12 +3,12 @@ import { createSingleEndpointSelector } from "../../upstream/endpoints.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
 import type { UpstreamSettings } from "./open_upstream.ts";
 import { readProxyEnvironment } from "./proxy_environment.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 // A peer that does not answer is not worth a retry: the upstream is asked instead.
 const NO_RETRIES = { maxTries: 1, connectRetries: 0 };
@@ -51,5 +51,5 @@ function parsePeer(text: string): URL {
   if (isPlain && url.username === "" && url.password === "") return url;
   // What stands before an @ may be a password.
   const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-  throw new UsageError(`Cannot use --peer ${shown}: write the URL of a crpe, such as http://10.0.0.5:6060`);
+  throw new UsageError(cannot(`use --peer ${shown}`, "write the URL of a crpe, such as http://10.0.0.5:6060"));
 }

@@ -1,4 +1,4 @@
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError, UsageError } from "../../oci/error.ts";
 import { DEFAULT_HOST, isHostSegment, isRegistryHost, isRepositoryPath, normalizeHost } from "../../oci/reference.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { EndpointClient } from "../../upstream/endpoint_client.ts";
@@ -7,7 +7,6 @@ import { createEndpointSelector, defaultEndpointUrl } from "../../upstream/endpo
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
@@ -46,7 +45,7 @@ export interface OpenedTarget {
  * @throws {UsageError} when it is missing or not valid
  */
 export function parsePushTarget(text: string | undefined): PushTarget {
-  if (text === undefined) throw new UsageError("Cannot copy: name the registry with --to REGISTRY[/PREFIX]");
+  if (text === undefined) throw new UsageError(cannot("copy", "name the registry with --to REGISTRY[/PREFIX]"));
   const [, scheme, rest = ""] = /^(?:(https?):\/\/)?(.*?)\/*$/i.exec(text)!;
   const [given = "", ...segments] = rest.split("/");
   const prefix = segments.join("/");
@@ -58,7 +57,7 @@ export function parsePushTarget(text: string | undefined): PushTarget {
       ? ""
       : `; if ${given} is its name, write ${given}:443`;
     throw new UsageError(
-      `Cannot use --to ${shown}: write REGISTRY or REGISTRY/PREFIX, such as registry.lan:5000/mirror${advice}`,
+      cannot(`use --to ${shown}`, `write REGISTRY or REGISTRY/PREFIX, such as registry.lan:5000/mirror${advice}`),
     );
   }
   const name = normalizeHost(given);
@@ -91,15 +90,8 @@ export async function openPushTarget(
     maxConnections: named?.["max-connections"],
   };
   const { proxyOf } = readProxyEnvironment(io);
-  let endpointsOf;
-  try {
-    endpointsOf = createEndpointSelector([entry], { readRootCerts: () => readSystemCertificates(io) });
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
   const pool = new EndpointPool({
-    endpointsOf,
+    endpointsOf: createEndpointSelector([entry], { readRootCerts: () => readSystemCertificates(io) }),
     isPush: true,
     userAgent: `crpe/${VERSION}`,
     credentialFor: (login) => credentials.for(login),
@@ -116,10 +108,11 @@ export async function openPushTarget(
   const checkLogin = (path: string) => {
     if (!isPlain || options.isInsecureAllowed || !client.hasCredential(path)) return;
     throw new RefusedError(
-      `Cannot copy to ${url}/${path}: the login is not sent unencrypted to another machine${
-        proxy === undefined ? "" : ` (the proxy ${proxy})`
-      }; ` +
-        "use https, or allow it with --insecure-http",
+      cannot(
+        `copy to ${url}/${path}`,
+        `the login is not sent unencrypted to another machine${proxy === undefined ? "" : ` (the proxy ${proxy})`}; ` +
+          "use https, or allow it with --insecure-http",
+      ),
     );
   };
   return { client, checkLogin };

@@ -7,8 +7,8 @@ import type { HandoverPlace } from "../../install/handover/handover.ts";
 import { formatHost } from "../../server/listen.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { runKubectl } from "./run_kubectl.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** Which releases are opened. */
 export interface OpenReleasesOptions {
@@ -45,7 +45,7 @@ export function readReleaseNamespace(invocation: Invocation): string {
   const namespace = invocation.flag("release-namespace") ?? DEFAULT_NAMESPACE;
   if (LABEL.test(namespace)) return namespace;
   throw new UsageError(
-    `Cannot use --release-namespace ${JSON.stringify(namespace)}: it must be lower-case letters, digits and "-"`,
+    cannot(`use --release-namespace ${JSON.stringify(namespace)}`, 'it must be lower-case letters, digits and "-"'),
   );
 }
 

@@ -15,12 +15,12 @@ import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import { findHost } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
 import { LinkLedgerFile } from "./link_ledger.ts";
 import { readProxyEnvironment } from "./proxy_environment.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 // How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
 const INTERACTIVE_WAIT = 5000;
@@ -107,18 +107,13 @@ async function selectEndpoints(
   io: Io,
 ): Promise<{ endpointsOf: EndpointSelector } & Pick<OpenedUpstream, "hosts">> {
   const options = { readRootCerts: () => readSystemCertificates(io) };
-  try {
-    const single = singleEndpoint(io);
-    if (settings.upstreams.length === 0 && single !== undefined) {
-      return { endpointsOf: createSingleEndpointSelector(single, options), hosts: undefined };
-    }
-    const entries = await listEntries(settings, io);
-    const hosts = [...new Set(entries.map(({ host }) => normalizeHost(host)))];
-    return { endpointsOf: createEndpointSelector(entries, options), hosts };
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
+  const single = singleEndpoint(io);
+  if (settings.upstreams.length === 0 && single !== undefined) {
+    return { endpointsOf: createSingleEndpointSelector(single, options), hosts: undefined };
   }
+  const entries = await listEntries(settings, io);
+  const hosts = [...new Set(entries.map(({ host }) => normalizeHost(host)))];
+  return { endpointsOf: createEndpointSelector(entries, options), hosts };
 }
 
 // The environment variables of the previous generation, which name one upstream for every host.
@@ -175,9 +170,10 @@ function parseUpstream(text: string): UpstreamEntry {
   if (host === "" || url === "" || host.includes("://")) {
     throw new UsageError(
       // The part before an @ may be a password.
-      `Cannot use --upstream ${
-        JSON.stringify(text.replace(/[^=/]*@/g, "…@"))
-      }: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
+      cannot(
+        `use --upstream ${JSON.stringify(text.replace(/[^=/]*@/g, "…@"))}`,
+        "write HOST or HOST=URL, such as docker.io=http://mirror:5000",
+      ),
     );
   }
   // A port 80 means plain HTTP; where the name is normalized, only the URL still says so.

@@ -2,7 +2,7 @@ import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent
 import type { KnownAgents } from "../../agent/client/known_agents.ts";
 import { fetchCertificate, openPinnedRelay, type Pin } from "../../agent/client/pinned_relay.ts";
 import { createNodeSender } from "../../agent/client/node_sender.ts";
-import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
 import type { AgentAddress } from "./choose_agent_url.ts";
 
 /** An agent whose certificate is pinned. */
@@ -51,8 +51,11 @@ export async function pinAgent(
     if (expected === undefined) {
       if (!found.isOwn) continue;
       throw new RefusedError(
-        `Cannot connect to ${url.origin}: its certificate is not known yet; if the agent has printed ${found.fingerprint} ` +
-          `at its start, ${advise(found.fingerprint)}`,
+        cannot(
+          `connect to ${url.origin}`,
+          `its certificate is not known yet; if the agent has printed ${found.fingerprint} ` +
+            `at its start, ${advise(found.fingerprint)}`,
+        ),
       );
     }
     if (found.fingerprint !== expected) throw refuseChanged(url, { expected, found: found.fingerprint, given, known });
@@ -65,7 +68,7 @@ export async function pinAgent(
   // What has been pinned is not reached in a weaker way.
   throw new RegistryError(
     "BAD_GATEWAY",
-    `Cannot connect to ${address.url}: it does not answer over https, and its certificate is pinned`,
+    cannot(`connect to ${address.url}`, "it does not answer over https, and its certificate is pinned"),
   );
 }
 
@@ -82,8 +85,10 @@ function refuseChanged(
     ? "compare it with what the agent prints at its start"
     : `if the agent was set up anew, add --fingerprint with the one that it prints; ${known?.path} has the old one`;
   return new RefusedError(
-    `Cannot connect to ${url.origin}: its certificate is ${found}, and not ${expected}: another machine may answer in its ` +
-      `place; ${advice}`,
+    cannot(
+      `connect to ${url.origin}`,
+      `its certificate is ${found}, and not ${expected}: another machine may answer in its ` + `place; ${advice}`,
+    ),
   );
 }
 

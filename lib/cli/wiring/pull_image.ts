@@ -14,7 +14,7 @@ import type { ContentStore } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { CorruptError, NoSpaceError, RegistryError } from "../../oci/error.ts";
+import { cannot, CorruptError, NoSpaceError, RegistryError } from "../../oci/error.ts";
 import type { Platform } from "../../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { countMissingBytes } from "../../store/missing_bytes.ts";
@@ -149,7 +149,7 @@ export async function checkRoom(data: string, images: readonly ResolvedImage[]):
   const what = images.length === 1
     ? formatReference(images[0]!.reference)
     : `${formatCount(images.length, "image")}, nothing was pulled`;
-  throw new NoSpaceError(`Cannot pull ${what}: ${describeShortage(needed, free, data)}`);
+  throw new NoSpaceError(cannot(`pull ${what}`, describeShortage(needed, free, data)));
 }
 
 /** The downloads of an image and its referrers into the store: what several of them have is downloaded once. */

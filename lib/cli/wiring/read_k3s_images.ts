@@ -2,9 +2,9 @@ import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts
 import { readBounded } from "../../bytes/read_bounded.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { openFile } from "./open_bundle.ts";
 import { isUrl, nameOfInput, readUrl } from "./read_url.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The system images of a k3s release. */
 export interface K3sImages {
@@ -30,7 +30,7 @@ export function formatK3sImagesUrl(version: string): string {
 export function parseK3sVersion(text: string): string {
   const [, version] = K3S_VERSION.exec(text) ?? [];
   if (version !== undefined) return `v${version}`;
-  throw new UsageError(`Cannot use --k3s ${JSON.stringify(text)}: write a release of k3s, like v1.34.1+k3s1`);
+  throw new UsageError(cannot(`use --k3s ${JSON.stringify(text)}`, "write a release of k3s, like v1.34.1+k3s1"));
 }
 
 /**
@@ -48,11 +48,13 @@ export async function readK3sImages(
   const [given, list] = [invocation.flag("k3s"), invocation.flag("k3s-images")];
   if (given === undefined) {
     if (list === undefined) return undefined;
-    throw new UsageError("Cannot use --k3s-images without --k3s: name the release of k3s");
+    throw new UsageError(cannot("use --k3s-images without --k3s", "name the release of k3s"));
   }
   const version = parseK3sVersion(given);
   if (list === undefined && offline) {
-    throw new UsageError("Cannot use --k3s with --offline alone: give the list of its images with --k3s-images FILE");
+    throw new UsageError(
+      cannot("use --k3s with --offline alone", "give the list of its images with --k3s-images FILE"),
+    );
   }
   const where = list ?? formatK3sImagesUrl(version);
   const what = nameOfInput(where);

@@ -9,7 +9,7 @@ import { MAX_TRUST_FILE, parseTrustedPem, parseTrustEntries } from "../../signat
 import { type TrustEntry, TrustPolicy } from "../../signature/trust_policy.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
-import { UsageError } from "../console/usage_error.ts";
+import { cannot, UsageError } from "../../oci/error.ts";
 
 const MAX_KEY_FILE = 16_384;
 const READABLE_BY_OTHERS = 0o044;
@@ -28,7 +28,7 @@ export async function readPrivateKeys(
   warn: (message: string) => void,
 ): Promise<PrivateKey[]> {
   const file = invocation.flag("passphrase-file");
-  if (file !== undefined && paths.length === 0) throw new UsageError("Cannot use --passphrase-file without a key");
+  if (file !== undefined && paths.length === 0) throw new UsageError(cannot("use --passphrase-file without a key"));
   const keys: PrivateKey[] = [];
   for (const path of paths) {
     const options = { what: path, passphrase: passphraseOf(path, file) };
@@ -36,24 +36,24 @@ export async function readPrivateKeys(
     if (isFile && mode !== null && (mode & READABLE_BY_OTHERS) !== 0) {
       warn(`the private key ${path} can be read by others than its owner; chmod 600 it`);
     }
-    keys.push(await asUsage(async () => await parsePrivateKey(await readLimited(path, MAX_KEY_FILE), options)));
+    keys.push(await parsePrivateKey(await readLimited(path, MAX_KEY_FILE), options));
   }
   const ids = keys.map((key) => key.public.id);
   const twice = ids.findIndex((id, i) => ids.indexOf(id) !== i);
-  if (twice >= 0) throw new UsageError(`Cannot use ${paths[twice]} twice: a key signs once`);
+  if (twice >= 0) throw new UsageError(cannot(`use ${paths[twice]} twice`, "a key signs once"));
   return keys;
 }
 
 /** Reads a public key. @throws {UsageError} when the file is not a public key */
 export async function readPublicKey(path: string): Promise<PublicKey> {
-  return await asUsage(async () => parsePublicKey(await readLimited(path, MAX_KEY_FILE), path));
+  return parsePublicKey(await readLimited(path, MAX_KEY_FILE), path);
 }
 
 /** Reads the keys of `--verify-images`, if it is given. @throws {UsageError} when the file has no public key */
 export async function readImageKeys(invocation: Invocation): Promise<ImageKeys | undefined> {
   const path = invocation.flag("verify-images");
   if (path === undefined) return undefined;
-  const entries = await asUsage(async () => parseTrustedPem(await readLimited(path, MAX_TRUST_FILE), path));
+  const entries = parseTrustedPem(await readLimited(path, MAX_TRUST_FILE), path);
   return { name: path, keys: entries.flatMap(({ keys }) => keys) };
 }
 
@@ -70,9 +70,9 @@ export async function readTrust(
 ): Promise<TrustPolicy | undefined> {
   const paths = invocation.flags("trusted-keys");
   const entries: TrustEntry[] = [];
-  for (const path of paths) entries.push(...await asUsage(() => readTrustAt(path)));
+  for (const path of paths) entries.push(...await readTrustAt(path));
   if (configured?.entries !== undefined) {
-    entries.push(...await asUsage(() => parseEntries(configured.entries, configured.path)));
+    entries.push(...await parseEntries(configured.entries, configured.path));
   }
   return entries.length === 0 ? undefined : new TrustPolicy(entries);
 }
@@ -101,7 +101,7 @@ async function readTrustAt(path: string): Promise<TrustEntry[]> {
   const names: string[] = [];
   for await (const { name } of Deno.readDir(path)) if (POLICY_FILE.test(name) || KEY_FILE.test(name)) names.push(name);
   if (names.length === 0) {
-    throw new TypeError(`Cannot use ${path}: it has no file of trusted keys (.pub, .pem, .yaml, .json)`);
+    throw new UsageError(cannot(`use ${path}`, "it has no file of trusted keys (.pub, .pem, .yaml, .json)"));
   }
   return (await Promise.all(names.sort().map((name) => readTrustFile(`${path}/${name}`)))).flat();
 }
@@ -113,7 +113,7 @@ async function readTrustFile(path: string): Promise<TrustEntry[]> {
   try {
     document = parseYaml(text);
   } catch (cause) {
-    throw new TypeError(`Cannot read ${path}: it is not YAML`, { cause });
+    throw new UsageError(cannot(`read ${path}`, "it is not YAML"), { cause });
   }
   return await parseEntries(document, path);
 }
@@ -152,15 +152,8 @@ function readHidden(question: string): string {
 
 async function readLimited(path: string, limit: number): Promise<string> {
   const { size, isFile } = await Deno.stat(path);
-  if (isFile && size > limit) throw new TypeError(`Cannot read ${path}: it has ${size} bytes, ${limit} are allowed`);
-  return await Deno.readTextFile(path);
-}
-
-async function asUsage<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (cause) {
-    if (cause instanceof TypeError) throw new UsageError(cause.message, { cause });
-    throw cause;
+  if (isFile && size > limit) {
+    throw new UsageError(cannot(`read ${path}`, `it has ${size} bytes, ${limit} are allowed`));
   }
+  return await Deno.readTextFile(path);
 }

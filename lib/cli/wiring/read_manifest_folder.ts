@@ -1,6 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { streamFile } from "../../bytes/file_stream.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError } from "../../oci/error.ts";
 
 /** A file of a folder. */
 export interface ManifestFile {
@@ -25,7 +25,7 @@ export async function readManifestFolder(folder: string, limit: number): Promise
   const paths: string[] = [];
   const seen = new Set<string>();
   const list = async (path: string, depth: number) => {
-    if (depth > MAX_DEPTH) throw new CorruptError(`Cannot read ${folder}: nested deeper than ${MAX_DEPTH} folders`);
+    if (depth > MAX_DEPTH) throw new CorruptError(cannot(`read ${folder}`, `nested deeper than ${MAX_DEPTH} folders`));
     const real = await Deno.realPath(path);
     if (seen.has(real)) return;
     seen.add(real);
@@ -36,12 +36,12 @@ export async function readManifestFolder(folder: string, limit: number): Promise
       if (isDirectory) await list(inner, depth + 1);
       else if (isFile && MANIFEST.test(name)) paths.push(inner);
       if (paths.length > MAX_FILES) {
-        throw new CorruptError(`Cannot read ${folder}: it has more than ${MAX_FILES} files`);
+        throw new CorruptError(cannot(`read ${folder}`, `it has more than ${MAX_FILES} files`));
       }
     }
   };
   await list(root, 0);
-  if (paths.length === 0) throw new Error(`Cannot read ${folder}: it has no .yaml, .yml or .json file`);
+  if (paths.length === 0) throw new CrpeError(cannot(`read ${folder}`, "it has no .yaml, .yml or .json file"));
   const files: ManifestFile[] = [];
   let rest = limit;
   for (const path of paths.sort((a, b) => a < b ? -1 : 1)) {
@@ -49,7 +49,7 @@ export async function readManifestFolder(folder: string, limit: number): Promise
     const { size } = await file.stat();
     if (size > rest) {
       file.close();
-      throw new CorruptError(`Cannot read ${folder}: its files have more than ${limit} bytes`);
+      throw new CorruptError(cannot(`read ${folder}`, `its files have more than ${limit} bytes`));
     }
     const bytes = await readBounded(streamFile(file, size), path, rest);
     rest -= bytes.length;

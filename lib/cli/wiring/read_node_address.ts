@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { AddressCheck } from "../../upstream/trust/address_check.ts";
 import { ADDRESS_ADVICE, type AgentAddress, readAgentAddress } from "./choose_agent_url.ts";
 
@@ -24,11 +24,11 @@ export async function readNodeAddress(text: string, checkAddress: AddressCheck):
   const address = readAgentAddress(
     link === undefined || port === undefined ? link ?? text.trim() : toSecure(link, port),
   );
-  if (address === undefined) throw new RegistryError("INVALID", `Cannot add the agent: ${ADDRESS_ADVICE}`);
+  if (address === undefined) throw new RegistryError("INVALID", cannot("add the agent", ADDRESS_ADVICE));
   if ((await checkAddress(new URL(address.url))).class !== "forbidden") {
     return { address, code, fingerprint: fingerprint === undefined ? undefined : `sha256:${fingerprint}` };
   }
-  throw new RegistryError("DENIED", `Cannot add ${address.url}: it is a link-local, multicast or metadata address`);
+  throw new RegistryError("DENIED", cannot(`add ${address.url}`, "it is a link-local, multicast or metadata address"));
 }
 
 // Another port of the same host.

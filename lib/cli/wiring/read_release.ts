@@ -1,16 +1,15 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { OtherArchiveError } from "../../bundle/other_archive.ts";
+import { otherArchive } from "../../bundle/other_archive.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
 import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
 import { parseKubePkgs } from "../../kubepkg/parse_kubepkg.ts";
 import { isKubePkgDocument, KUBEPKG_LIMITS, onlyOf, readDocuments } from "../../kubepkg/read_kubepkg.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { UsageError } from "../console/usage_error.ts";
 import { readManifestFolder } from "./read_manifest_folder.ts";
 import { isUrl, nameOfInput, readUrl } from "./read_url.ts";
 
@@ -40,13 +39,13 @@ export interface ReleaseInput {
 export function readPackageFlags(invocation: Invocation): PackageFlags {
   const [name, version, namespace] = ["name", "version", "namespace"].map((flag) => invocation.flag(flag));
   if (name !== undefined && !isPackageName(name)) {
-    throw new UsageError(`Cannot use --name ${JSON.stringify(name)}: write a DNS name, like web or web.shop`);
+    throw new UsageError(cannot(`use --name ${JSON.stringify(name)}`, "write a DNS name, like web or web.shop"));
   }
   if (version !== undefined && !isVersion(version)) {
-    throw new UsageError(`Cannot use --version ${JSON.stringify(version)}: write a semantic version, like 1.2.3`);
+    throw new UsageError(cannot(`use --version ${JSON.stringify(version)}`, "write a semantic version, like 1.2.3"));
   }
   if (namespace !== undefined && findNamespaceProblem(namespace) !== undefined) {
-    throw new UsageError(`Cannot use --namespace ${JSON.stringify(namespace)}: write a DNS label, like shop`);
+    throw new UsageError(cannot(`use --namespace ${JSON.stringify(namespace)}`, "write a DNS label, like shop"));
   }
   return { name, version, namespace };
 }
@@ -69,7 +68,7 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
   ) {
     if (given !== undefined) {
       throw new UsageError(
-        `Cannot use --${given} with ${shown}: it holds a KubePkg, which says this itself`,
+        cannot(`use --${given} with ${shown}`, "it holds a KubePkg, which says this itself"),
       );
     }
     return { packages: sources.flatMap(parseSource), isPlain: false };
@@ -77,8 +76,11 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
   const { name, version, namespace } = flags;
   if (name === undefined || version === undefined) {
     throw new UsageError(
-      `Cannot pack ${shown}: it holds Kubernetes objects and no KubePkg; give the package a name and a version with ` +
-        `--name and --version`,
+      cannot(
+        `pack ${shown}`,
+        "it holds Kubernetes objects and no KubePkg; give the package a name and a version with " +
+          `--name and --version`,
+      ),
     );
   }
   for (const { what, documents } of sources) documents.forEach((document) => refuseKustomization(document, what));
@@ -95,7 +97,9 @@ async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
   if (where === "-") return [read(await readBounded(io.stdin, what, maxBytes), what)];
   if (isUrl(where)) return [read(await readUrl(where, maxBytes), what)];
   const found = await ifPresent(Deno.stat(where));
-  if (found === undefined) throw new Error(`Cannot use ${where}: there is no such file or folder${adviceFor(where)}`);
+  if (found === undefined) {
+    throw new CrpeError(cannot(`use ${where}`, `there is no such file or folder${adviceFor(where)}`));
+  }
   if (found.isDirectory) {
     return (await readManifestFolder(where, maxBytes)).map(({ path, bytes }) => read(bytes, path));
   }
@@ -120,8 +124,8 @@ function refuseArchive(bytes: Uint8Array, what: string): void {
   const isTar = new TextDecoder().decode(bytes.subarray(TAR_MAGIC, ARCHIVE_START)) === "ustar";
   const isCompressed = ["1f8b", "28b52ffd"].some((magic) => bytes.subarray(0, magic.length / 2).toHex() === magic);
   if (!isTar && !isCompressed) return;
-  throw new OtherArchiveError(
-    `Cannot pack ${what}: it is an archive, not a release; crpe load reads images, and crpe import reads bundles`,
+  throw otherArchive(
+    cannot(`pack ${what}`, "it is an archive, not a release; crpe load reads images, and crpe import reads bundles"),
   );
 }
 
@@ -139,6 +143,6 @@ function isPlainObject(document: unknown): boolean {
 function refuseKustomization(document: unknown, what: string): void {
   if (!isJsonObject(document) || !String(document.apiVersion).startsWith("kustomize.config.k8s.io/")) return;
   throw new CorruptError(
-    `Cannot use ${what}: it is an input of kustomize and not an object; pack the output of kubectl kustomize`,
+    cannot(`use ${what}`, "it is an input of kustomize and not an object; pack the output of kubectl kustomize"),
   );
 }

@@ -2,6 +2,7 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import { StallGuard } from "../../upstream/transport/stall_guard.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** How long a server may take until it begins to answer, and later until it has sent some more, in milliseconds. */
 const ANSWER_TIMEOUT = 60_000;
@@ -43,7 +44,7 @@ export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> 
   } catch (error) {
     const { reason, cause } = toTransportError(error);
     const within = `it did not answer within ${ANSWER_TIMEOUT / 1000} seconds`;
-    throw new Error(`Cannot read ${shown}: ${aborter.signal.aborted ? within : reason}`, { cause });
+    throw new CrpeError(cannot(`read ${shown}`, aborter.signal.aborted ? within : reason), { cause });
   } finally {
     clearTimeout(timer);
   }
@@ -53,7 +54,7 @@ export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> 
     const reason = isDowngraded
       ? "it redirects to an address without https"
       : `it answered ${response.status} ${response.statusText}`.trimEnd();
-    throw new Error(`Cannot read ${shown}: ${reason}`);
+    throw new CrpeError(cannot(`read ${shown}`, reason));
   }
   return ReadableStream.from(readGuarded(response.body, shown));
 }
@@ -69,7 +70,7 @@ async function* readGuarded(body: ReadableStream<Uint8Array>, shown: string): As
     }
   } catch (error) {
     const { reason, cause } = toTransportError(error);
-    throw new Error(`Cannot read ${shown}: ${reason}`, { cause });
+    throw new CrpeError(cannot(`read ${shown}`, reason), { cause });
   } finally {
     await reader.cancel().catch(() => {});
   }

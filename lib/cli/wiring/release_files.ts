@@ -1,6 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { isVersion } from "../../kubepkg/kubepkg.ts";
-import { CorruptError, RefusedError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, RefusedError } from "../../oci/error.ts";
 import { verifyDetached } from "../../signature/detached_signature.ts";
 import type { PublicKey } from "../../signature/keys.ts";
 import { isUrl, nameOfInput, openUrl, readUrl } from "./read_url.ts";
@@ -38,7 +38,7 @@ export async function findRelease(
   const sums = await readSmall(from, SUMS, MAX_SUMS);
   const signature = new TextDecoder().decode(await readSmall(from, `${SUMS}.sig`, MAX_SIGNATURE));
   if (!verifyDetached(sums, signature, key)) {
-    throw new RefusedError(`Cannot use ${shown}: its ${SUMS} is not signed with key ${key.id}; nothing was changed`);
+    throw new RefusedError(cannot(`use ${shown}`, `its ${SUMS} is not signed with key ${key.id}; nothing was changed`));
   }
   const lines = new TextDecoder().decode(sums).matchAll(
     /^([0-9a-f]{64}) {2}(crpe-([a-z0-9]+-[a-z0-9]+)-(\d\S*)\.tgz)$/gm,
@@ -47,10 +47,10 @@ export async function findRelease(
   const [line] = found;
   if (line === undefined || found.length > 1) {
     const has = line === undefined ? "no executable" : `${found.length} executables`;
-    throw new Error(`Cannot use ${shown}: it has ${has} for ${platform}`);
+    throw new CrpeError(cannot(`use ${shown}`, `it has ${has} for ${platform}`));
   }
   const [, sha256 = "", file = "", , version = ""] = line;
-  if (!isVersion(version)) throw new CorruptError(`Cannot use ${shown}: ${file} has no semantic version`);
+  if (!isVersion(version)) throw new CorruptError(cannot(`use ${shown}`, `${file} has no semantic version`));
   return { version, file, sha256, open: () => openFile(from, file) };
 }
 

@@ -2,7 +2,7 @@ import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import type { ContentCatalog } from "../../content/source.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { forgetImages } from "../../store/forget_images.ts";
@@ -26,7 +26,7 @@ export async function removeImage(
   // What is installed or pinned meanwhile would else lose its images.
   await using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
   const user = await findImageUser(data, reference, digest);
-  if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
+  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, `${user.what}; ${user.advice}`));
   if (dryRun) return full;
   await forgetImages(data, [{ repository, tag: reference.tag, digest }], await collectKeptDigests(data));
   return full;
@@ -52,5 +52,5 @@ export async function findImage(
   const others = tags.length === 0
     ? ""
     : `; it has the ${tags.length === 1 ? "tag" : "tags"} ${tags.join(", ")} of ${repository}`;
-  throw new RegistryError("NOT_FOUND", `Cannot remove ${full}: the store does not have it${others}`);
+  throw new RegistryError("NOT_FOUND", cannot(`remove ${full}`, `the store does not have it${others}`));
 }

@@ -1,6 +1,7 @@
 import { joinChunks } from "../../bytes/join_chunks.ts";
 import { withinTime } from "../../bytes/within_time.ts";
 import type { KubectlCall, KubectlResult } from "../../install/handover/kubectl_error.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 const ENVIRONMENT = {
   // Variables of the dynamic linker are cleared, because Deno starts a program with them only if crpe may run any program.
@@ -58,7 +59,9 @@ function spawnKubectl({ args, input }: KubectlCall): Deno.ChildProcess | undefin
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
     // The permission to run kubectl is resolved to a path when crpe starts.
-    throw new Error("Cannot run kubectl: it was installed or moved after crpe started; restart crpe", { cause: error });
+    throw new CrpeError(cannot("run kubectl", "it was installed or moved after crpe started; restart crpe"), {
+      cause: error,
+    });
   }
 }
 

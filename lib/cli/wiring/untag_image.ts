@@ -1,7 +1,7 @@
 import { findPackageUser } from "../../install/image_pins.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, CrpeError, RefusedError } from "../../oci/error.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { findImage } from "./remove_image.ts";
 
@@ -23,15 +23,15 @@ export async function untagImage(
   const full = formatReference(reference);
   const { tag } = reference;
   if (tag === undefined) {
-    throw new Error(
-      `Cannot remove ${full}: in a bucket, crpe gc --untagged removes what has no tag; name it by its tag`,
+    throw new CrpeError(
+      cannot(`remove ${full}`, "in a bucket, crpe gc --untagged removes what has no tag; name it by its tag"),
     );
   }
   // What is installed meanwhile would else lose its images.
   await using _lock = dryRun ? undefined : await records.lock();
   await records.refresh();
   const user = await findPackageUser(records, reference, digest);
-  if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
+  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, `${user.what}; ${user.advice}`));
   if (!dryRun) await store.untag(repositoryOf(reference), tag, digest);
   return full;
 }

@@ -1,6 +1,6 @@
 import { Go1Matcher } from "./go1_matcher.ts";
 import { GoHeaders } from "./go_headers.ts";
-import { type DeflateModel, type DynamicHeader, RecipeError } from "./model.ts";
+import type { DeflateModel, DynamicHeader } from "./model.ts";
 import {
   type Part,
   PART_HISTORY,
@@ -9,6 +9,7 @@ import {
   PartPredictor,
   type TokenList,
 } from "./part_predictor.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 /** A last part smaller than this is not searched for matches. */
 const SMALL = 128;
@@ -24,7 +25,7 @@ export const GO1: DeflateModel = {
   lookahead: PART_LOOKAHEAD,
   parameterSets: () => [new Uint8Array()],
   start(parameters, window) {
-    if (parameters.length !== 0) throw new RecipeError("Cannot use the model go1: it has no parameters");
+    if (parameters.length !== 0) throw new CorruptError(cannot("use the model go1", "it has no parameters"));
     return new PartPredictor(new Go1Compressor(window.bytes), { window });
   },
 };

@@ -1,6 +1,7 @@
 import { KlauspostCompressor } from "./klauspost_compressor.ts";
-import { type DeflateModel, RecipeError } from "./model.ts";
+import type { DeflateModel } from "./model.ts";
 import { PART_HISTORY, PART_LOOKAHEAD, PartPredictor } from "./part_predictor.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 const STYLE = { endSkip: 2, searchesSmall: false, flushes: false, fullHeaders: false, symbolsFirst: false } as const;
 
@@ -17,7 +18,7 @@ export const GO127: DeflateModel = {
   start(parameters, window) {
     const [level] = parameters;
     if (parameters.length !== 1 || (level !== 1 && level !== 5 && level !== 6)) {
-      throw new RecipeError("Cannot use the model go127: its level is unknown");
+      throw new CorruptError(cannot("use the model go127", "its level is unknown"));
     }
     return new PartPredictor(new KlauspostCompressor({ ...STYLE, level }, window.bytes), { window });
   },

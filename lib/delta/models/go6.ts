@@ -1,6 +1,7 @@
 import { EqualBytes } from "./equal_bytes.ts";
 import { GoHeaders } from "./go_headers.ts";
-import { type BlockTokens, type DeflateModel, type PlainWindow, RecipeError, type TokenPredictor } from "./model.ts";
+import type { BlockTokens, DeflateModel, PlainWindow, TokenPredictor } from "./model.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 const WINDOW = 32_768;
 const MASK = WINDOW - 1;
@@ -52,7 +53,7 @@ export const GO6: DeflateModel = {
   start(parameters, window) {
     const level = LEVELS[parameters[0] ?? 0];
     if (level === undefined || parameters.length !== 1) {
-      throw new RecipeError("Cannot use the model go6: its level is unknown");
+      throw new CorruptError(cannot("use the model go6", "its level is unknown"));
     }
     return new GoPredictor(level, window);
   },

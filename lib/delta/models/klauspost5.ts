@@ -1,6 +1,7 @@
 import { KlauspostCompressor, type KlauspostStyle } from "./klauspost_compressor.ts";
-import { type DeflateModel, RecipeError } from "./model.ts";
+import type { DeflateModel } from "./model.ts";
 import { PART_HISTORY, PART_LOOKAHEAD, PartPredictor } from "./part_predictor.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 /** pgzip's chunks, unless a program asks for others. The parameter counts units of 64 KiB. */
 const PGZIP_CHUNK = 16;
@@ -40,7 +41,7 @@ export const KLAUSPOST5: DeflateModel = {
     const [level, chunk, generation] = parameters;
     const behaviour = GENERATIONS[generation ?? -1];
     if (parameters.length !== 3 || (level !== 1 && level !== 5 && level !== 6) || behaviour === undefined) {
-      throw new RecipeError("Cannot use the model klauspost5: its parameters are unknown");
+      throw new CorruptError(cannot("use the model klauspost5", "its parameters are unknown"));
     }
     const style: KlauspostStyle = { ...behaviour, level, flushes: chunk! > 0 };
     const source = chunk === 0 ? { window } : { window, chunk: chunk! * CHUNK_UNIT };

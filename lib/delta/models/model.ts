@@ -25,7 +25,7 @@ export interface DeflateModel {
   /**
    * Starts predicting.
    *
-   * @throws {RecipeError} when the parameters are not valid
+   * @throws {CorruptError} when the parameters are not valid
    */
   start(parameters: Uint8Array, window: PlainWindow): TokenPredictor;
 }
@@ -118,9 +118,4 @@ export interface DynamicHeader {
   runCodeCount: number;
   /** The code lengths of the symbols 0 to 18 of `runs`. */
   readonly runCodeLengths: Uint8Array;
-}
-
-/** A recipe, or a part of one, that cannot be right. */
-export class RecipeError extends Error {
-  override readonly name = "RecipeError";
 }

@@ -1,7 +1,8 @@
 import { DISTANCE_EXTRA_BITS, distanceCode } from "../deflate_tables.ts";
-import { type BlockTokens, type DeflateModel, type PlainWindow, RecipeError, type TokenPredictor } from "./model.ts";
+import type { BlockTokens, DeflateModel, PlainWindow, TokenPredictor } from "./model.ts";
 import { ZlibChains } from "./zlib_chains.ts";
 import { ZlibHeaders } from "./zlib_headers.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 
 const WINDOW = 32_768;
 const MIN_MATCH = 3;
@@ -63,7 +64,7 @@ export const ZLIB: DeflateModel = {
   start(parameters, window) {
     const [level = 0, memory = 0, rule = 2] = parameters;
     if (parameters.length !== 3 || LEVELS[level] === undefined || memory < 8 || memory > 9 || rule > 1) {
-      throw new RecipeError("Cannot use the model zlib: its parameters are unknown");
+      throw new CorruptError(cannot("use the model zlib", "its parameters are unknown"));
     }
     return new ZlibPredictor({ level, memory, isGzip: rule === 1 }, window);
   },

@@ -1,3 +1,5 @@
+import { CrpeError } from "../../oci/error.ts";
+
 /** The metadata of a Secret, as far as crpe uses it. */
 export interface SecretMetadata {
   readonly name: string;
@@ -36,9 +38,8 @@ export interface ClusterApi {
   applyConfigMap(name: string, data: Readonly<Record<string, string>>, fieldManager: string): Promise<void>;
 }
 
-/** The cluster cannot be asked. The message is a reason in lower case, without "Cannot …". */
-export class ClusterUnreachableError extends Error {
-  override readonly name = "ClusterUnreachableError";
+/** The cluster cannot be asked. A catcher adds the action. */
+export class ClusterUnreachableError extends CrpeError {
   /**
    * Whether there should be access: crpe runs in a pod, or kubectl reaches the cluster that reads the manifest folder.
    * False where there may be no cluster at all.

@@ -1,5 +1,5 @@
 import { computeDigest, type Digest, splitDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import { isSamePackage, type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
 import { type ClusterApi, ClusterUnreachableError } from "./cluster_api.ts";
@@ -105,7 +105,7 @@ export class ClusterReleases {
     const { kubepkg } = content;
     const isSame = isSamePackage(packageIdOf(kubepkg), key) && kubepkg.spec.version === version;
     if (isSame && digestOfIdentity(kubepkg) === identity) return content;
-    throw new CorruptError(`Cannot use ${what}: its content is another release than it says`);
+    throw new CorruptError(cannot(`use ${what}`, "its content is another release than it says"));
   }
 
   /**
@@ -197,6 +197,6 @@ function decodeBase64(text: string, name: string): Uint8Array<ArrayBuffer> {
   try {
     return Uint8Array.fromBase64(text);
   } catch (cause) {
-    throw new CorruptError(`Cannot use the Secret ${name}: its data is not base64`, { cause });
+    throw new CorruptError(cannot(`use the Secret ${name}`, "its data is not base64"), { cause });
   }
 }

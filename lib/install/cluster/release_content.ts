@@ -2,7 +2,7 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { isKubeObject } from "../handover/handover_records.ts";
 import { type ContentRef, isManifestFileName, type SharedContent } from "./release_secret.ts";
@@ -54,21 +54,21 @@ export async function decodeContent(
   { digest, size }: ContentRef,
   what: string,
 ): Promise<SharedContent> {
-  if (size > MAX_CONTENT_BYTES) throw new CorruptError(`Cannot use ${what}: it has ${size} bytes`);
+  if (size > MAX_CONTENT_BYTES) throw new CorruptError(cannot(`use ${what}`, `it has ${size} bytes`));
   const bytes = await readBounded(
     new Blob([...parts]).stream().pipeThrough(new DecompressionStream("gzip")),
     what,
     size,
   ).catch((cause) => {
-    throw new CorruptError(`Cannot use ${what}: its compressed content is damaged`, { cause });
+    throw new CorruptError(cannot(`use ${what}`, "its compressed content is damaged"), { cause });
   });
   if (bytes.length !== size || computeDigest(bytes) !== digest) {
-    throw new CorruptError(`Cannot use ${what}: its content does not match its digest ${digest}`);
+    throw new CorruptError(cannot(`use ${what}`, `its content does not match its digest ${digest}`));
   }
   const json = parseJson(bytes, what, LIMITS);
   const { kubepkg, kept, revision, fileName } = isJsonObject(json) ? json : {};
   if (!Array.isArray(kept) || !kept.every(isKubeObject) || !isManifestFileName(fileName)) {
-    throw new CorruptError(`Cannot use ${what}: it is not content that crpe wrote`);
+    throw new CorruptError(cannot(`use ${what}`, "it is not content that crpe wrote"));
   }
   return {
     kubepkg: parseKubePkg(kubepkg, what),

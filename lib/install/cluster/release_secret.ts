@@ -2,7 +2,7 @@ import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
 import type { PackageId } from "../../kubepkg/package_id.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { Secret, SecretMetadata } from "./cluster_api.ts";
 
@@ -124,13 +124,16 @@ export function parseRelease({ name: secretName, annotations, resourceVersion }:
     isText(node, MAX_NODE) && (content === undefined || isContentRef(content));
   if (!isValid) {
     throw new CorruptError(
-      `Cannot use ${what}: its annotation ${RELEASE_ANNOTATION} is not as crpe writes it; delete the Secret, and a server writes it again`,
+      cannot(
+        `use ${what}`,
+        `its annotation ${RELEASE_ANNOTATION} is not as crpe writes it; delete the Secret, and a server writes it again`,
+      ),
     );
   }
   const key: PackageId = { namespace: namespace as string, name: name as string };
   if (secretNameOf(key) !== secretName) {
     throw new CorruptError(
-      `Cannot use ${what}: it describes ${key.namespace}/${key.name}, whose Secret has another name`,
+      cannot(`use ${what}`, `it describes ${key.namespace}/${key.name}, whose Secret has another name`),
     );
   }
   return {

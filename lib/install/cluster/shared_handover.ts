@@ -1,6 +1,6 @@
 import { packageIdOf } from "../../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
-import { byForce, CorruptError, RefusedError } from "../../oci/error.ts";
+import { byForce, cannot, CorruptError, CrpeError, RefusedError } from "../../oci/error.ts";
 import type { FolderHandover } from "../handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "../handover/handover.ts";
 import type { SharedMark } from "../handover/handover_records.ts";
@@ -97,8 +97,8 @@ export class SharedHandover implements Handover {
       }
     }
     const { metadata: { name }, spec: { version } } = given.package;
-    throw new Error(
-      `Cannot hand over ${name}@${version}: other servers keep changing it in the cluster; run it again later`,
+    throw new CrpeError(
+      cannot(`hand over ${name}@${version}`, "other servers keep changing it in the cluster; run it again later"),
     );
   }
 
@@ -201,8 +201,11 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
   if (isRemoval) {
     if (state !== undefined || before?.shared === undefined) return undefined;
     return new RefusedError(
-      `Cannot remove ${name}: other servers of the cluster have it too, and the cluster cannot be asked from here; ` +
-        "run this where crpe reaches the cluster",
+      cannot(
+        `remove ${name}`,
+        "other servers of the cluster have it too, and the cluster cannot be asked from here; " +
+          "run this where crpe reaches the cluster",
+      ),
       byForce("--force removes it from this server alone"),
     );
   }
@@ -211,12 +214,13 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
   if (verdict !== "refuse") return undefined;
   const isOther = release!.version === version;
   return new RefusedError(
-    `Cannot hand over ${name}@${version}: the cluster has ${release!.version}${
-      isOther ? " with other content" : ""
-    }, ` +
-      `installed on server ${release!.node}, and this server missed it; import ${
-        isOther ? "that" : `${release!.version} or a higher version`
-      }`,
+    cannot(
+      `hand over ${name}@${version}`,
+      `the cluster has ${release!.version}${isOther ? " with other content" : ""}, ` +
+        `installed on server ${release!.node}, and this server missed it; import ${
+          isOther ? "that" : `${release!.version} or a higher version`
+        }`,
+    ),
     byForce("--force replaces it"),
   );
 }

@@ -1,6 +1,6 @@
 import { formatFullPackageId, type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import { handOverPackage } from "../hand_over_package.ts";
 import type { FolderHandover } from "../handover/folder_handover.ts";
 import { type HandedOver, isSamePlace } from "../handover/handover_records.ts";
@@ -162,9 +162,10 @@ async function removeFile(
       : "is of a package that was removed";
     return {
       error: new RefusedError(
-        `Cannot remove ${
-          left[0]!.path
-        }: it ${reason}, but was changed by hand; remove it, or k3s applies it at its start`,
+        cannot(
+          `remove ${left[0]!.path}`,
+          `it ${reason}, but was changed by hand; remove it, or k3s applies it at its start`,
+        ),
       ),
     };
   }

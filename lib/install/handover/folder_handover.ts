@@ -4,7 +4,7 @@ import type { KubeObject } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest } from "../../oci/digest.ts";
-import { byForce, RefusedError } from "../../oci/error.ts";
+import { byForce, cannot, CrpeError, RefusedError } from "../../oci/error.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult, OwnedFile } from "./handover.ts";
 import { handedOverObjects, isCompleted } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
@@ -21,6 +21,7 @@ import {
 } from "./manifest_folder.ts";
 import { ownerOf, removeOwnedFiles } from "./owned_file.ts";
 import { labelsOf, type ObjectChanges, planObjects } from "./plan_objects.ts";
+import { describeSystemError } from "../../oci/system_error.ts";
 
 /** Dependencies of a `FolderHandover`. */
 export interface FolderHandoverOptions {
@@ -160,26 +161,28 @@ export class FolderHandover implements Handover {
       return this.#unusableError(error);
     }
     if ((await readManifestFile(path))?.isFolder) {
-      return new Error(`Cannot write manifests to ${path}: it is a folder; remove it, or rename the package`);
+      return new CrpeError(cannot(`write manifests to ${path}`, "it is a folder; remove it, or rename the package"));
     }
     return undefined;
   }
 
   #unusableError(cause: unknown): Error {
-    return new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was changed`, { cause });
+    return new CrpeError(cannot(`write manifests into ${this.#folder}`, `${reasonOf(cause)}; nothing was changed`), {
+      cause,
+    });
   }
 
   async #refuse(
     { package: { metadata: { name }, spec: { version } }, before, isRemoval }: HandoverRequest,
     { path, text }: { path: string; text: string },
   ): Promise<RefusedError | undefined> {
-    const what = isRemoval ? `Cannot remove ${name}` : `Cannot hand over ${name}@${version}`;
+    const action = isRemoval ? `remove ${name}` : `hand over ${name}@${version}`;
     const current = await readManifestFile(path);
     const reason = refuseContent(path, current?.text === text ? undefined : current, before) ??
       (isRemoval ? undefined : await this.#refuseName(path));
     return reason === undefined
       ? undefined
-      : new RefusedError(`${what}: ${reason}`, byForce("--force writes it all the same"));
+      : new RefusedError(cannot(action, reason), byForce("--force writes it all the same"));
   }
 
   async #refuseName(path: string): Promise<string | undefined> {
@@ -258,12 +261,10 @@ function refuseContent(
   return `${path} was changed by hand since crpe wrote it, and is left alone`;
 }
 
-// Deno's messages name the call and the path behind the number.
 function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "the folder does not exist, so no cluster reads it";
   if (error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotADirectory) {
     return "a part of the path is a file, not a folder";
   }
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/ \(os error \d+\).*$/s, "").toLowerCase();
+  return describeSystemError(error);
 }

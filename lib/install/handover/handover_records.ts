@@ -8,7 +8,7 @@ import { type PackageObject, packageObjects } from "../../kubepkg/package_object
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { scopeOf } from "../../kubepkg/scope_of.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { PackageFolders, RECORD } from "../records/package_folders.ts";
 import { formatRecord, readRecordFile, RecordWriter, SET_ASIDE } from "../records/record_file.ts";
@@ -206,5 +206,5 @@ function isOwnedFile(value: unknown): value is OwnedFile {
 }
 
 function invalid(path: string): CorruptError {
-  return new CorruptError(`Cannot use ${path}: it does not say where the package was handed over to`);
+  return new CorruptError(cannot(`use ${path}`, "it does not say where the package was handed over to"));
 }

@@ -78,8 +78,8 @@ export class KubectlCluster {
   }
 
   /** Checks that kubectl is installed and reaches the cluster. @throws {KubectlError} when not */
-  async check(what: string): Promise<void> {
-    await this.#run(what, VERSION);
+  async check(action: string): Promise<void> {
+    await this.#run(action, VERSION);
   }
 
   /**
@@ -87,17 +87,17 @@ export class KubectlCluster {
    * kubectl continues after an object that fails, so that others may be applied when this throws.
    *
    * @param force takes over fields that other managers own
-   * @throws {KubectlError} that begins with `what`
+   * @throws {KubectlError} that names `action`
    */
-  async apply(what: string, objects: readonly PackageObject[], { force }: { force: boolean }): Promise<void> {
+  async apply(action: string, objects: readonly PackageObject[], { force }: { force: boolean }): Promise<void> {
     const definitions = objects.filter(isDefinition);
     const last = definitions.at(-1);
     const split = last === undefined ? 0 : objects.indexOf(last) + 1;
     const [first, rest] = [objects.slice(0, split), objects.slice(split)];
-    if (first.length > 0) await this.#run(what, applyCall(first, { force }));
+    if (first.length > 0) await this.#run(action, applyCall(first, { force }));
     if (definitions.length > 0) {
       const args = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
-      await this.#run(what, { args, input: format(definitions), timeLimit: timeLimitFor(90, definitions) });
+      await this.#run(action, { args, input: format(definitions), timeLimit: timeLimitFor(90, definitions) });
     }
     if (rest.length === 0) return;
     const call = applyCall(rest, { force });
@@ -106,7 +106,7 @@ export class KubectlCluster {
       await this.#sleep(POLL_MILLISECONDS);
       result = await this.#runKubectl(call);
     }
-    if (result?.code !== 0) throw new KubectlError(what, result);
+    if (result?.code !== 0) throw new KubectlError(action, result);
   }
 
   /**
@@ -138,12 +138,12 @@ export class KubectlCluster {
    * again since counts as gone.
    *
    * @returns those that were still present when the time was up, held by a finalizer, and those that depend on them
-   * @throws {KubectlError} that begins with `what`
+   * @throws {KubectlError} that names `action`
    */
-  async delete(what: string, objects: readonly PackageObject[]): Promise<readonly PackageObject[]> {
+  async delete(action: string, objects: readonly PackageObject[]): Promise<readonly PackageObject[]> {
     if (objects.length === 0) return [];
     const before = await this.#readPresent(objects);
-    if (!Array.isArray(before)) throw new KubectlError(what, before);
+    if (!Array.isArray(before)) throw new KubectlError(action, before);
     const uids = new Set(before.map(({ uid }) => uid));
     const isOld = ({ uid }: PresentObject) => uids.has(uid);
     const end = this.#now() + this.#deleteTimeLimit;
@@ -151,12 +151,12 @@ export class KubectlCluster {
     for (const [i, tier] of tiers.entries()) {
       // Without --wait=false kubectl asks about each object five times a second at most: 400 objects take 90 seconds.
       const args = ["delete", "--ignore-not-found", "--wait=false", WRITE_TIMEOUT, "-f", "-"];
-      await this.#run(what, { args, input: format(tier), timeLimit: timeLimitFor(60, tier) });
+      await this.#run(action, { args, input: format(tier), timeLimit: timeLimitFor(60, tier) });
       for (let remaining = tier; remaining.length > 0;) {
         const present = await this.#readPresent(remaining);
         if (Array.isArray(present)) remaining = selectPresent(remaining, present.filter(isOld));
         if (remaining.length > 0 && this.#now() >= end) {
-          if (!Array.isArray(present)) throw new KubectlError(what, present);
+          if (!Array.isArray(present)) throw new KubectlError(action, present);
           const later = tiers.slice(i + 1).flat();
           return [...remaining, ...selectPresent(later, before)];
         }
@@ -221,10 +221,10 @@ export class KubectlCluster {
     return result?.code === 0 || isOfUnknownKind(result) ? parsePresentObjects(result!.stdout) : result;
   }
 
-  async #run(what: string, call: KubectlCall): Promise<void> {
+  async #run(action: string, call: KubectlCall): Promise<void> {
     const result = await this.#runKubectl(call);
     if (result?.code === 0 || call.args[0] === "delete" && isOfUnknownKind(result)) return;
-    throw new KubectlError(what, result);
+    throw new KubectlError(action, result);
   }
 }
 

@@ -1,4 +1,5 @@
 import { adviseOn, failureLinesOf, shortenLine } from "./kubectl_advice.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** One run of kubectl. */
 export interface KubectlCall {
@@ -32,21 +33,17 @@ const MAX_END = 250;
 /**
  * A failure of kubectl. The first line of the message says what to do; the lines below it are the output of kubectl.
  */
-export class KubectlError extends Error {
-  override readonly name = "KubectlError";
-
-  /** @param what the start of the message: `Cannot hand over line4@1.0.0` */
-  constructor(what: string, result: KubectlResult | undefined) {
-    super(
-      result === undefined ? `${what}: kubectl is not on $PATH; install it, or use --manifests-dir` : [
-        `${what}: ${describe(result)}`,
-        ...failureLinesOf(result).slice(0, MAX_LINES).map((line) => `  kubectl: ${shortenLine(line, MAX_END)}`),
-      ].join("\n"),
-    );
+export class KubectlError extends CrpeError {
+  /** @param action what failed: `hand over line4@1.0.0` */
+  constructor(action: string, result: KubectlResult | undefined) {
+    const lines = result === undefined ? [] : failureLinesOf(result).slice(0, MAX_LINES);
+    const output = lines.map((line) => `\n  kubectl: ${shortenLine(line, MAX_END)}`).join("");
+    super(cannot(action, `${describe(result)}${output}`));
   }
 }
 
-function describe(result: KubectlResult): string {
+function describe(result: KubectlResult | undefined): string {
+  if (result === undefined) return "kubectl is not on $PATH; install it, or use --manifests-dir";
   const { code, timedOutAfter } = result;
   if (timedOutAfter === undefined) {
     return `kubectl failed with status ${code}: ${adviseOn(failureLinesOf(result))}`;

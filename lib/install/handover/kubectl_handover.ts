@@ -1,6 +1,6 @@
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { identityOf } from "../../kubepkg/version.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
 import { handedOverObjects } from "./handover_records.ts";
 import { adviseOn, selectLasting, shortenLine } from "./kubectl_advice.ts";
@@ -36,7 +36,7 @@ export class KubectlHandover implements Handover {
 
   /** Checks that kubectl is installed and reaches the cluster. @throws {KubectlError} when not */
   async prepare(): Promise<void> {
-    await this.#cluster.check("Cannot hand manifests over, nothing was changed");
+    await this.#cluster.check("hand manifests over, nothing was changed");
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
@@ -65,10 +65,10 @@ export class KubectlHandover implements Handover {
 
   async apply({ request, objects, changes }: HandoverPlan): Promise<HandoverResult> {
     this.#tried = undefined;
-    const what = describe(request);
+    const action = describe(request);
     const cluster = this.#cluster.within(timeLimitFor([...objects, ...changes.deleted]));
-    await cluster.apply(what, objects, { force: this.#isForced(request) });
-    const remaining = await cluster.delete(what, changes.deleted);
+    await cluster.apply(action, objects, { force: this.#isForced(request) });
+    const remaining = await cluster.delete(action, changes.deleted);
     const present = await cluster.listPresent(objects);
     return {
       where: "the cluster, by kubectl",
@@ -96,11 +96,14 @@ export class KubectlHandover implements Handover {
     const quotes = lasting.slice(0, MAX_QUOTES).map((line) => shortenLine(line, MAX_END));
     const more = lasting.length > MAX_QUOTES ? `; and ${lasting.length - MAX_QUOTES} more` : "";
     return new RefusedError(
-      `${describe(request)}, nothing was changed: ${adviseOn(lasting)} (kubectl: ${quotes.join("; ")}${more})`,
+      cannot(
+        `${describe(request)}, nothing was changed`,
+        `${adviseOn(lasting)} (kubectl: ${quotes.join("; ")}${more})`,
+      ),
     );
   }
 }
 
 function describe({ package: { metadata: { name }, spec: { version } }, isRemoval }: HandoverRequest): string {
-  return `Cannot ${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
+  return `${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
 }

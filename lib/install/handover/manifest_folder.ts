@@ -1,5 +1,6 @@
 import { isAbsent, listFolder } from "../../files/if_present.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
+import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** File names that k3s or RKE2 write into their manifest folder themselves, up to the first dot. */
 const RESERVED_STEMS: ReadonlySet<string> = new Set([
@@ -93,7 +94,7 @@ export async function findRivalFiles(
   for (const pending = [{ below: "", isLinked: false }]; pending.length > 0;) {
     const { below, isLinked } = pending.pop()!;
     for (const { name, isDirectory, isSymlink } of await listFolder(`${folder}/${below}`) ?? []) {
-      if (left-- === 0) throw new Error(`Cannot check ${folder}: it has more than ${maxEntries} files`);
+      if (left-- === 0) throw new CrpeError(cannot(`check ${folder}`, `it has more than ${maxEntries} files`));
       const relative = below === "" ? name : `${below}/${name}`;
       if (isDirectory) pending.push({ below: relative, isLinked });
       else if (isSymlink && !isLinked && await isFolder(`${folder}/${relative}`)) {

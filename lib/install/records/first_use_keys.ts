@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { PackageId } from "../../kubepkg/package_id.ts";
-import { UntrustedError } from "../../oci/error.ts";
+import { cannot, UntrustedError } from "../../oci/error.ts";
 import { parsePublicDer, type PublicKey } from "../../signature/keys.ts";
 import { PackageFolders } from "./package_folders.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter } from "./record_file.ts";
@@ -33,7 +33,10 @@ export class FirstUseKeys {
     } catch (cause) {
       if (!(cause instanceof RecordError)) throw cause;
       throw new UntrustedError(
-        `Cannot read ${path}: it is damaged. Restore it, or delete it to trust the keys of the next import of the package`,
+        cannot(
+          `read ${path}`,
+          "it is damaged. Restore it, or delete it to trust the keys of the next import of the package",
+        ),
         { cause },
       );
     }

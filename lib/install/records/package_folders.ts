@@ -9,7 +9,7 @@ import {
   isPackageId,
   type PackageId,
 } from "../../kubepkg/package_id.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { hasChecksum } from "./record_file.ts";
 
@@ -52,9 +52,10 @@ export class PackageFolders {
     const folder = namespace === DEFAULT_NAMESPACE ? name : `${name}@${namespace}`;
     if (folder.length <= MAX_FILE_NAME) return `${this.root}/${folder}`;
     throw new RefusedError(
-      `Cannot use the package ${namespace}/${name}: its name and its namespace have more than ${
-        MAX_FILE_NAME - 1
-      } characters together`,
+      cannot(
+        `use the package ${namespace}/${name}`,
+        `its name and its namespace have more than ${MAX_FILE_NAME - 1} characters together`,
+      ),
     );
   }
 

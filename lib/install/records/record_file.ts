@@ -2,11 +2,12 @@ import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durab
 import { describeReadRefusal } from "../../files/read_refusal.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, type Failure } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 import type { SharedRecords } from "./shared_records.ts";
+import { describeSystemError } from "../../oci/system_error.ts";
 
 /** What is added to the name of a record that is set aside. */
 export const SET_ASIDE = ".broken";
@@ -22,22 +23,17 @@ const VERSION = 1;
 export class RecordError extends CorruptError {
   /** The file of the record. */
   readonly path: string;
-  /** The message without the commands that repair the package. */
-  readonly reason: string;
-  /** The commands that repair the package; `undefined` if the system refused to open the file, which may be intact. */
-  readonly repair: string | undefined;
+  /** Whether the file is damaged. If not, the system refused to open it, and it may be intact: exit status 1. */
+  readonly isDamaged: boolean;
 
+  /** The advice of a damaged file is the commands that repair the package. */
   constructor(path: string, cause: unknown) {
     const refusal = describeReadRefusal(cause);
-    const reason = refusal === undefined ? describeDamage(path, cause) : `Cannot read ${path}: ${refusal}`;
-    const repair = refusal === undefined ? describeRepair(path) : undefined;
-    super(repair === undefined ? reason : `${reason}; ${repair}`, { cause });
-    [this.path, this.reason, this.repair] = [path, reason, repair];
-  }
-
-  /** Whether the file is damaged. */
-  get isDamaged(): boolean {
-    return this.repair !== undefined;
+    super(
+      refusal === undefined ? describeDamage(path, cause) : cannot(`read ${path}`, refusal),
+      { cause, exit: refusal === undefined ? 4 : 1 },
+    );
+    [this.path, this.isDamaged] = [path, refusal === undefined];
   }
 
   /** The folder of the package. */
@@ -46,12 +42,9 @@ export class RecordError extends CorruptError {
   }
 }
 
-function describeDamage(path: string, cause: unknown): string {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  // Deno's messages end with the call and the path.
-  const words = message.replace(/ \(os error \d+\).*$/s, "");
-  if (words === message && message.includes(path)) return message;
-  return `Cannot read ${path}: ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
+function describeDamage(path: string, cause: unknown): Failure {
+  const { action, reason } = cause instanceof CrpeError ? cause : cannot("", describeSystemError(cause));
+  return cannot(action || `read ${path}`, reason, describeRepair(path));
 }
 
 function describeRepair(path: string): string {
@@ -87,7 +80,7 @@ export async function readRecordFile<T>(
   try {
     const { size } = await Deno.stat(path);
     if (size > limits.maxBytes) {
-      throw new CorruptError(`Cannot read ${path}: it has ${size} bytes, ${limits.maxBytes} are allowed`);
+      throw new CorruptError(cannot(`read ${path}`, `it has ${size} bytes, ${limits.maxBytes} are allowed`));
     }
     return parse(parseRecord(await Deno.readFile(path), path, limits));
   } catch (error) {
@@ -97,7 +90,7 @@ export async function readRecordFile<T>(
 }
 
 function parseRecord(bytes: Uint8Array, path: string, limits: JsonLimits): unknown {
-  const damaged = `Cannot use ${path}: its checksum is wrong, so it was damaged or changed by hand`;
+  const damaged = cannot(`use ${path}`, "its checksum is wrong, so it was damaged or changed by hand");
   const checksum = CHECKSUM.exec(new TextDecoder().decode(bytes.subarray(0, CHECKSUM_BYTES)))?.[1];
   let body = bytes;
   if (checksum !== undefined) {
@@ -113,7 +106,7 @@ function parseRecord(bytes: Uint8Array, path: string, limits: JsonLimits): unkno
   if (recordVersion === VERSION) return rest;
   if (typeof recordVersion !== "number") throw new CorruptError(damaged);
   throw new CorruptError(
-    `Cannot use ${path}: a later version of crpe wrote it (format ${recordVersion}); use that one`,
+    cannot(`use ${path}`, `a later version of crpe wrote it (format ${recordVersion}); use that one`),
   );
 }
 

@@ -3,7 +3,7 @@ import { holdLock, tryHoldLock } from "../../files/locked_file.ts";
 import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import { INGEST } from "../../store/layout.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 
@@ -258,7 +258,7 @@ export class SharedRecords {
 }
 
 function changedElsewhere(reason: string): RegistryError {
-  return new RegistryError("UNAVAILABLE", `Cannot change the records of packages: ${reason}; run it again`);
+  return new RegistryError("UNAVAILABLE", cannot("change the records of packages", `${reason}; run it again`));
 }
 
 async function listFiles(root: string, below = ""): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { describeReferrer } from "../../oci/describe_referrer.ts";
 import { computeDigest } from "../../oci/digest.ts";
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import { type Descriptor, MEDIA_TYPE, parseManifest } from "../../oci/manifest.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { fetchManifest } from "../manifest_request.ts";
@@ -26,7 +26,7 @@ export async function addToReferrers(
   const listed = await fetchManifest(client, { repo, path, tagOrDigest: tag });
   if (listed !== undefined && (listed.manifest.kind !== "index" || listed.descriptor.digest === subject)) {
     const reason = `its tag ${tag} is that of an image; --no-referrers leaves referrers out`;
-    throw new RegistryError("CONFLICT", `Cannot list ${descriptor.digest} as a referrer in ${repo}: ${reason}`);
+    throw new RegistryError("CONFLICT", cannot(`list ${descriptor.digest} as a referrer in ${repo}`, reason));
   }
   const others: readonly Descriptor[] = listed?.manifest.kind === "index" ? listed.manifest.manifests : [];
   if (others.some(({ digest }) => digest === descriptor.digest)) return;

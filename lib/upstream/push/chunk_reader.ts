@@ -1,5 +1,5 @@
 import { ByteReader, openByteSource } from "../../bytes/byte_reader.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import type { BlobContent } from "./blob_content.ts";
 
 /**
@@ -33,7 +33,7 @@ export class ChunkReader {
       const piece = await this.#reader!.read(chunk.length - filled);
       if (piece === undefined) {
         const { digest, size } = this.#content;
-        throw new CorruptError(`Cannot push ${digest}: its content has ${from + filled} bytes, not ${size}`);
+        throw new CorruptError(cannot(`push ${digest}`, `its content has ${from + filled} bytes, not ${size}`));
       }
       chunk.set(piece, filled);
       filled += piece.length;

@@ -1,4 +1,4 @@
-import { reasonOf, RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import { type BlobName, fetchBlobSize } from "../blob_size.ts";
 import { REFUSED_HEAD } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
@@ -184,7 +184,7 @@ class BlobUpload {
       this.#isStreaming = true;
       return true;
     }
-    await this.#waitAfter(new RegistryError("UNAVAILABLE", this.#error("it has dropped the upload").message), 0);
+    await this.#waitAfter(new RegistryError("UNAVAILABLE", this.#error("it has dropped the upload")), 0);
     return true;
   }
 
@@ -203,14 +203,14 @@ class BlobUpload {
     const delay = (error.retryAfter ?? 0) * 1000 || backoffDelay(this.#failures + 1, random, retry);
     if (++this.#failures >= retry.maxTries || delay > retry.maxRetryAfter) throw error;
     const { pathname: path } = this.#client.urlOf({ path: this.#name.path, resource: `blobs/${this.#name.digest}` });
-    const event = { host: this.#client.host, path, attempt: this.#failures, delay, offset, reason: reasonOf(error) };
+    const event = { host: this.#client.host, path, attempt: this.#failures, delay, offset, reason: error.reason };
     onEvent?.({ type: "resume", ...event });
     await sleep(delay, signal);
   }
 
   #error(reason: string): RegistryError {
     const { digest, repo } = this.#name;
-    return new RegistryError("BAD_GATEWAY", `Cannot push blob ${digest} of ${repo} to ${this.#client.host}: ${reason}`);
+    return new RegistryError("BAD_GATEWAY", cannot(`push blob ${digest} of ${repo} to ${this.#client.host}`, reason));
   }
 }
 

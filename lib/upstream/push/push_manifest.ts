@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
 import { REFUSED_HEAD } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
@@ -51,7 +51,7 @@ export async function pushManifest(
 ): Promise<boolean> {
   const name = tag ?? descriptor.digest;
   const action = `push manifest ${name} of ${repo}`;
-  const fail = (reason: string) => new RegistryError("BAD_GATEWAY", `Cannot ${action} to ${client.host}: ${reason}`);
+  const fail = (reason: string) => new RegistryError("BAD_GATEWAY", cannot(`${action} to ${client.host}`, reason));
   const head = await client.sendForHead({
     method: "PUT",
     path,

@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { BlobName } from "../blob_size.ts";
 import type { EndpointRequest } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
@@ -76,7 +76,7 @@ export class UploadSession {
     if (!head?.ok) head = await client.sendForHead(request);
     if (head?.status !== 202) {
       const reason = head === undefined ? "it has no such repository" : `it answers ${head.status} to a new upload`;
-      throw new RegistryError("BAD_GATEWAY", `Cannot ${request.action} to ${client.host}: ${reason}`);
+      throw new RegistryError("BAD_GATEWAY", cannot(`${request.action} to ${client.host}`, reason));
     }
     const url = await locate(client, name, { headers: head.headers, asked: client.urlOf(request) });
     return new UploadSession(client, name, { url, minChunk: parseMinChunk(head.headers.get("oci-chunk-min-length")) });
@@ -210,5 +210,5 @@ async function locate(
     ? undefined
     : await whyAddressRefused(registry, url, client.context.checkAddress);
   if (typeof url !== "string" && refused === undefined) return url;
-  throw new RegistryError("BAD_GATEWAY", `Cannot push blob ${digest} of ${repo} to ${client.host}: ${refused}`);
+  throw new RegistryError("BAD_GATEWAY", cannot(`push blob ${digest} of ${repo} to ${client.host}`, refused));
 }

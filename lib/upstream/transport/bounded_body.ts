@@ -1,5 +1,5 @@
 import { joinChunks } from "../../bytes/join_chunks.ts";
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import { createByteReader } from "./byte_reader.ts";
 import { decodeBody } from "./content_encoding.ts";
 import { StallGuard } from "./stall_guard.ts";
@@ -67,5 +67,5 @@ export function parseContentLength(headers: Headers): number | undefined {
 
 function tooLarge(what: string, size: number | undefined, maxBytes: number): RegistryError {
   const has = size === undefined ? "it has more" : `it has ${size} bytes, more`;
-  return new RegistryError("BAD_GATEWAY", `Cannot accept ${what}: ${has} than the ${maxBytes} bytes allowed`);
+  return new RegistryError("BAD_GATEWAY", cannot(`accept ${what}`, `${has} than the ${maxBytes} bytes allowed`));
 }

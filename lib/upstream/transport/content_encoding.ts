@@ -1,6 +1,6 @@
 import { joinChunks } from "../../bytes/join_chunks.ts";
 import { prependChunks } from "../../bytes/prepend_chunks.ts";
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { StallGuard } from "./stall_guard.ts";
 
 /** The decoded body of a response. */
@@ -50,7 +50,7 @@ export async function decodeBody(response: Response, { guard, length }: DecodeOp
     await body.cancel();
     throw new RegistryError(
       "BAD_GATEWAY",
-      `Cannot read the response: it has Content-Encoding ${encoding}, which was not requested`,
+      cannot("read the response", `it has Content-Encoding ${encoding}, which was not requested`),
     );
   }
   const [head, whole] = await peek(body, 2, guard);

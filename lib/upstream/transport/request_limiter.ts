@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 
 /** What a slot is used for: a blob occupies it until its transfer ends, a small request until it is answered. */
 export type SlotUse = "small" | "blob";
@@ -69,7 +69,7 @@ export class RequestLimiter {
   async #wait(use: SlotUse, signal: AbortSignal | undefined): Promise<void> {
     const { max, maxWaiting, maxWait } = this.#limits;
     const fail = (reason: string) =>
-      new RegistryError("UNAVAILABLE", `Cannot send a request to ${this.#name}: ${reason}`, {
+      new RegistryError("UNAVAILABLE", cannot(`send a request to ${this.#name}`, reason), {
         retryAfter: RETRY_AFTER,
       });
     if (this.#waiting.size >= maxWaiting) throw fail(`${max} are in progress, and ${maxWaiting} wait`);

@@ -1,4 +1,5 @@
 import { redactError, textOf } from "./redact.ts";
+import { CrpeError, type Failure } from "../../oci/error.ts";
 
 /** The reason why no response, or only a part of it, was received. */
 export type TransportFailure =
@@ -17,27 +18,19 @@ export type TransportFailure =
   | "timeout"
   | "unreachable";
 
-/** A request without a complete response. Its message is a reason that follows `Cannot VERB OBJECT: `. */
-export class TransportError extends Error {
-  override readonly name = "TransportError";
+/** A request without a complete response. A catcher adds the action. */
+export class TransportError extends CrpeError {
   readonly failure: TransportFailure;
-  /** The message without the advice. */
-  readonly reason: string;
-  /** What a user can do about it, where the host is an upstream. */
-  readonly advice: string | undefined;
 
-  constructor(failure: TransportFailure, reason: string, options: TransportErrorOptions = {}) {
-    const { advice } = options;
-    super(advice === undefined ? reason : `${reason}; ${advice}`, options);
+  /** @param options its advice is for an upstream */
+  constructor(
+    failure: TransportFailure,
+    reason: string,
+    { advice, ...options }: ErrorOptions & Pick<Failure, "advice"> = {},
+  ) {
+    super({ reason, advice }, options);
     this.failure = failure;
-    this.reason = reason;
-    this.advice = advice;
   }
-}
-
-/** Optional fields of a `TransportError`. */
-export interface TransportErrorOptions extends ErrorOptions {
-  readonly advice?: string | undefined;
 }
 
 /** A request that is not sent, or a transfer that stops, because the link must not be used now. */

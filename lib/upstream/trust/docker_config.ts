@@ -1,4 +1,4 @@
-import { CorruptError } from "../../oci/error.ts";
+import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 
@@ -46,7 +46,7 @@ export interface DockerConfig {
  */
 export function parseDockerConfig(bytes: Uint8Array, what = "the credentials file"): DockerConfig {
   const json = parseJson(bytes, what);
-  if (!isJsonObject(json)) throw new CorruptError(`Cannot read ${what}: it is not a JSON object`);
+  if (!isJsonObject(json)) throw new CorruptError(cannot(`read ${what}`, "it is not a JSON object"));
   const entries = new Map<string, Credential>();
   for (const [key, value] of Object.entries(isJsonObject(json.auths) ? json.auths : {})) {
     const name = parseKey(key);

@@ -1,4 +1,4 @@
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { Middleware } from "../transport/middleware.ts";
 import type { AddressCheck } from "./address_check.ts";
 import { whyAddressRefused } from "./address_rule.ts";
@@ -34,7 +34,7 @@ export function withRedirects({ registry, checkAddress }: RedirectOptions): Midd
       await response.body?.cancel();
       const from = new URL(current.url);
       const refuse = (reason: string) =>
-        new RegistryError("BAD_GATEWAY", `Cannot follow the redirect of ${from.host}: ${reason}`);
+        new RegistryError("BAD_GATEWAY", cannot(`follow the redirect of ${from.host}`, reason));
       if (followed >= MAX_REDIRECTS) throw refuse(`more than ${MAX_REDIRECTS} redirects in a row`);
       if (!URL.canParse(location, from)) throw refuse("its target is not a URL");
       const to = new URL(location, from);

@@ -1,4 +1,5 @@
-import { CorruptError, RegistryError } from "../../oci/error.ts";
+import { DeniedError } from "./denied_error.ts";
+import { cannot, CorruptError, RegistryError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { readBoundedBody } from "../transport/bounded_body.ts";
 import type { Fetch } from "../transport/middleware.ts";
@@ -108,13 +109,13 @@ function parseToken(bytes: Uint8Array, what: string): { value: string; life: num
     json = parseJson(bytes, what, { maxBytes: MAX_TOKEN_BYTES, maxDepth: 32 });
   } catch (error) {
     // The reason of the JSON parser is omitted: it may quote a part of the token.
-    if (error instanceof CorruptError) throw new RegistryError("BAD_GATEWAY", `Cannot read ${what}: it is not JSON`);
+    if (error instanceof CorruptError) throw new RegistryError("BAD_GATEWAY", cannot(`read ${what}`, "it is not JSON"));
     throw error;
   }
   const { token, access_token, expires_in } = isJsonObject(json) ? json : {};
   const value = [token, access_token].find((text) => typeof text === "string" && text !== "");
   if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value)) {
-    throw new RegistryError("BAD_GATEWAY", `Cannot read ${what}: it has no token`);
+    throw new RegistryError("BAD_GATEWAY", cannot(`read ${what}`, "it has no token"));
   }
   const seconds = typeof expires_in === "number" && expires_in > 0 ? expires_in : MIN_LIFE_SECONDS;
   return { value, life: Math.min(Math.max(seconds, MIN_LIFE_SECONDS), MAX_LIFE_SECONDS) };
@@ -122,17 +123,16 @@ function parseToken(bytes: Uint8Array, what: string): { value: string; life: num
 
 function errorOfTokenStatus(request: TokenRequest, status: number): RegistryError {
   const { realm, registryHost, credential } = request;
-  const failed = `Cannot log in to ${registryHost}`;
+  const fail = (reason: string) => cannot(`log in to ${registryHost}`, reason);
   if (status === 401 || status === 403) {
     const reason = credential === undefined
       ? `${realm.host} issues no token without a login: the image does not exist, or needs a login`
       : `${realm.host} refuses the user name or the password (or token)`;
-    // With 404, a client that uses crpe as a mirror tries its next host immediately.
-    return new RegistryError("DENIED", `${failed}: ${reason}`, { status: 404 });
+    return new DeniedError(fail(reason), { isLoginRefused: credential !== undefined });
   }
   if (status === 429) {
-    return new RegistryError("TOOMANYREQUESTS", `${failed}: ${realm.host} limits how often a token can be requested`);
+    return new RegistryError("TOOMANYREQUESTS", fail(`${realm.host} limits how often a token can be requested`));
   }
   const reason = `${realm.host} answers ${status}`;
-  return new RegistryError(status >= 500 ? "UNAVAILABLE" : "BAD_GATEWAY", `${failed}: ${reason}`);
+  return new RegistryError(status >= 500 ? "UNAVAILABLE" : "BAD_GATEWAY", fail(reason));
 }

@@ -1,5 +1,5 @@
 import type { Challenge } from "../../http/challenge.ts";
-import { RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
 import type { OnUpstreamEvent } from "../transport/events.ts";
 import type { Fetch } from "../transport/middleware.ts";
 import { TransportError } from "../transport/transport_error.ts";
@@ -125,7 +125,7 @@ export class TokenSource {
       (isNamed ? undefined : await whyAddressRefused(asker, realm, checkAddress));
     if (refused !== undefined) {
       onEvent?.({ type: "refused", host: asker.host, reason: refused });
-      throw new RegistryError("BAD_GATEWAY", `Cannot log in to ${asker.host} with its token server: ${refused}`);
+      throw new RegistryError("BAD_GATEWAY", cannot(`log in to ${asker.host} with its token server`, refused));
     }
     const withheld = configured && whyCredentialWithheld(asker, realm, this.#isOwn(asker) ? tokenHosts : []);
     if (withheld !== undefined) this.#report(asker, `the credential was not sent to the token server: ${withheld}`);
@@ -146,7 +146,7 @@ export class TokenSource {
     } catch (error) {
       if (error instanceof TransportError) {
         const reason = `its token server ${realm.host} cannot be reached: ${error.message}`;
-        throw new RegistryError("UNAVAILABLE", `Cannot log in to ${asker.host}: ${reason}`, { cause: error });
+        throw new RegistryError("UNAVAILABLE", cannot(`log in to ${asker.host}`, reason), { cause: error });
       }
       if (credential === undefined || !(error instanceof RegistryError) || error.code !== "DENIED") throw error;
       this.#refusedLogin = error;

@@ -1,7 +1,7 @@
 import { parseConfigFile } from "../../../lib/cli/command_line/config_file.ts";
-import { UsageError } from "../../../lib/cli/console/usage_error.ts";
 import { checkError, fault, type FuzzTarget } from "../fuzz_target.ts";
 import { mutateDocument, mutateText } from "../mutate_text.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 // It has a character that no name has: where a mutation joins a name and a value, the name ends there.
 const SECRET = "hunter/5ecret";

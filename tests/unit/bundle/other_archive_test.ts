@@ -1,4 +1,4 @@
-import { notABundle, notATar, OtherArchiveError } from "../../../lib/bundle/other_archive.ts";
+import { notABundle, notATar } from "../../../lib/bundle/other_archive.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 const text = (it: string) => new TextEncoder().encode(it);
@@ -18,7 +18,7 @@ for (const [what, head, isOther, reason] of FORMATS) {
   Deno.test(`notATar() names ${what}`, () => {
     const error = notATar(head, "a.tgz", "bundle");
     const start = `Cannot read a.tgz: ${reason}`;
-    assertEquals([error instanceof OtherArchiveError, error.message.slice(0, start.length)], [isOther, start]);
+    assertEquals([error.exit, error.message.slice(0, start.length)], [isOther ? 1 : 4, start]);
   });
 }
 
@@ -37,7 +37,7 @@ for (
 ) {
   Deno.test(`notABundle() names an archive that begins with ${entry}`, () => {
     const error = notABundle(entry, "a.tgz");
-    assertEquals([error instanceof OtherArchiveError, error.message], [true, `Cannot use a.tgz: ${reason}`]);
+    assertEquals([error.exit, error.message], [1, `Cannot use a.tgz: ${reason}`]);
   });
 }
 

@@ -4,6 +4,7 @@ import { type FileHandle, SharedFiles, streamReader } from "../../../lib/bytes/s
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { patternBytes, readAll } from "../../support/upstream_source.ts";
+import { CrpeError } from "../../../lib/oci/error.ts";
 
 const MiB = 1024 * 1024;
 const SIZE = 8 * MiB + 5;
@@ -204,7 +205,7 @@ Deno.test("SharedFiles refuses to read through a closed reader, and reads of no 
   const budget = new ChunkBudget();
   const files = new SharedFiles(budget);
   const reader = await files.open(file.handle(), SIZE);
-  await assertRejects(() => reader.read(0, 0), RangeError, "Cannot read 0 bytes");
+  await assertRejects(() => reader.read(0, 0), CrpeError, "Cannot read 0 bytes");
   reader.close();
   await assertRejects(() => reader.read(0, 1), Error, "its reader is closed");
   assertEquals(budget.used, 0);

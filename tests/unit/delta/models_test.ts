@@ -1,12 +1,13 @@
 import { gunzipSync } from "node:zlib";
 import { RECIPE_LIMITS } from "../../../lib/delta/gzip_recipe.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
-import { type DeflateModel, RecipeError } from "../../../lib/delta/models/model.ts";
+import type { DeflateModel } from "../../../lib/delta/models/model.ts";
 import { ZLIB } from "../../../lib/delta/models/zlib.ts";
 import { StreamDescriber } from "../../../lib/delta/stream_describer.ts";
 import { MemberWindow } from "../../../lib/delta/member_window.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { describeBytes, inChunks, rebuildBytes } from "../../support/recipes.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 
 const FIXTURES = new URL("../../fixtures/delta/", import.meta.url);
 
@@ -56,6 +57,6 @@ Deno.test("unknown parameters of a model are refused", () => {
     ]),
   ];
   for (const [model, ...parameters] of refused) {
-    assertThrows(() => model.start(Uint8Array.from(parameters), new MemberWindow(model)), RecipeError);
+    assertThrows(() => model.start(Uint8Array.from(parameters), new MemberWindow(model)), CorruptError);
   }
 });

@@ -5,10 +5,10 @@ import { modelById } from "../../../lib/delta/models/all.ts";
 import { goCodeLengths } from "../../../lib/delta/models/go_headers.ts";
 import { HuffmanTree } from "../../../lib/delta/models/huffman_tree.ts";
 import { hashLong, KlauspostTables } from "../../../lib/delta/models/klauspost_tables.ts";
-import { RecipeError } from "../../../lib/delta/models/model.ts";
 import { StreamDescriber } from "../../../lib/delta/stream_describer.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { describeBytes, inChunks, rebuildBytes } from "../../support/recipes.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 
 const FIXTURES = new URL("../../fixtures/delta/", import.meta.url);
 
@@ -76,7 +76,7 @@ Deno.test("unknown parameters of klauspost5, go127 and go1 are refused", () => {
   ];
   for (const [id, ...parameters] of refused) {
     const model = modelById(id, 1)!;
-    assertThrows(() => model.start(Uint8Array.from(parameters), new MemberWindow(model)), RecipeError);
+    assertThrows(() => model.start(Uint8Array.from(parameters), new MemberWindow(model)), CorruptError);
   }
 });
 

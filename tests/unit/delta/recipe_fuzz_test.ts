@@ -3,11 +3,12 @@ import type { GzipRecipe, RecipeSections } from "../../../lib/delta/gzip_recipe.
 import { GO1 } from "../../../lib/delta/models/go1.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
 import { KLAUSPOST5 } from "../../../lib/delta/models/klauspost5.ts";
-import { type DeflateModel, RecipeError } from "../../../lib/delta/models/model.ts";
+import type { DeflateModel } from "../../../lib/delta/models/model.ts";
 import { ZLIB } from "../../../lib/delta/models/zlib.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { Random } from "../../support/random.ts";
 import { describeBytes, rebuildBytes } from "../../support/recipes.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 
 const CASES = Number(Deno.env.get("CRPE_FUZZ_CASES") ?? 300);
 const SEED = Number(Deno.env.get("CRPE_FUZZ_SEED") ?? 17);
@@ -74,7 +75,7 @@ Deno.test(`mutated recipes give an error or bounded bytes (seed ${SEED})`, async
       const bound = 4 * plain.length + 400 * (blocks.length + 1) + tokens.length + headers.length + members.length;
       assert(length <= bound, `case ${number} of seed ${SEED} gives ${length} bytes`);
     } catch (error) {
-      assert(error instanceof RecipeError, `case ${number} of seed ${SEED}: ${error}`);
+      assert(error instanceof CorruptError, `case ${number} of seed ${SEED}: ${error}`);
       refused++;
     }
   }

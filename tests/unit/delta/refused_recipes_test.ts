@@ -5,11 +5,11 @@ import {
   type RecipeSections,
 } from "../../../lib/delta/gzip_recipe.ts";
 import { modelById } from "../../../lib/delta/models/all.ts";
-import { RecipeError } from "../../../lib/delta/models/model.ts";
 import { rebuildGzip } from "../../../lib/delta/rebuild_gzip.ts";
 import { SectionReader, SectionWriter } from "../../../lib/delta/section_bytes.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 import { inChunks, rebuildBytes } from "../../support/recipes.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 
 const PLAIN = new TextEncoder().encode("a plain text, a plain text, a plain text");
 const MODEL: RecipeModel = { id: "go6", version: 1, parameters: Uint8Array.of(6) };
@@ -90,7 +90,7 @@ const REFUSED: Record<string, Changes> = {
 };
 for (const [name, changes] of Object.entries(REFUSED)) {
   Deno.test(`a recipe is refused: ${name}`, async () => {
-    await assertRejects(() => rebuildBytes(PLAIN, makeRecipe(changes)), RecipeError);
+    await assertRejects(() => rebuildBytes(PLAIN, makeRecipe(changes)), CorruptError);
   });
 }
 
@@ -100,7 +100,7 @@ Deno.test("a recipe is refused: sections larger than the limit", async () => {
     return Array.fromAsync(rebuildGzip(inChunks(PLAIN), makeRecipe({}), { findModel: modelById, limits }));
   };
   await rebuild(15);
-  await assertRejects(() => rebuild(14), RecipeError, "too large");
+  await assertRejects(() => rebuild(14), CorruptError, "too large");
 });
 
 Deno.test("numbers of sections are read as they were written", () => {
@@ -110,5 +110,5 @@ Deno.test("numbers of sections are read as they were written", () => {
   const reader = new SectionReader(writer.finish(), "tokens");
   assertEquals(numbers.map(() => reader.number(Number.MAX_SAFE_INTEGER)), numbers);
   assertEquals(reader.left, 0);
-  assertThrows(() => reader.byte(), RecipeError, "tokens");
+  assertThrows(() => reader.byte(), CorruptError, "tokens");
 });

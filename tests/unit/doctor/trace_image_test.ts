@@ -1,6 +1,6 @@
 import type { ContentStore } from "../../../lib/content/source.ts";
 import { traceImage } from "../../../lib/doctor/trace_image.ts";
-import { RegistryError } from "../../../lib/oci/error.ts";
+import { cannot, CrpeError, RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../../support/images.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
@@ -41,7 +41,7 @@ async function writePart(store: ContentStore, { withBlobs }: { withBlobs: boolea
   await store.tag(REPO, "1", descriptor.digest);
 }
 
-const UNREACHABLE = new RegistryError("UNAVAILABLE", "Cannot look up x of y from z:1: the connection was refused");
+const UNREACHABLE = new RegistryError("UNAVAILABLE", cannot("look up x of y from z:1", "the connection was refused"));
 
 const traces: [
   what: string,
@@ -174,7 +174,7 @@ Deno.test("traceImage() lists the location of all content", async () => {
 
 Deno.test("traceImage() reports a failing store as broken", async () => {
   const store = await storeOf(index);
-  store.failure = new Error("Cannot use x: permission denied");
+  store.failure = new CrpeError(cannot("use x", "permission denied"));
   const { findings } = await traceImage(`${REPO}:1`, { store });
   assertEquals(findings.at(-1)?.step, "store");
   assertEquals(findings.at(-1)?.message, "permission denied");

@@ -4,6 +4,7 @@ import { type ContainerdConfig, readContainerdConfig } from "../../../lib/mirror
 import { isCriDisabled, planConfigChange, whyFolderUnread } from "../../../lib/mirror/containerd_folder.ts";
 import { setTomlValue } from "../../../lib/mirror/toml_text.ts";
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 const FOLDER = CONTAINERD.path;
 const MAIN = "/etc/containerd/config.toml";
@@ -171,7 +172,7 @@ Deno.test("setTomlValue() returns undefined when the text would not have the exp
 
 const PEM = "-----BEGIN CERTIFICATE-----\nMIIB+/=\n-----END CERTIFICATE-----\n";
 Deno.test("parseCaCertificates() returns the certificates of a file, and refuses others", () => {
-  assertEquals(parseCaCertificates(`subject=x\r\n${PEM.replaceAll("\n", "\r\n")}\n${PEM}`), `${PEM}${PEM}`);
+  assertEquals(parseCaCertificates(`subject=x\r\n${PEM.replaceAll("\n", "\r\n")}\n${PEM}`, "ca.pem"), `${PEM}${PEM}`);
   for (
     const [text, reason] of [
       ["", "it has no certificate"],
@@ -179,7 +180,7 @@ Deno.test("parseCaCertificates() returns the certificates of a file, and refuses
       [`${PEM}-----BEGIN EC PRIVATE KEY-----\nsecret\n-----END EC PRIVATE KEY-----\n`, "it has a private key"],
     ] as const
   ) {
-    const { message } = assertThrows(() => parseCaCertificates(text), TypeError, reason);
+    const { message } = assertThrows(() => parseCaCertificates(text, "ca.pem"), UsageError, reason);
     assertEquals(message.includes("secret"), false);
   }
 });

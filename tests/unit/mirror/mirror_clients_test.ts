@@ -11,6 +11,7 @@ import {
 } from "../../../lib/mirror/mirror.ts";
 import { MIRROR_CLIENTS } from "../../../lib/mirror/mirror_clients.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 const URL = "http://192.168.1.20:6060";
 const ALL: Mirror = { url: URL, hosts: undefined };
@@ -305,18 +306,18 @@ Deno.test("plan() returns one file per host for containerd", () => {
 });
 
 Deno.test("plan() refuses what a client does not support", () => {
-  assertThrows(() => DOCKER.plan(QUAY, options(DOCKER)), TypeError, "it supports mirrors of docker.io only");
-  assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, options(DOCKER)), TypeError, "it always does");
+  assertThrows(() => DOCKER.plan(QUAY, options(DOCKER)), UsageError, "it supports mirrors of docker.io only");
+  assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, options(DOCKER)), UsageError, "it always does");
   assertThrows(
     () => K3S.plan({ ...ALL, isOnly: true }, options(K3S)),
-    TypeError,
+    UsageError,
     "--disable-default-registry-endpoint",
   );
 });
 
 for (const text of ["127.0.0.1:6060", "ftp://a", "http://a/b", "http://u:secret@a", "http://a?b", "http://a#b", ""]) {
   Deno.test(`parseMirrorUrl() refuses ${JSON.stringify(text)}`, () => {
-    const error = assertThrows(() => parseMirrorUrl(text), TypeError);
+    const error = assertThrows(() => parseMirrorUrl(text), UsageError);
     assertEquals(error.message.includes("secret"), false);
   });
 }
@@ -325,7 +326,7 @@ Deno.test("parseMirrorUrl() and parseMirroredHost() normalize the spelling", () 
   assertEquals(parseMirrorUrl("HTTP://Crpe.LAN:6060/"), "http://crpe.lan:6060");
   assertEquals(parseMirrorUrl("https://crpe.lan:443"), "https://crpe.lan");
   assertEquals(parseMirroredHost("Index.Docker.io"), "docker.io");
-  assertThrows(() => parseMirroredHost("a/b"), TypeError, "write it as in an image's name");
+  assertThrows(() => parseMirroredHost("a/b"), UsageError, "write it as in an image's name");
 });
 
 Deno.test("listRegistries() returns the registries that have entries", () => {

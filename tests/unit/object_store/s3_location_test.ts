@@ -1,7 +1,7 @@
 import { findProfile } from "../../../lib/object_store/s3_credentials.ts";
 import { formatS3Location, parseS3Location, type S3Defaults } from "../../../lib/object_store/s3_location.ts";
 import { parseXml } from "../../../lib/object_store/s3_xml.ts";
-import { CorruptError } from "../../../lib/oci/error.ts";
+import { CorruptError, UsageError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const LOCAL = "http://127.0.0.1:8333";
@@ -35,11 +35,11 @@ const INVALID: [text: string, reason: string][] = [
 ];
 for (const [text, reason] of INVALID) {
   Deno.test(`parseS3Location() refuses ${text}`, () =>
-    void assertThrows(() => parseS3Location(text), RangeError, reason));
+    void assertThrows(() => parseS3Location(text), UsageError, reason));
 }
 
 Deno.test("parseS3Location() repeats no login", () => {
-  const error = assertThrows(() => parseS3Location("s3://images?endpoint=http://user:secret@127.0.0.1"), RangeError);
+  const error = assertThrows(() => parseS3Location("s3://images?endpoint=http://user:secret@127.0.0.1"), UsageError);
   assertEquals(error.message.includes("secret"), false);
 });
 

@@ -66,5 +66,5 @@ Deno.test("[103] S3Client.completeUpload() fails for an error after the status 2
   const etag = await client.uploadPart(KEY, id, { number: 1, body: bytes });
   s3.intercept = () => new Response("<Error><Code>InternalError</Code></Error>");
   const thrown = await assertRejects(() => client.completeUpload(KEY, id, [etag]), S3Error);
-  assertEquals(thrown.reason, "InternalError");
+  assertEquals(thrown.errorCode, "InternalError");
 });

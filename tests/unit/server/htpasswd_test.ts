@@ -1,4 +1,5 @@
-import { BusyError, Htpasswd } from "../../../lib/server/htpasswd.ts";
+import { RegistryError } from "../../../lib/oci/error.ts";
+import { Htpasswd } from "../../../lib/server/htpasswd.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -71,7 +72,7 @@ Deno.test("Htpasswd refuses logins when too many different ones wait", async () 
   await using it = await open({ text: `ann:${FAKE}`, compare: () => gate.promise });
   const waiting = Array.from({ length: 64 }, (_, i) => it.check(`p${i}`));
   await new Promise((resolve) => setTimeout(resolve, 20));
-  await assertRejects(() => it.check("one more"), BusyError);
+  await assertRejects(() => it.check("one more"), RegistryError);
   gate.resolve(true);
   assertEquals((await Promise.all(waiting)).every(Boolean), true);
 });
@@ -90,11 +91,11 @@ Deno.test("[88] Htpasswd lets users in who have logged in before, while the queu
   await Deno.writeTextFile(it.path, `# changed\nann:${FAKE}\nbob:${fake("11")}\n`);
   it.time += 1001;
   assertEquals(await it.check("right", "ann"), true);
-  await assertRejects(() => it.check("right", "bob"), BusyError);
+  await assertRejects(() => it.check("right", "bob"), RegistryError);
   // A user who is removed, and added again, has to log in again.
   await Deno.writeTextFile(it.path, "carol:" + FAKE);
   it.time += 1001;
-  await assertRejects(() => it.check("right", "ann"), BusyError);
+  await assertRejects(() => it.check("right", "ann"), RegistryError);
   // The pause after the wrong login depends on the time that its check took.
   it.time = 60_001;
   gate.resolve(true);

@@ -1,4 +1,4 @@
-import { BusyError } from "../../../lib/server/htpasswd.ts";
+import { RegistryError } from "../../../lib/oci/error.ts";
 import { createLoginCheck } from "../../../lib/server/require_login.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -17,7 +17,7 @@ async function check(
 ): Promise<number | "open" | "challenge"> {
   const verdict = await createLoginCheck({
     check: ({ user, password }) => {
-      if (user === "busy") return Promise.reject(new BusyError("Cannot check"));
+      if (user === "busy") return Promise.reject(new RegistryError("UNAVAILABLE", "too many"));
       return Promise.resolve(user === "ann" && password === "secret");
     },
     privateHosts,

@@ -9,6 +9,7 @@ import {
   splitPem,
 } from "../../../lib/signature/keys.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 const pair = createKeyPair();
 const ecPair = createKeyPair("p256");
@@ -32,8 +33,8 @@ const PUBLIC: readonly [what: string, text: string, message: string][] = [
 ];
 for (const [what, text, message] of PUBLIC) {
   Deno.test(`parsePublicKey() refuses ${what}`, () => {
-    assertThrows(() => parsePublicKey(text, "keys/line4.pub"), TypeError, "keys/line4.pub: ");
-    assertThrows(() => parsePublicKey(text, "keys/line4.pub"), TypeError, message);
+    assertThrows(() => parsePublicKey(text, "keys/line4.pub"), UsageError, "keys/line4.pub: ");
+    assertThrows(() => parsePublicKey(text, "keys/line4.pub"), UsageError, message);
   });
 }
 
@@ -44,7 +45,7 @@ Deno.test("a public key is the same as PEM, as DER and with text around it", () 
     assertEquals(parsePublicKey(`a note\n${publicKey}another\n`, "k").id, key.id);
     assertEquals(parsePublicKey(formatPublicKey(key), "k").id, key.id);
   }
-  assertThrows(() => parsePublicDer(der.subarray(1), "k"), TypeError, "not a public key");
+  assertThrows(() => parsePublicDer(der.subarray(1), "k"), UsageError, "not a public key");
 });
 
 // Made by openssl pkcs8 -topk8 -v2 aes-256-cbc, with the passphrase "a long one".
@@ -72,7 +73,7 @@ const PRIVATE: readonly [what: string, text: string, passphrase: string | undefi
 for (const [what, text, passphrase, message] of PRIVATE) {
   Deno.test(`parsePrivateKey() refuses ${what}`, async () => {
     const options = { what: "k", ...(passphrase === undefined ? {} : { passphrase: () => passphrase }) };
-    await assertRejects(async () => await parsePrivateKey(text, options), TypeError, message);
+    await assertRejects(async () => await parsePrivateKey(text, options), UsageError, message);
   });
 }
 

@@ -3,6 +3,7 @@ import { parseTrustedPem, parseTrustEntries } from "../../../lib/signature/parse
 import { signDocument } from "../../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../../lib/signature/trust_policy.ts";
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 const document = new TextEncoder().encode(`{"kind":"KubePkg"}`);
 const pairs = [createKeyPair(), createKeyPair("p256"), createKeyPair()];
@@ -109,13 +110,13 @@ const WRONG: readonly [what: string, entries: unknown, message: string][] = [
 ];
 for (const [what, entries, message] of WRONG) {
   Deno.test(`parseTrustEntries() refuses ${what}`, async () => {
-    await assertRejects(async () => await judge(entries, {}), TypeError, message);
+    await assertRejects(async () => await judge(entries, {}), UsageError, message);
   });
 }
 
 Deno.test("parseTrustedPem() reads several keys, and refuses a private one", () => {
   assertEquals(parseTrustedPem(`# of the desk\n${A}${B}`, "k").map(({ keys }) => nameOf(keys[0]!.id)), ["a", "b"]);
-  assertThrows(() => parseTrustedPem(A + pairs[2]!.privateKey, "k"), TypeError, "PRIVATE KEY");
-  assertThrows(() => parseTrustedPem("hello", "k"), TypeError, "it has no public key");
+  assertThrows(() => parseTrustedPem(A + pairs[2]!.privateKey, "k"), UsageError, "PRIVATE KEY");
+  assertThrows(() => parseTrustedPem("hello", "k"), UsageError, "it has no public key");
   assertEquals(typeof C, "string");
 });

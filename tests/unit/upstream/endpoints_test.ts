@@ -10,6 +10,7 @@ import {
 } from "../../../lib/upstream/endpoints.ts";
 import { UpstreamSource } from "../../../lib/upstream/upstream_source.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { UsageError } from "../../../lib/oci/error.ts";
 
 const WELL_KNOWN = listWellKnownUpstreams();
 const CASES: [name: string, entries: UpstreamEntry[], host: string, urls: string[] | undefined][] = [
@@ -122,11 +123,11 @@ const PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 Deno.test("createEndpointSelector() rejects certificates that cannot be used, and does without those of the system", () => {
   assertThrows(
     () => createEndpointSelector([{ host: "quay.io", caCerts: [PEM] }]),
-    TypeError,
+    UsageError,
     "Cannot use the certificates",
   );
   const clientCertificate = { cert: "x", key: "y" };
-  assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), TypeError, "certificate");
+  assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), UsageError, "certificate");
   assertEquals(
     createEndpointSelector([{ host: "quay.io" }], { readRootCerts: () => [PEM] })("quay.io")?.[0]?.client,
     undefined,
@@ -155,12 +156,12 @@ for (
   ]] as const
 ) {
   Deno.test(`createEndpointSelector() rejects the URL ${url}`, () => {
-    assertThrows(() => createEndpointSelector([{ host: "quay.io", url }]), TypeError, reason);
+    assertThrows(() => createEndpointSelector([{ host: "quay.io", url }]), UsageError, reason);
   });
 }
 
 Deno.test("createEndpointSelector() rejects an entry whose host is not valid", () => {
-  assertThrows(() => createEndpointSelector([{ host: "quay.io/team" }]), TypeError, "it is not a host name");
+  assertThrows(() => createEndpointSelector([{ host: "quay.io/team" }]), UsageError, "it is not a host name");
 });
 
 Deno.test("createSingleEndpointSelector() returns the same endpoint for every host", () => {

@@ -1,7 +1,7 @@
 import type { Command, CommandEntry } from "../../../../lib/cli/command_line/command.ts";
 import { findCommand, findKnownCommand } from "../../../../lib/cli/command_line/find_command.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const make = (name: string, more: Partial<Command> = {}): Command => {
   const flags = [{ name: "data", short: "d", value: "DIR", summary: "" }, { name: "json", summary: "" }];

@@ -2,10 +2,10 @@ import { parseConfigFile } from "../../../../lib/cli/command_line/config_file.ts
 import { parseCommandLine } from "../../../../lib/cli/command_line/parse_command_line.ts";
 import { parseAddress, readAddress, readSettings } from "../../../../lib/cli/command_line/settings.ts";
 import { COMMANDS } from "../../../../lib/cli/commands.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { formatPlatform } from "../../../../lib/oci/platform.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const registry = await COMMANDS.find(({ name }) => name === "registry")!.load();
 const pack = await COMMANDS.find(({ name }) => name === "pack")!.load();

@@ -1,6 +1,6 @@
 import { parseTagGlob } from "../../../../lib/cli/command_line/tag_glob.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const TAGS = ["1.27", "1.27-alpine", "1.27.1", "1.271", "latest", "v1", "v12", "aaaa"];
 

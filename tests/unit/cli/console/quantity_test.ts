@@ -1,6 +1,6 @@
 import { formatCount, formatSize, formatTime, parseDuration, parseSize } from "../../../../lib/cli/console/quantity.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 for (
   const [text, milliseconds] of [

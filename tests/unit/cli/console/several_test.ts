@@ -1,6 +1,5 @@
 import { runSeveral } from "../../../../lib/cli/console/several.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
-import { CorruptError, RefusedError } from "../../../../lib/oci/error.ts";
+import { CorruptError, RefusedError, UsageError } from "../../../../lib/oci/error.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 

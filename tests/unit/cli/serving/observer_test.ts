@@ -4,7 +4,7 @@ import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { Observer } from "../../../../lib/cli/serving/observer.ts";
 import { DigestMismatchError } from "../../../../lib/content/verifier.ts";
 import { computeDigest } from "../../../../lib/oci/digest.ts";
-import { RegistryError } from "../../../../lib/oci/error.ts";
+import { cannot, RegistryError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
@@ -27,7 +27,7 @@ function start({ free = 12_288 }: { free?: number | undefined } = {}) {
   return { observer, lines, values };
 }
 
-const mismatch = new DigestMismatchError(`Cannot accept ${digest}: the content has digest sha256:0`);
+const mismatch = new DigestMismatchError(cannot(`accept ${digest}`, "the content has digest sha256:0"));
 const given = { repo, digest, size: 1_572_864 };
 const cases: [what: string, event: CacheEvent, line: string | undefined, value: string][] = [
   [
@@ -40,7 +40,10 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
     "a failed download from an unknown endpoint",
     {
       ...{ type: "failed", repo, digest, host: undefined },
-      error: new RegistryError("UNAVAILABLE", `Cannot read blob ${digest} of ${repo} from 10.0.0.1:5000: it stalled`),
+      error: new RegistryError(
+        "UNAVAILABLE",
+        cannot(`read blob ${digest} of ${repo} from 10.0.0.1:5000`, "it stalled"),
+      ),
     },
     `warning: the download of ${digest} of ${repo} from registry.test failed: it stalled`,
     'crpe_upstream_errors_total{host="registry.test"} 1',
@@ -134,7 +137,7 @@ Deno.test("Observer counts an unusable response under its upstream host", async 
   const { observer, lines, values } = start();
   const error = new RegistryError(
     "BAD_GATEWAY",
-    "Cannot accept manifest 1 of registry.test/x: it is said to be another",
+    cannot("accept manifest 1 of registry.test/x", "it is said to be another"),
   );
   observer.onUpstreamEvent({ type: "wrong", host: "mirror.test", error });
   observer.onUpstreamError(error, new Request("http://crpe/v2/x/manifests/1"));

@@ -1,12 +1,11 @@
 import { type Hosts, readStoredRegistries } from "../../../../lib/cli/command_line/stored_registries.ts";
 import type { Settings } from "../../../../lib/cli/command_line/settings.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { PageRegistryBook } from "../../../../lib/cli/serving/page_registries.ts";
 import { UpstreamStates } from "../../../../lib/cli/serving/upstream_states.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
 import { openUpstream } from "../../../../lib/cli/wiring/open_upstream.ts";
-import { RefusedError, RegistryError } from "../../../../lib/oci/error.ts";
+import { CrpeError, RefusedError, RegistryError, UsageError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { startFaultUpstream } from "../../../support/fault_upstream.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
@@ -68,7 +67,8 @@ for (
   Deno.test(`page: a registry with ${name} is refused, and is neither kept nor used`, async () => {
     await using fixture = await createBook();
     for (const change of [fixture.book.save, fixture.book.test]) {
-      const error = await assertRejects(() => change(host, settings), RegistryError, message);
+      const error = await assertRejects(() => change(host, settings), CrpeError, message);
+      assert(["INVALID", "DENIED", "NAME_INVALID"].includes(error.code), error.code);
       assert(!error.message.includes(PASSWORD), error.message);
     }
     assertEquals([await fixture.list(), fixture.used, await fixture.folder.listFiles("")], [[], [], []]);

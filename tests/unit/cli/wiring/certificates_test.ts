@@ -1,8 +1,8 @@
 import { readHostCertificates, readSystemCertificates } from "../../../../lib/cli/wiring/certificates.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
 

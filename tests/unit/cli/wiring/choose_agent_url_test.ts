@@ -1,8 +1,7 @@
 import { AgentError } from "../../../../lib/agent/client/agent_error.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../../../../lib/cli/wiring/choose_agent_url.ts";
 import { describeError } from "../../../../lib/cli/console/describe_error.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
-import { RefusedError } from "../../../../lib/oci/error.ts";
+import { RefusedError, UsageError } from "../../../../lib/oci/error.ts";
 import type { TransportFailure } from "../../../../lib/upstream/transport/transport_error.ts";
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../../../support/assert.ts";
 

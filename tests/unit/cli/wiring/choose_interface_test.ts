@@ -1,6 +1,6 @@
 import { chooseInterface, type InterfaceEntry } from "../../../../lib/cli/wiring/choose_interface.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const entry = (name: string, address: string): InterfaceEntry => ({
   family: address.includes(":") ? "IPv6" : "IPv4",

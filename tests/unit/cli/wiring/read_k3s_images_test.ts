@@ -1,6 +1,6 @@
 import { formatK3sImagesUrl, parseK3sVersion } from "../../../../lib/cli/wiring/read_k3s_images.ts";
-import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { UsageError } from "../../../../lib/oci/error.ts";
 
 const VERSIONS: readonly [string, string | undefined][] = [
   ["v1.34.1+k3s1", "v1.34.1+k3s1"],

@@ -71,14 +71,14 @@ for (
 ) {
   Deno.test(`KubectlCluster.apply() of ${what}`, async () => {
     const { cluster, kubectl } = createCluster();
-    await cluster.apply("Cannot", makeAll(...labels), { force: false });
+    await cluster.apply("apply them", makeAll(...labels), { force: false });
     assertEquals(kubectl.take(), [...expected]);
   });
 }
 
 Deno.test("KubectlCluster.apply() takes over the fields of others only by force", async () => {
   const { cluster, kubectl } = createCluster();
-  await cluster.apply("Cannot", makeAll("ConfigMap/shop/a"), { force: true });
+  await cluster.apply("apply them", makeAll("ConfigMap/shop/a"), { force: true });
   assertEquals(kubectl.take(), ["apply --force-conflicts a"]);
 });
 
@@ -88,13 +88,17 @@ Deno.test("KubectlCluster.apply() tries again while the API server does not serv
   const { cluster, kubectl, waited } = createCluster(({ args, input = "" }) =>
     args[0] === "apply" && input.includes("Widget") && failures-- > 0 ? NO_KIND : undefined
   );
-  await cluster.apply("Cannot", objects, { force: false });
+  await cluster.apply("apply them", objects, { force: false });
   assertEquals([kubectl.take().length, waited()], [5, 4000]);
   failures = Infinity;
-  await assertRejects(() => cluster.apply("Cannot", objects, { force: false }), KubectlError, "no matches for kind");
+  await assertRejects(
+    () => cluster.apply("apply them", objects, { force: false }),
+    KubectlError,
+    "no matches for kind",
+  );
   kubectl.take();
   // Without a definition in the package there is nothing to wait for.
-  await assertRejects(() => cluster.apply("Cannot", objects.slice(1), { force: false }), KubectlError);
+  await assertRejects(() => cluster.apply("apply them", objects.slice(1), { force: false }), KubectlError);
   assertEquals(kubectl.take(), ["apply w"]);
 });
 
@@ -104,7 +108,7 @@ Deno.test("KubectlCluster.delete() deletes webhooks, custom resources, the rest,
     ...["Namespace/shop", "CustomResourceDefinition/crd", "Secret/shop/s", "ConfigMap/shop/a", "Widget/shop/w"],
     "ValidatingWebhookConfiguration/hook",
   );
-  assertEquals(await cluster.delete("Cannot", objects), []);
+  assertEquals(await cluster.delete("apply them", objects), []);
   assertEquals(kubectl.take(), [
     "get shop crd s a w hook",
     ...["delete --wait=false hook", "get hook", "delete --wait=false w", "get w", "delete --wait=false a s", "get a s"],
@@ -114,7 +118,7 @@ Deno.test("KubectlCluster.delete() deletes webhooks, custom resources, the rest,
 
 Deno.test("[85] KubectlCluster.delete() deletes 400 objects with one process a step, and without kubectl's own wait", async () => {
   const { cluster, kubectl } = createCluster();
-  await cluster.delete("Cannot", makeAll(...Array.from({ length: 400 }, (_, i) => `ConfigMap/shop/c${i}`)));
+  await cluster.delete("apply them", makeAll(...Array.from({ length: 400 }, (_, i) => `ConfigMap/shop/c${i}`)));
   assertEquals(kubectl.calls.map(({ args }) => args[0]), ["get", "delete", "get"]);
   assert(kubectl.calls[1]!.args.includes("--wait=false"));
 });
@@ -128,7 +132,7 @@ Deno.test("KubectlCluster.delete() waits until the objects are gone", async () =
     if (polls === 3) present.clear();
     return getAnswer(call, present);
   });
-  assertEquals(await cluster.delete("Cannot", makeAll(...present)), []);
+  assertEquals(await cluster.delete("apply them", makeAll(...present)), []);
   assertEquals(kubectl.take(), ["get a b", "delete --wait=false a b", "get a b", "get b"]);
   assertEquals(waited(), 2000);
 });
@@ -139,7 +143,7 @@ Deno.test("KubectlCluster.delete() takes an object that a controller has made ag
     if (call.args[0] === "delete") isDeleted = true;
     return call.args[0] === "get" ? getAnswer(call, ["ServiceAccount/shop/default"], isDeleted ? "2" : "1") : undefined;
   });
-  assertEquals(await cluster.delete("Cannot", makeAll("ServiceAccount/shop/default")), []);
+  assertEquals(await cluster.delete("apply them", makeAll("ServiceAccount/shop/default")), []);
   assertEquals(waited(), 0);
 });
 
@@ -149,7 +153,7 @@ Deno.test("[78] KubectlCluster.delete() names what stays, and does not delete wh
     (call) => call.args[0] === "get" ? getAnswer(call, present) : undefined,
     10_000,
   );
-  const remaining = await cluster.delete("Cannot", makeAll(...present, "ConfigMap/shop/absent"));
+  const remaining = await cluster.delete("apply them", makeAll(...present, "ConfigMap/shop/absent"));
   assertEquals(labelsOf(remaining), ["ConfigMap/shop/a", "Namespace/shop", "Widget/shop/w"]);
   assertEquals(waited(), 10_000);
   assertEquals(kubectl.take().filter((call) => call.startsWith("delete")), ["delete --wait=false w"]);
@@ -168,7 +172,11 @@ Deno.test("[78] KubectlCluster.delete() does not report as gone what it cannot a
     if (args[0] !== "get") return undefined;
     return gone.kubectl.calls.length === 1 ? { stdout: line("ConfigMap/shop/a") } : "connection refused";
   });
-  await assertRejects(() => gone.cluster.delete("Cannot", makeAll("ConfigMap/shop/a")), KubectlError, "does not reach");
+  await assertRejects(
+    () => gone.cluster.delete("apply them", makeAll("ConfigMap/shop/a")),
+    KubectlError,
+    "does not reach",
+  );
   assertEquals(gone.waited(), 300_000);
 });
 
@@ -176,9 +184,9 @@ Deno.test("[26] KubectlCluster.delete() can be repeated when the definition of a
   const { cluster, kubectl } = createCluster(({ input = "" }) =>
     input.includes("Widget") ? `Warning: deleting cluster-scoped resources\nerror: ${NO_KIND}` : undefined
   );
-  assertEquals(await cluster.delete("Cannot", makeAll("Widget/shop/w", "ConfigMap/shop/a")), []);
+  assertEquals(await cluster.delete("apply them", makeAll("Widget/shop/w", "ConfigMap/shop/a")), []);
   kubectl.answer = ({ args }) => args[0] === "delete" ? `${NO_KIND}Error from server (Forbidden): no\n` : undefined;
-  await assertRejects(() => cluster.delete("Cannot", makeAll("Widget/shop/w")), KubectlError);
+  await assertRejects(() => cluster.delete("apply them", makeAll("Widget/shop/w")), KubectlError);
 });
 
 Deno.test("KubectlCluster.listPresent() finds objects with and without a namespace, and names with spaces", async () => {
@@ -274,9 +282,9 @@ Deno.test("[95] each call of kubectl has a time limit, by what it does and to ho
     args[0] === "api-resources" ? { stdout: "pods" } : undefined
   );
   const limits = async (objects: PackageObject[]) => {
-    await cluster.apply("Cannot", objects, { force: false });
+    await cluster.apply("apply them", objects, { force: false });
     await cluster.isApplied(objects);
-    await cluster.delete("Cannot", objects);
+    await cluster.delete("apply them", objects);
     return Object.fromEntries(kubectl.calls.splice(0).map(({ args, timeLimit }) => [args[0], timeLimit]));
   };
   const one = makeAll("ConfigMap/shop/a");
@@ -290,7 +298,7 @@ Deno.test("[95] each call of kubectl has a time limit, by what it does and to ho
   await cluster.check("Cannot");
   await cluster.listForeign("shop", []);
   await cluster.readJson(["get"]);
-  await cluster.apply("Cannot", makeAll("CustomResourceDefinition/crd"), { force: false });
+  await cluster.apply("apply them", makeAll("CustomResourceDefinition/crd"), { force: false });
   for (const { args, timeLimit } of kubectl.calls) {
     assert(timeLimit > 0 && timeLimit <= 301, args[0]);
     assert(args.some((arg) => /^--(?:request-)?timeout=\d+s$/.test(arg)), `${args[0]} has a request time-out`);
@@ -306,7 +314,7 @@ Deno.test("[95] KubectlError says that kubectl did not answer", () => {
 
 Deno.test("KubectlError limits the length of its message, and keeps both ends of a line", () => {
   const stderr = Array.from({ length: 1000 }, (_, i) => `start ${i} ${"x".repeat(10_000)} end`).join("\n");
-  const { message } = new KubectlError("Cannot", { code: 1, stdout: "", stderr });
+  const { message } = new KubectlError("apply them", { code: 1, stdout: "", stderr });
   assert(message.length < 20_000);
   assertStringIncludes(message, "kubectl: start 0 xx");
   assertStringIncludes(message, "xx end\n");

@@ -5,6 +5,7 @@ import { repairRecord } from "../../../../lib/install/repair_record.ts";
 import { exitStatusOf } from "../../../../lib/cli/console/describe_error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
+import { cannot, CorruptError } from "../../../../lib/oci/error.ts";
 
 const PATH = "/d/kubepkg/line4/current.json";
 const ADVICE = "; import the package again with --force, or drop its record with crpe packages remove line4 --forget";
@@ -35,7 +36,7 @@ const ROWS: readonly (readonly [what: string, cause: Error, message: string, isD
   ],
   [
     "that is cut off",
-    new Error(`Cannot read ${PATH} as JSON: it ends too early`),
+    new CorruptError(cannot(`read ${PATH} as JSON`, "it ends too early")),
     `Cannot read ${PATH} as JSON: it ends too early${ADVICE}`,
     true,
   ],
