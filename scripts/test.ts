@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 const TESTS = fileURLToPath(new URL("../tests/", import.meta.url));
 const ROOMS = `${TESTS}.rooms/`;
-/** What takes longest, and begins first. */
+/** What takes longest, and begins first: Deno keeps the order of the files of a folder, and runs `tests/.rooms` last. */
 const LONG = [
   "unit/delta",
   ...[

@@ -12,6 +12,9 @@ const IMAGES = [1, 2].map((version) => buildImage({ files: [{ "shared.txt": "x" 
 const OTHER = buildImage({ files: { "other.txt": "x" } });
 const [V1, V2] = IMAGES.map(({ root }) => root.digest) as [Digest, Digest];
 
+// The bundles of the two releases, which are packed once.
+const bundles = new Map<string, Uint8Array>();
+
 /** A site where line4 1.0.0 and then 2.0.0 were installed, and another package beside it. */
 async function createSite() {
   const fixture = await createPackFixture({ "registry.test/other:1": OTHER });
@@ -21,6 +24,9 @@ async function createSite() {
     const name = `${kubepkg.metadata.name}-${kubepkg.spec.version}`;
     const packed = await fixture.pack(kubepkg, name);
     assertEquals(packed.code, 0, packed.stderr);
+    return await importBundle(name, ...flags);
+  };
+  const importBundle = async (name: string, ...flags: string[]) => {
     const { code, stdout, stderr } = await run("import", `${name}.tgz`, "--manifests-dir=manifests", ...flags);
     assertEquals(code, 0, stderr);
     return stdout;
@@ -29,8 +35,18 @@ async function createSite() {
     const version = i + 1;
     await writeImage(fixture.store, `${REPO}:1`, image);
     await writeImage(fixture.store, `${REPO}:v${version}`, image);
-    const data = { version: `${version}` };
-    await install(makeKubePkg({ [`${REPO}:1`]: "", [`${REPO}:v${version}`]: "" }, { version: `${version}.0.0`, data }));
+    const name = `line4-${version}.0.0`;
+    const path = `${fixture.folder.path}/${name}.tgz`;
+    const packed = bundles.get(name);
+    if (packed === undefined) {
+      const data = { version: `${version}` };
+      const references = { [`${REPO}:1`]: "", [`${REPO}:v${version}`]: "" };
+      await install(makeKubePkg(references, { version: `${version}.0.0`, data }));
+      bundles.set(name, await Deno.readFile(path));
+    } else {
+      await Deno.writeFile(path, packed);
+      await importBundle(name);
+    }
   }
   return {
     ...fixture,

@@ -44,10 +44,17 @@ export function gnuGzip(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** An image with a base layer that all versions share, and a layer with the application. */
+const images = new Map<string, BuiltImage>();
+
+/** An image with a base layer that all versions share, and a layer with the application. It is built once. */
 export function makeAppImage(version: number, { platform = "linux/amd64", count = 24 } = {}): BuiltImage {
+  const key = `${version} ${platform} ${count}`;
+  const built = images.get(key);
+  if (built !== undefined) return built;
   const base = { "etc/os-release": makeText(7, 30_000) };
-  return buildImage({ platform, files: [base, makeAppFiles(version, count)], gzip: gnuGzip });
+  const image = buildImage({ platform, files: [base, makeAppFiles(version, count)], gzip: gnuGzip });
+  images.set(key, image);
+  return image;
 }
 
 /** Options of `createDeltaFixture`. */
