@@ -55,7 +55,9 @@ export async function collectBucket(options: CollectBucketOptions): Promise<GcRe
   const { client, name } = options;
   const lease = await takeCollectionLease(client);
   if (lease === undefined) {
-    throw new CrpeError(cannot(`collect garbage in ${name}`, "another collection is in progress"));
+    throw new CrpeError(
+      cannot(`collect garbage in ${name}`, "another collection is in progress; try again when it has finished"),
+    );
   }
   await using _lease = lease;
   return await new BucketCollection(options, lease).run();

@@ -190,14 +190,14 @@ function urlsOf(url: string, { url: given, isInsecure }: Pick<UpstreamEntry, "ur
 
 function createEndpoint(
   url: string,
-  entry: Omit<UpstreamEntry, "host"> & Pick<Endpoint, "isShared">,
+  entry: Omit<UpstreamEntry, "host"> & Partial<Pick<UpstreamEntry, "host">> & Pick<Endpoint, "isShared">,
   clients: HttpClients,
 ): Endpoint {
   const { credential, tokenHosts, maxConnections, hasNamespace, isFromPage, isShared } = entry;
   // Certificates that cannot be used are reported at the start.
   if (hasCertificates(entry)) clients.of(entry);
   return {
-    url: parseEndpointUrl(url),
+    url: parseEndpointUrl(url, nameOf(entry)),
     credential,
     tokenHosts,
     maxConnections,
@@ -211,7 +211,7 @@ function createEndpoint(
   };
 }
 
-type Certificates = Pick<UpstreamEntry, "caCerts" | "clientCertificate">;
+type Certificates = Partial<Pick<UpstreamEntry, "host" | "caCerts" | "clientCertificate">>;
 
 /** The HTTP clients of the entries. An entry has one, and those without certificates of their own share one. */
 class HttpClients {
@@ -248,7 +248,7 @@ class HttpClients {
     } catch (cause) {
       // One certificate of the system that cannot be read must not take away the upstreams.
       if (rootCerts.length > 0) return this.#create(entry, []);
-      throw new UsageError(cannot("use the certificates of an upstream", (cause as Error).message), { cause });
+      throw new UsageError(cannot(`use the certificates of ${nameOf(entry)}`, (cause as Error).message), { cause });
     }
   }
 }
@@ -265,9 +265,14 @@ export function prefixOf({ pathname }: URL): string {
   return pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
 }
 
-function parseEndpointUrl(text: string): URL {
+// The entry for every host has no name.
+function nameOf({ host }: { readonly host?: string }): string {
+  return host === undefined ? "the upstream" : `upstream ${JSON.stringify(host)}`;
+}
+
+function parseEndpointUrl(text: string, upstream: string): URL {
   const withScheme = text.includes("://") ? text : `https://${text}`;
-  const fail = (reason: string) => new UsageError(cannot("use the upstream's URL", reason));
+  const fail = (reason: string) => new UsageError(cannot(`use the URL of ${upstream}`, reason));
   if (!URL.canParse(withScheme)) throw fail("it is not a URL");
   const url = new URL(withScheme);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw fail(`${url.protocol} is neither http: nor https:`);

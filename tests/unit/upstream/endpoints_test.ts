@@ -124,7 +124,7 @@ Deno.test("createEndpointSelector() rejects certificates that cannot be used, an
   assertThrows(
     () => createEndpointSelector([{ host: "quay.io", caCerts: [PEM] }]),
     UsageError,
-    "Cannot use the certificates",
+    'Cannot use the certificates of upstream "quay.io": ',
   );
   const clientCertificate = { cert: "x", key: "y" };
   assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), UsageError, "certificate");
@@ -156,6 +156,11 @@ for (
   ]] as const
 ) {
   Deno.test(`createEndpointSelector() rejects the URL ${url}`, () => {
+    assertThrows(
+      () => createEndpointSelector([{ host: "quay.io", url }]),
+      UsageError,
+      `Cannot use the URL of upstream "quay.io": `,
+    );
     assertThrows(() => createEndpointSelector([{ host: "quay.io", url }]), UsageError, reason);
   });
 }
