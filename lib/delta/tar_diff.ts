@@ -33,8 +33,8 @@ const KEPT_BYTES = 1 << 20;
 const SAME_DISTANCE_BYTES = 512;
 const SAME_DISTANCE_MATCH = 8;
 /** A shorter match at another distance must have so many more equal bytes than the same distance. */
-const COMPARED_BYTES = 256;
-const BETTER_BYTES = 8;
+const COMPARED_BYTES = 512;
+const BETTER_BYTES = 6;
 const PAUSE_BYTES = 1 << 20;
 
 /**
