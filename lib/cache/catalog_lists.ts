@@ -31,9 +31,10 @@ export class CatalogLists {
   async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
     const { referrers: held } = await this.#options.store.listReferrers(repo, digest);
     const listed = await this.#askUpstream(repo, (upstream) => upstream.listReferrers(repo, digest));
-    const found = new Map([...held, ...listed?.page ?? []].map((referrer) => [referrer.digest, referrer]));
-    const referrers = [...found.values()];
-    return listed === undefined || listed.page !== undefined ? { referrers } : { referrers, isPartial: true };
+    const all = [...held, ...listed?.page?.referrers ?? []];
+    const referrers = [...new Map(all.map((referrer) => [referrer.digest, referrer])).values()];
+    const isPartial = listed !== undefined && (listed.page?.isPartial ?? listed.page === undefined);
+    return isPartial ? { referrers, isPartial } : { referrers };
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import type { ListOptions, OpenedBlob, ReferrerList, TagPage } from "../content/source.ts";
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { withinTime } from "../bytes/within_time.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -117,9 +117,9 @@ export class PeeredUpstream implements Upstream {
     return await this.#askUpstreamFirst(repo, ask, ask);
   }
 
-  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
     const ask = (source: Peer) => source.listReferrers(repo, digest);
-    return await this.#askUpstreamFirst(repo, ask, ask) ?? [];
+    return await this.#askUpstreamFirst(repo, ask, ask) ?? { referrers: [] };
   }
 
   async #openAtPeer(

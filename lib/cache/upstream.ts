@@ -1,5 +1,5 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
-import type { ContentSource, OpenedBlob } from "../content/source.ts";
+import type { ContentSource, OpenedBlob, ReferrerList } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
@@ -53,5 +53,5 @@ export interface Upstream extends ContentSource {
    */
   openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined>;
   /** Lists referrers as `ContentCatalog.listReferrers`. @throws {RegistryError} when the list is not available */
-  listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList>;
 }

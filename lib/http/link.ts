@@ -1,13 +1,16 @@
+const IS_NEXT = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![\w-]))/i;
+
 /**
- * Returns the URL of the next page from a `Link` header (RFC 8288); `undefined` when it names none. The distribution
- * specification defines the form `</v2/<name>/tags/list?n=<n>&last=<tag>>; rel="next"`.
+ * Returns the URL of the next page from a `Link` header (RFC 8288); `undefined` when it names none, and `null` when it
+ * names one that cannot be read. The distribution specification defines the form
+ * `</v2/<name>/tags/list?n=<n>&last=<tag>>; rel="next"`.
  *
  * @param base the base of a relative URL
  */
-export function parseNextLink(header: string | null, base: URL): URL | undefined {
-  for (const [, target = "", parameters = ""] of (header ?? "").matchAll(/<([^<>]*)>([^<]*)/g)) {
-    const isNext = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![\w-]))/i.test(parameters);
-    if (isNext && URL.canParse(target, base)) return new URL(target, base);
+export function parseNextLink(header: string | null, base: URL): URL | null | undefined {
+  const text = header ?? "";
+  for (const [, target = "", parameters = ""] of text.matchAll(/<([^<>]*)>([^<]*)/g)) {
+    if (IS_NEXT.test(parameters)) return URL.parse(target, base);
   }
-  return undefined;
+  return !text.includes("<") && IS_NEXT.test(text) ? null : undefined;
 }

@@ -131,7 +131,7 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
   }
   const common = {
     mediaType,
-    ...(subject === null ? {} : { subject: readDescriptor(subject, "subject") }),
+    ...(subject === null ? {} : { subject: parseDescriptor(subject, "subject") }),
     ...(typeof json.artifactType === "string" ? { artifactType: json.artifactType } : {}),
     ...(isJsonObject(json.annotations) ? { annotations: readAnnotations(json.annotations) } : {}),
   };
@@ -143,7 +143,7 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
   return {
     kind: "manifest",
     ...common,
-    config: readDescriptor(config, "config"),
+    config: parseDescriptor(config, "config"),
     layers: readDescriptors(layers ?? [], "layers"),
   };
 }
@@ -203,10 +203,16 @@ function readDescriptors(value: unknown, field: string): Descriptor[] {
       cannot("use the manifest", `${field} has ${value.length} entries, ${MAX_DESCRIPTORS} are allowed`),
     );
   }
-  return value.map((entry, i) => readDescriptor(entry, `${field}[${i}]`));
+  return value.map((entry, i) => parseDescriptor(entry, `${field}[${i}]`));
 }
 
-function readDescriptor(value: unknown, field: string): Descriptor {
+/**
+ * Reads a descriptor of a JSON document.
+ *
+ * @param field its name, for errors
+ * @throws {CorruptError} when it is not a descriptor, or its digest is of an algorithm that is not supported
+ */
+export function parseDescriptor(value: unknown, field: string): Descriptor {
   if (!isJsonObject(value)) throw new CorruptError(cannot("read the manifest", `${field} is not a descriptor`));
   const { mediaType, digest, size, platform, annotations, artifactType, urls, data } = value;
   if (!isDigest(digest)) throw new CorruptError(cannot("read the manifest", `${field}.digest is not a digest`));

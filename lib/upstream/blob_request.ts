@@ -85,6 +85,11 @@ async function withSlot<T>(
   }
 }
 
+// Whether the encoding may be applied by the server or be part of the content, which only the digest shows.
+function isUndecided(headers: Headers): boolean {
+  return encodingOf(headers) === "gzip" && !headers.has("content-length");
+}
+
 class BlobRequest {
   readonly #client: EndpointClient;
   readonly #name: BlobName;
@@ -137,6 +142,9 @@ class BlobRequest {
     const connecting = new AbortController();
     const response = await this.#send(undefined, connecting);
     if (response === undefined) return undefined;
+    if (this.#size !== undefined && this.#size <= MAX_UNKNOWN_SIZE && isUndecided(response.headers)) {
+      return await this.#openBuffered(response);
+    }
     const declared = encodingOf(response.headers) === undefined ? parseContentLength(response.headers) : undefined;
     if (this.#size === undefined && declared === undefined) {
       const size = await this.#fetchSize();

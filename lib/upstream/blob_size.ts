@@ -1,10 +1,11 @@
 import { parseContentRange } from "../http/range.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
-import { type EndpointRequest, REFUSED_HEAD } from "./client_context.ts";
+import type { EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
 import { encodingOf } from "./transport/content_encoding.ts";
+import { tryHead } from "./try_head.ts";
 
 /** Identifies a blob of a repository. */
 export interface BlobName {
@@ -34,11 +35,10 @@ export async function fetchBlobSize(
     signal,
     hasSlot,
   };
-  // A storage service rejects a HEAD with 403 when the URL was signed for a GET (fault 71).
-  const head = await client.sendForHead({ ...request, method: "HEAD", accept: REFUSED_HEAD });
+  const head = await tryHead(client, request);
   const size = head && encodingOf(head.headers) === undefined ? parseContentLength(head.headers) : undefined;
   // Some proxies answer every HEAD with a length of 0.
-  if (head?.ok && size !== undefined && size > 0) return size;
+  if (size !== undefined && size > 0) return size;
 
   const first = await client.sendForHead({ ...request, headers: { range: "bytes=0-0" }, accept: [416] });
   if (first === undefined) return undefined;

@@ -47,6 +47,7 @@ export class EndpointClient {
   readonly #isPush: boolean;
   readonly #outer: Middleware;
   readonly #retry: Middleware;
+  readonly #retryLimited: Middleware;
   readonly #limiter: RequestLimiter;
   readonly #auth: Authenticator;
   #namespace: string | undefined;
@@ -82,6 +83,7 @@ export class EndpointClient {
     this.health = new EndpointHealth({ origin: url.origin, now, probe: () => this.#probe(wire) });
     this.#transport = withMiddleware(transport, this.health.middleware);
     this.#retry = withRetry({ ...context, policy: context.retry });
+    this.#retryLimited = withRetry({ ...context, policy: context.retry, isOnlyLimited: true });
     this.#outer = withRedirects({ registry: url, checkAddress });
     this.#auth = new Authenticator({
       registry: url,
@@ -248,9 +250,10 @@ export class EndpointClient {
   }
 
   #fetchFor(path: string, request: Partial<EndpointRequest>): Fetch {
-    const { isUrgent, isOnce, hasSlot, body } = request;
+    const { isUrgent, isOnce, isTentative, hasSlot, body } = request;
+    const retry = isTentative ? this.#retryLimited : this.#retry;
     const name = this.#prefix === "" || path === "" ? path : `${this.#prefix}/${path}`;
-    const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent || isOnce ? [] : [this.#retry])];
+    const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent || isOnce ? [] : [retry])];
     const transport = body === undefined ? this.#transport : this.#transportOf(body, request);
     return withMiddleware(transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
   }

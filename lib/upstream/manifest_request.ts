@@ -9,10 +9,10 @@ import {
   parseManifest,
   stripParameters,
 } from "../oci/manifest.ts";
-import { REFUSED_HEAD } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
 import { encodingOf } from "./transport/content_encoding.ts";
+import { tryHead } from "./try_head.ts";
 
 /** A manifest received from an upstream, with its digest verified. */
 export interface FetchedManifest {
@@ -69,27 +69,25 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
 export type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManifest>;
 
 /**
- * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit. When the registry refuses the
- * HEAD, or its answer does not describe the manifest completely, the manifest is fetched: only the answer to a GET
- * shows that a tag does not exist (fault 71).
+ * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit. When the HEAD fails, or its
+ * answer does not describe the manifest completely, the manifest is fetched: only the answer to a GET shows that a tag
+ * does not exist (fault 71).
  *
  * @throws {RegistryError} as `fetchManifest`
  */
 export async function findManifest(client: EndpointClient, name: ManifestName): Promise<FoundManifest | undefined> {
   const { repo, path, tagOrDigest, isUrgent } = name;
-  const head = await client.sendForHead({
-    method: "HEAD",
+  const head = await tryHead(client, {
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
     action: `look up manifest ${tagOrDigest} of ${repo}`,
     isUrgent,
-    accept: REFUSED_HEAD,
   });
   const digest = head?.headers.get("docker-content-digest");
   const mediaType = stripParameters(head?.headers.get("content-type"));
   const size = head && parseContentLength(head.headers);
-  const isKnown = head?.ok && isDigest(digest) && mediaType !== undefined &&
+  const isKnown = head !== undefined && isDigest(digest) && mediaType !== undefined &&
     MANIFEST_MEDIA_TYPES.includes(mediaType) && size !== undefined && size > 0 &&
     encodingOf(head.headers) === undefined;
   return isKnown ? { descriptor: { mediaType, digest, size } } : await fetchManifest(client, name);

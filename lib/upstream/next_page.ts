@@ -16,10 +16,13 @@ export function findNextPage(headers: Headers, client: EndpointClient, request: 
   const current = client.urlOf(request);
   const next = parseNextLink(headers.get("link"), current);
   if (next === undefined) return undefined;
-  if (!isSameList(current.pathname, next.pathname, request.resource) || next.search.length > MAX_QUERY) {
-    const reason = `the next page of ${request.resource} is at ${next.host}${next.pathname}, which is another list`;
+  const refuse = (reason: string) => {
     client.context.onEvent?.({ type: "refused", host: client.host, reason });
-    return "refused";
+    return "refused" as const;
+  };
+  if (next === null) return refuse(`the URL of the next page of ${request.resource} cannot be read`);
+  if (!isSameList(current.pathname, next.pathname, request.resource) || next.search.length > MAX_QUERY) {
+    return refuse(`the next page of ${request.resource} is at ${next.host}${next.pathname}, which is another list`);
   }
   next.searchParams.delete("ns");
   return { query: Object.fromEntries(next.searchParams) };

@@ -1,54 +1,74 @@
+import type { ReferrerList } from "../content/source.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
+import { CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest } from "../oci/manifest.ts";
-import { type EndpointRequest, REFUSED_HEAD } from "./client_context.ts";
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseDescriptor } from "../oci/manifest.ts";
+import type { EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { fetchManifest } from "./manifest_request.ts";
 import { findNextPage } from "./next_page.ts";
+import type { RepositoryName } from "./tag_list.ts";
 
 const MAX_PAGES = 20;
 const MAX_REFERRERS = 10_000;
-// After these errors of the referrers API, a request for the referrers tag would fail for the same reason.
+// Failures by which servers report that they do not have the API.
+const NO_API = [500, 501, 505];
 const LASTING: readonly string[] = ["UNAVAILABLE", "TOOMANYREQUESTS"];
 
 /**
  * Returns the manifests that refer to `digest`. It uses the referrers API, and after any failure of that the referrers
  * tag: registries without the API answer with all kinds of errors, and with login pages (distribution specification,
- * "Listing Referrers" and "Referrers Tag Schema"; fault 73).
+ * "Listing Referrers" and "Referrers Tag Schema"; fault 73). The result is partial when a page cannot be read, and when
+ * the API may exist, but does not answer.
  *
- * @throws {RegistryError} `BAD_GATEWAY` when the list cannot be parsed, or does not end
+ * @throws {RegistryError} when neither the API nor the tag can be read
  */
 export async function fetchReferrers(
   client: EndpointClient,
-  name: { readonly repo: string; readonly path: string },
+  name: RepositoryName,
   digest: Digest,
-): Promise<Descriptor[]> {
-  const found = await fetchReferrersByApi(client, name, digest) ?? await fetchByTag(client, name, digest);
-  return found.filter((referrer) => referrer.digest !== digest);
+): Promise<ReferrerList> {
+  let failure: RegistryError | undefined;
+  let found: ReferrerList | undefined;
+  try {
+    found = await fetchReferrersByApi(client, name, digest);
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code === "TOOMANYREQUESTS") throw error;
+    failure = error;
+  }
+  found ??= await fetchByTag(client, { ...name, digest }, failure);
+  return { ...found, referrers: found.referrers.filter((referrer) => referrer.digest !== digest) };
 }
 
-/** Returns the list of the referrers API; `undefined` when the registry does not have the API. */
+/**
+ * Returns the list of the referrers API; `undefined` when the registry does not have the API.
+ *
+ * @throws {RegistryError} `UNAVAILABLE` or `TOOMANYREQUESTS`, which does not show whether it has the API
+ */
 export async function fetchReferrersByApi(
   client: EndpointClient,
-  { repo, path }: { readonly repo: string; readonly path: string },
+  { repo, path }: RepositoryName,
   digest: Digest,
-): Promise<Descriptor[] | undefined> {
+): Promise<ReferrerList | undefined> {
   const what = `the referrers of ${digest} in ${repo}`;
   const found = new Map<Digest, Descriptor>();
+  const end = (isPartial: boolean) => {
+    const referrers = [...found.values()];
+    return isPartial ? { referrers, isPartial } : { referrers };
+  };
   const visited = new Set<string>();
   let query: Record<string, string> = {};
+  let hasInvalid = false;
   for (let pages = 1;; pages++) {
     const request = { path, resource: `referrers/${digest}`, query, action: `list ${what}` };
     const page = await requestPage(client, request, what);
-    if (page === undefined) return pages === 1 ? undefined : [...found.values()];
+    if (page === undefined) return pages === 1 ? undefined : end(true);
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
+    hasInvalid ||= page.isPartial === true;
     const next = findNextPage(page.headers, client, request);
-    if (next === undefined) return [...found.values()];
+    if (next === undefined) return end(hasInvalid);
     const key = next === "refused" ? "" : new URLSearchParams(next.query).toString();
-    if (next === "refused" || visited.has(key) || pages >= MAX_PAGES || found.size > MAX_REFERRERS) {
-      throw new RegistryError("BAD_GATEWAY", cannot(`list ${what} at ${client.host}`, "the list does not end"));
-    }
+    if (next === "refused" || visited.has(key) || pages >= MAX_PAGES || found.size > MAX_REFERRERS) return end(true);
     visited.add(key);
     query = next.query;
   }
@@ -58,14 +78,12 @@ async function requestPage(
   client: EndpointClient,
   request: EndpointRequest,
   what: string,
-): Promise<{ referrers: readonly Descriptor[]; headers: Headers } | undefined> {
+): Promise<ReferrerList & { headers: Headers } | undefined> {
   try {
-    const answer = await client.read(
-      { ...request, headers: { accept: MEDIA_TYPE.ociIndex }, accept: REFUSED_HEAD },
-      { maxBytes: MAX_MANIFEST_BYTES, what },
-    );
-    const referrers = answer?.ok ? readIndex(answer.bytes) : undefined;
-    return referrers && { referrers, headers: answer!.headers };
+    const bound = { maxBytes: MAX_MANIFEST_BYTES, what };
+    const answer = await client.read({ ...request, headers: { accept: MEDIA_TYPE.ociIndex }, accept: NO_API }, bound);
+    const page = answer?.ok ? readIndex(answer.bytes) : undefined;
+    return page && { ...page, headers: answer!.headers };
   } catch (error) {
     if (!(error instanceof RegistryError) || LASTING.includes(error.code)) throw error;
     return undefined;
@@ -78,26 +96,50 @@ export function referrersTagOf(digest: Digest): string {
   return `${algorithm}-${hex.slice(0, 64)}`;
 }
 
+/** @param failure why the referrers API did not answer; then the tag is requested only once */
 async function fetchByTag(
   client: EndpointClient,
-  { repo, path }: { readonly repo: string; readonly path: string },
-  digest: Digest,
-): Promise<Descriptor[]> {
-  const fetched = await fetchManifest(client, { repo, path, tagOrDigest: referrersTagOf(digest) });
+  { repo, path, digest }: RepositoryName & { readonly digest: Digest },
+  failure: RegistryError | undefined,
+): Promise<ReferrerList> {
+  const isUrgent = failure !== undefined;
+  const fetched = await fetchManifest(client, { repo, path, tagOrDigest: referrersTagOf(digest), isUrgent })
+    .catch((error) => {
+      throw failure ?? error;
+    });
   // Some tools tag an image with its own digest. The children of such an index are not referrers of it.
-  if (fetched?.manifest.kind !== "index" || fetched.descriptor.digest === digest) return [];
-  return fetched.manifest.manifests.filter(({ platform }) => platform === undefined);
+  if (fetched?.manifest.kind === "index" && fetched.descriptor.digest !== digest) {
+    const referrers = fetched.manifest.manifests.filter(({ platform }) => platform === undefined);
+    return isUrgent ? { referrers, isPartial: true } : { referrers };
+  }
+  if (failure !== undefined) throw failure;
+  return { referrers: [] };
 }
 
-/** Returns the entries of an index; `undefined` when the document is not an index. */
-function readIndex(bytes: Uint8Array): readonly Descriptor[] | undefined {
+/** Returns the valid entries of an index; `undefined` when the document is not an index, or no entry is valid. */
+function readIndex(bytes: Uint8Array): ReferrerList | undefined {
+  const json = readJson(bytes);
+  if (!isJsonObject(json)) return undefined;
+  // Some registries send `null` for an empty list.
+  const entries = json.manifests === null ? [] : json.manifests;
+  if (!Array.isArray(entries) || entries.length > MAX_REFERRERS) return undefined;
+  // One entry that cannot be used, such as one with an unknown hash function, must not hide the others.
+  const referrers = entries.map(readEntry).filter((entry) => entry !== undefined);
+  if (entries.length > 0 && referrers.length === 0) return undefined;
+  return referrers.length === entries.length ? { referrers } : { referrers, isPartial: true };
+}
+
+function readEntry(entry: unknown): Descriptor | undefined {
+  return unlessCorrupt(() => parseDescriptor(entry, "manifests"));
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  return unlessCorrupt(() => parseJson(bytes, "the referrers"));
+}
+
+function unlessCorrupt<T>(read: () => T): T | undefined {
   try {
-    const json = parseJson(bytes, "the referrers");
-    if (!isJsonObject(json) || !("manifests" in json)) return undefined;
-    // Some registries send `null` for an empty list.
-    if (json.manifests === null) return [];
-    const index = parseManifest(bytes, MEDIA_TYPE.ociIndex);
-    return index.kind === "index" ? index.manifests : undefined;
+    return read();
   } catch (error) {
     if (error instanceof CorruptError) return undefined;
     throw error;

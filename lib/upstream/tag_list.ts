@@ -1,6 +1,6 @@
 import type { ListOptions, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { isTag } from "../oci/reference.ts";
 import type { EndpointRequest } from "./client_context.ts";
@@ -13,6 +13,8 @@ const MAX_TAGS = 200_000;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 // Pages without a new tag after which a list is taken for endless.
 const MAX_STALLED_PAGES = 3;
+// A registry may refuse a page that is larger than its own limit with one of these.
+const LIMIT_REFUSED = [400, 422];
 // How long a list that cannot be paged is kept, so that its pages do not cost a walk each; in milliseconds.
 const LIST_LIFETIME = 30_000;
 // What a kept list costs besides its tags, in tags: clients choose the names of repositories.
@@ -154,13 +156,24 @@ async function requestPage(
 ): Promise<{ readonly tags: readonly string[]; readonly next: NextPage } | undefined> {
   const what = `the tags of ${repo}`;
   const request: EndpointRequest = { path, resource: "tags/list", query, action: `list ${what}` };
-  const answer = await client.read(request, { maxBytes: MAX_PAGE_BYTES, what });
+  const { n, ...unlimited } = query;
+  const accept = n === undefined ? [] : LIMIT_REFUSED;
+  const answer = await client.read({ ...request, accept }, { maxBytes: MAX_PAGE_BYTES, what });
   if (answer === undefined) return undefined;
-  const json = parsePage(answer.bytes, `${what} from ${client.host}`);
-  // Some registries send `null` for an empty list.
-  const listed: unknown[] = isJsonObject(json) && Array.isArray(json.tags) ? json.tags : [];
-  const tags = listed.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
+  if (!answer.ok) return await requestPage(client, { repo, path }, unlimited);
+  const tags = readTags(answer.bytes, `${what} from ${client.host}`);
   return { tags, next: findNextPage(answer.headers, client, request) };
+}
+
+function readTags(bytes: Uint8Array, what: string): string[] {
+  const json = parsePage(bytes, what);
+  const { name, tags = typeof name === "string" ? null : undefined } = isJsonObject(json) ? json : {};
+  // Some registries send `null` for an empty list, or leave it out.
+  if (tags === null) return [];
+  if (!Array.isArray(tags)) {
+    throw new RegistryError("BAD_GATEWAY", cannot(`read ${what}`, "the answer is not a list of tags"));
+  }
+  return tags.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
 }
 
 function parsePage(bytes: Uint8Array, what: string): unknown {

@@ -1,6 +1,6 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentSource, ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import type { ContentSource, ListOptions, OpenedBlob, ReferrerList, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -162,8 +162,9 @@ export class UpstreamSource implements ContentSource {
   }
 
   /** See `ContentCatalog.listReferrers`. */
-  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
-    return await this.#pool.query(repo, (client, path) => fetchReferrers(client, { repo, path }, digest)) ?? [];
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    const list = await this.#pool.query(repo, (client, path) => fetchReferrers(client, { repo, path }, digest));
+    return list ?? { referrers: [] };
   }
 
   #fetchManifest(repo: string, tagOrDigest: string, isUrgent = false): Promise<FetchedManifest | undefined> {

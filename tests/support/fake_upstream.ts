@@ -1,6 +1,6 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
 import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "../../lib/cache/upstream.ts";
-import type { ListOptions, OpenedBlob, TagPage } from "../../lib/content/source.ts";
+import type { ListOptions, OpenedBlob, ReferrerList, TagPage } from "../../lib/content/source.ts";
 import { takePage } from "../../lib/content/take_page.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
@@ -87,8 +87,8 @@ export class FakeUpstream implements Upstream {
     });
   }
 
-  listReferrers(): Promise<Descriptor[]> {
-    return this.#answer("referrers", () => []);
+  listReferrers(): Promise<ReferrerList> {
+    return this.#answer("referrers", () => ({ referrers: [] }));
   }
 
   #find(tagOrDigest: string): Content | undefined {

@@ -44,6 +44,8 @@ export interface RetryOptions {
   /** Wall clock, in milliseconds since 1970; used only for a `Retry-After` date when the response has no `Date`. */
   readonly wallClock: () => number;
   readonly onEvent?: OnUpstreamEvent | undefined;
+  /** Whether only rate limits are retried. */
+  readonly isOnlyLimited?: boolean;
 }
 
 /** Waits `milliseconds`; rejects with the reason of `signal` when it aborts. */
@@ -98,7 +100,7 @@ function isRetriableStatus(status: number): boolean {
 
 /** Retries a request when the server reports that it is busy or failing, or when it cannot be reached. */
 export function withRetry(options: RetryOptions): Middleware {
-  const { policy, sleep, random, now, wallClock, onEvent } = options;
+  const { policy, sleep, random, now, wallClock, onEvent, isOnlyLimited = false } = options;
 
   return (next) => async (request) => {
     const { host, pathname: path } = new URL(request.url);
@@ -114,12 +116,13 @@ export function withRetry(options: RetryOptions): Middleware {
         response = await next(request.body === null ? request : request.clone());
       } catch (error) {
         const isQuick = now() - began <= policy.connectBudget;
-        if (!isUnreached(error) || !isQuick || unreached >= policy.connectRetries) throw error;
+        if (isOnlyLimited || !isUnreached(error) || !isQuick || unreached >= policy.connectRetries) throw error;
         unreached++;
         await again(unreached, policy.connectDelay * 2 ** (unreached - 1), error.message);
         continue;
       }
-      if (!isRetriableStatus(response.status) || busy + 1 >= policy.maxTries) return response;
+      const isRetried = isOnlyLimited ? response.status === 429 : isRetriableStatus(response.status);
+      if (!isRetried || busy + 1 >= policy.maxTries) return response;
       const retryAfter = parseRetryAfter(response.headers, wallClock);
       if (retryAfter !== undefined && retryAfter > policy.maxRetryAfter) return response;
       // A `Retry-After` shorter than the backoff is respected; zero or none means the backoff.

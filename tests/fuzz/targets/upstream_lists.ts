@@ -1,3 +1,4 @@
+import type { ReferrerList } from "../../../lib/content/source.ts";
 import { isDigest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
@@ -100,16 +101,15 @@ async function checkTags(
   }
 }
 
-async function checkReferrers(
-  list: () => Promise<readonly { digest: string; size: number; mediaType: string }[]>,
-): Promise<string> {
+async function checkReferrers(list: () => Promise<ReferrerList>): Promise<string> {
   try {
-    for (const { digest, size, mediaType } of await list()) {
+    const { referrers, isPartial } = await list();
+    for (const { digest, size, mediaType } of referrers) {
       if (!isDigest(digest) || !Number.isSafeInteger(size) || size < 0 || typeof mediaType !== "string") {
         fault(`not a descriptor: ${JSON.stringify({ digest, size, mediaType })}`);
       }
     }
-    return "referrers";
+    return isPartial ? "partial" : "referrers";
   } catch (error) {
     return checkError(error, [RegistryError]);
   }

@@ -35,7 +35,7 @@ const CASES: readonly [
   ["the API answers with 404", [{ kind: "referrers", status: 404 }], both, 0],
   ["the API answers with 500", [{ kind: "referrers", status: 500 }], both, 0],
   ["the API answers with garbage", [{ kind: "referrers", status: 200, body: "<html>" }], both, 0],
-  ["the API answers with 503", [{ kind: "referrers", status: 503 }], ["signature"], 1],
+  ["the API answers with 503", [{ kind: "referrers", status: 503 }], both, 1],
   ["the API answers with 429", [{ kind: "referrers", status: 429 }], ["signature"], 1],
   ["the tags answer with 500", [{ kind: "manifest", path: ".sig", status: 500 }], ["referrer"], 1],
   ["the tags answer with 403", [{ kind: "manifest", path: ".sig", status: 403 }], ["referrer"], 1],

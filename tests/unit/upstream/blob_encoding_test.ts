@@ -4,6 +4,7 @@ import { computeDigest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { encodingOf } from "../../../lib/upstream/transport/content_encoding.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { Random } from "../../support/random.ts";
 import { createTestSource, patternBytes, readAll, REPO } from "../../support/upstream_source.ts";
 
 const CONFIG = new TextEncoder().encode(
@@ -11,6 +12,9 @@ const CONFIG = new TextEncoder().encode(
 );
 const LAYER = gzipSync(patternBytes(20_000));
 const LARGE = patternBytes(5 * 1024 * 1024);
+const LARGE_TAR = new Random(70).bytes(9 * 512 * 1024);
+LARGE_TAR.set(new TextEncoder().encode("ustar"), 257);
+const LARGE_TGZ = gzipSync(LARGE_TAR);
 
 const ENCODINGS: [header: string | undefined, expected: string | undefined][] = [
   [undefined, undefined],
@@ -22,6 +26,11 @@ const ENCODINGS: [header: string | undefined, expected: string | undefined][] = 
   ["X-GZIP", "gzip"],
   ["identity, gzip", "gzip"],
   ["br", "br"],
+  ["zstd", "zstd"],
+  ["aws-chunked", undefined],
+  ["aws-chunked,gzip", "gzip"],
+  ["UTF-8", undefined],
+  ["8bit", undefined],
   ["gzip, gzip", "gzip, gzip"],
 ];
 for (const [header, expected] of ENCODINGS) {
@@ -72,6 +81,41 @@ const BLOBS: [name: string, blob: Uint8Array, sent: Sent][] = [
     isChunked: true,
   }],
   ["a layer that is compressed itself, which the storage declares", LAYER, { bytes: LAYER, encoding: "gzip" }],
+  ["a layer that is compressed itself, which the storage declares, without a length", LAYER, {
+    bytes: LAYER,
+    encoding: "gzip",
+    isChunked: true,
+  }],
+  ["a compressed layer that the registry compresses again, without a length", LAYER, {
+    bytes: gzipSync(LAYER),
+    encoding: "gzip",
+    isChunked: true,
+  }],
+  ["a large layer that is compressed itself, which the storage declares, without a length", LARGE_TGZ, {
+    bytes: LARGE_TGZ,
+    encoding: "gzip",
+    isChunked: true,
+  }],
+  ["a large compressed layer that the registry compresses again, without a length", LARGE_TGZ, {
+    bytes: gzipSync(LARGE_TGZ),
+    encoding: "gzip",
+    isChunked: true,
+  }],
+  ["a large layer that the registry compresses, without a length", LARGE_TAR, {
+    bytes: gzipSync(LARGE_TAR),
+    encoding: "gzip",
+    isChunked: true,
+  }],
+  ["a layer that the storage declares to be zstd, without a length", LARGE, {
+    bytes: LARGE,
+    encoding: "zstd",
+    isChunked: true,
+  }],
+  ["a layer with the encoding aws-chunked, without a length", LARGE, {
+    bytes: LARGE,
+    encoding: "aws-chunked",
+    isChunked: true,
+  }],
   ["a compressed layer that the registry compresses again", LAYER, { bytes: gzipSync(LAYER), encoding: "gzip" }],
 ];
 for (const [name, blob, sent] of BLOBS) {

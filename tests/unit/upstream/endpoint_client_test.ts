@@ -1,10 +1,14 @@
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Fault, startFaultUpstream } from "../../support/fault_upstream.ts";
+import { freePorts } from "../../support/object_storage.ts";
 import { createTestSource, PATH, REGISTRY, REPO } from "../../support/upstream_source.ts";
 
+const [CLOSED_PORT] = freePorts(1);
 const REFUSALS: [name: string, fault: Fault, manifests: number][] = [
-  ...[300, 400, 401, 403, 404, 405, 406, 410, 501, 505].map((status): [string, Fault, number] => [
+  ...[300, 304, 400, 401, 402, 403, 404, 405, 406, 409, 410, 451, 500, 501, 502, 503, 504, 505].map((
+    status,
+  ): [string, Fault, number] => [
     `${status}`,
     { status },
     1,
@@ -16,7 +20,8 @@ const REFUSALS: [name: string, fault: Fault, manifests: number][] = [
   ]),
   ["a redirect without a target", { status: 307 }, 1],
   ["200 without a digest", { status: 200 }, 1],
-  ["500", { status: 500 }, 1],
+  ["a redirect to a server that does not answer", { redirectTo: `http://127.0.0.1:${CLOSED_PORT}/` }, 1],
+  ["a redirect to a forbidden address", { redirectTo: "http://169.254.169.254/" }, 1],
 ];
 for (const [name, fault, gets] of REFUSALS) {
   Deno.test(`[71] UpstreamSource fetches a manifest and the size of a blob when HEAD is answered with ${name}`, async () => {
@@ -35,6 +40,19 @@ for (const [name, fault, gets] of REFUSALS) {
     assertEquals(upstream.requests.at(-1)?.headers.get("range"), "bytes=0-0");
   });
 }
+
+Deno.test("[15] [71] UpstreamSource does not answer a rate limit of HEAD with a GET, which would count", async () => {
+  await using upstream = startFaultUpstream();
+  upstream.addImage(PATH, "1");
+  upstream.fail({ method: "HEAD", status: 429 });
+  const { source } = createTestSource(upstream.url);
+  await assertRejects(() => source.headManifest(REPO, "1", { isUrgent: true }), RegistryError, "limits how often");
+  assertEquals(upstream.requests.map(({ method }) => method), ["HEAD"]);
+  upstream.heal();
+  upstream.fail({ method: "HEAD", status: 429, times: 1 });
+  await source.headManifest(REPO, "1");
+  assertEquals(upstream.requests.map(({ method }) => method), ["HEAD", "HEAD", "HEAD"]);
+});
 
 Deno.test("[71] UpstreamSource asks with GET only the endpoint that refuses HEAD", async () => {
   await using mirror = startFaultUpstream();

@@ -209,7 +209,7 @@ for (const host of ["169.254.169.254", "127.0.0.1:6443", "rebound.example.net"])
         source.listTags(repo),
         source.listReferrers(repo, DIGEST),
       ]),
-      [...new Array(8).fill(undefined), []],
+      [...new Array(8).fill(undefined), { referrers: [] }],
     );
     assertEquals(sent, 0);
   });

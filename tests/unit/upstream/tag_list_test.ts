@@ -4,6 +4,7 @@ import { RegistryError } from "../../../lib/oci/error.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Fault, type FaultUpstream, startFaultUpstream } from "../../support/fault_upstream.ts";
+import { freePorts } from "../../support/object_storage.ts";
 import { createTestSource, PATH, patternBytes, REGISTRY, REPO } from "../../support/upstream_source.ts";
 
 const BASE = new URL("https://registry.example.com/v2/a/tags/list?n=2");
@@ -27,6 +28,16 @@ for (const [name, header, expected] of LINKS) {
   Deno.test(`parseNextLink() ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
 }
 
+// A list that has more pages must not pass for a whole one.
+const UNREADABLE = [
+  `<http://[x/?last=b>; rel="next"`,
+  `/v2/a/tags/list?last=b; rel="next"`,
+  `/v2/a/tags/list; rel=next`,
+];
+for (const header of UNREADABLE) {
+  Deno.test(`[73] parseNextLink() returns null for ${header}`, () => assertEquals(parseNextLink(header, BASE), null));
+}
+
 Deno.test("UpstreamSource lists the tags of all pages, sorted", async () => {
   await using upstream = startFaultUpstream({ tagsPerPage: 3 });
   const tags = ["b", "B", "10", "9", "a-b", "a.b", "a", "_"];
@@ -39,6 +50,8 @@ Deno.test("UpstreamSource treats a tag list of null as empty, and ignores invali
   await using upstream = startFaultUpstream();
   const { source } = createTestSource(upstream.url);
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":null}`, times: 1 });
+  assertEquals(await source.listTags(REPO), { tags: [], isMore: false });
+  upstream.fail({ kind: "tags", status: 200, body: `{"name":"team/app"}`, times: 1 });
   assertEquals(await source.listTags(REPO), { tags: [], isMore: false });
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":["a","../b",5,"a"]}` });
   assertEquals(await source.listTags(REPO), { tags: ["a"], isMore: false });
@@ -55,6 +68,7 @@ const NEXT: [name: string, target: string, expected: "followed" | "refused"][] =
   ["another repository", "/v2/other/tags/list?last=a", "refused"],
   ["a repository whose name ends alike", "/v2/myteam/app/tags/list?last=a", "refused"],
   ["another resource", "/v2/team/app/manifests/1?last=a", "refused"],
+  ["an invalid URL", "http://[x/v2/team/app/tags/list?last=a", "refused"],
   ["a query without bound", `?last=a&x=${"x".repeat(5000)}`, "refused"],
 ];
 for (const [name, target, expected] of NEXT) {
@@ -143,6 +157,21 @@ Deno.test("[73] UpstreamSource requests a page of tags with one request, and fol
   assertEquals(await source.listTags(`${REGISTRY}/no/such`, { limit: 2 }), undefined);
 });
 
+for (const status of [400, 422]) {
+  for (const query of [{}, { limit: 2 }, { after: "a", limit: 1 }]) {
+    Deno.test(`[73] UpstreamSource lists ${JSON.stringify(query)} of a registry that refuses n with ${status}`, async () => {
+      await using upstream = startFaultUpstream();
+      for (const tag of ["a", "b"]) upstream.addImage(PATH, tag);
+      // Asked with and without ns.
+      upstream.fail({ kind: "tags", times: 2, status });
+      const { source } = createTestSource(upstream.url);
+      const tags = "after" in query ? ["b"] : ["a", "b"];
+      assertEquals(await source.listTags(REPO, query), { tags, isMore: false });
+      assertEquals(upstream.requests.map(({ query }) => new URLSearchParams(query).has("n")), [true, true, false]);
+    });
+  }
+}
+
 const ODD: [name: string, list: (query: URLSearchParams) => string[]][] = [
   ["ignores n and last", () => ["a", "B", "c"]],
   ["ignores last", (query) => ["B", "a", "c"].slice(0, Number(query.get("n") ?? 3))],
@@ -198,8 +227,8 @@ Deno.test("UpstreamSource lists referrers with the referrers API", async () => {
   const signature = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, config: manifest, layers: [] }));
   const referrer = upstream.addManifest(PATH, signature, { subject: manifest.digest });
   const { source } = createTestSource(upstream.url);
-  assertEquals(await source.listReferrers(REPO, manifest.digest), [referrer]);
-  assertEquals(await source.listReferrers(REPO, referrer.digest), []);
+  assertEquals(await source.listReferrers(REPO, manifest.digest), { referrers: [referrer] });
+  assertEquals(await source.listReferrers(REPO, referrer.digest), { referrers: [] });
   assertEquals(upstream.count("manifest"), 0);
 });
 
@@ -220,7 +249,9 @@ function addJson(upstream: FaultUpstream, document: object, tag?: string): Descr
 const HTML = { status: 200, body: "<html><body>Sign in</body></html>", headers: { "Content-Type": "text/html" } };
 const NO_API: [name: string, fault: Fault | undefined][] = [
   ["404", undefined],
-  ...[301, 400, 401, 403, 405, 406, 410, 500, 501].map((status): [string, Fault] => [`${status}`, { status }]),
+  ...[301, 400, 401, 403, 405, 406, 410, 500, 501].map((
+    status,
+  ): [string, Fault] => [`${status}`, { status }]),
   ["a login page", HTML],
   ["a redirect to a login page", { redirectTo: "/signin" }],
   ["a redirect that is not followed", { redirectTo: "http://169.254.169.254/" }],
@@ -236,18 +267,70 @@ for (const [name, fault] of NO_API) {
     const { image, signature } = addSigned(upstream);
     if (fault !== undefined) upstream.fail({ kind: "referrers", ...fault });
     upstream.fail({ kind: "other", path: "/signin", ...HTML });
-    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), [signature]);
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), {
+      referrers: [signature],
+    });
   });
 }
 
-for (const status of [429, 503]) {
-  Deno.test(`[73] UpstreamSource reports that the referrers are not known when the API answers with ${status}`, async () => {
+const NO_ANSWER: [name: string, fault: Fault][] = [
+  ...[502, 503, 504, 520].map((status): [string, Fault] => [`${status}`, { status }]),
+  ["a redirect to a server that does not answer", { redirectTo: `http://127.0.0.1:${freePorts(1)[0]}/` }],
+  ["a body that is cut off", { status: 200, body: `{"schemaVersion":2`, contentLength: 500 }],
+];
+for (const [name, fault] of NO_ANSWER) {
+  Deno.test(`[73] UpstreamSource lists referrers by their tag, and marks the list, when the API answers with ${name}`, async () => {
     await using upstream = startFaultUpstream();
-    const { image } = addSigned(upstream);
+    const { image, signature } = addSigned(upstream);
+    upstream.fail({ kind: "referrers", ...fault });
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), {
+      referrers: [signature],
+      isPartial: true,
+    });
+  });
+}
+
+for (const [status, what] of [[429, "a tag"], [503, "no tag"]] as const) {
+  Deno.test(`[73] UpstreamSource reports that the referrers are not known when the API answers with ${status}, and there is ${what}`, async () => {
+    await using upstream = startFaultUpstream();
+    const image = what === "a tag" ? addSigned(upstream).image : upstream.addImage(PATH, "1").manifest;
     upstream.fail({ kind: "referrers", status });
     await assertRejects(() => createTestSource(upstream.url).source.listReferrers(REPO, image.digest), RegistryError);
   });
 }
+
+const ENTRY = { mediaType: MEDIA_TYPE.ociManifest, digest: computeDigest("sig"), size: 3 };
+const PARTIAL: [name: string, entry: unknown][] = [
+  ["null", null],
+  ["an unknown hash function", { ...ENTRY, digest: `sha384:${"a".repeat(96)}` }],
+  ["no size", { ...ENTRY, size: undefined }],
+];
+for (const [name, entry] of PARTIAL) {
+  Deno.test(`[73] UpstreamSource lists the other referrers when the API has an entry with ${name}, and marks the list`, async () => {
+    await using upstream = startFaultUpstream();
+    const { image } = addSigned(upstream);
+    upstream.fail({
+      kind: "referrers",
+      status: 200,
+      body: JSON.stringify({ schemaVersion: 2, manifests: [entry, ENTRY] }),
+    });
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), {
+      referrers: [ENTRY],
+      isPartial: true,
+    });
+  });
+}
+
+Deno.test("[73] UpstreamSource marks a list of referrers whose second page cannot be read", async () => {
+  await using upstream = startFaultUpstream();
+  const headers = { Link: `<?p=2>; rel="next"` };
+  const body = JSON.stringify({ schemaVersion: 2, manifests: [ENTRY] });
+  upstream.fail({ kind: "referrers", status: 200, body, headers, times: 1 });
+  assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, computeDigest("x")), {
+    referrers: [ENTRY],
+    isPartial: true,
+  });
+});
 
 const EMPTY: [name: string, body: string][] = [
   ["an empty list", `{"schemaVersion":2,"manifests":[]}`],
@@ -258,7 +341,7 @@ for (const [name, body] of EMPTY) {
     await using upstream = startFaultUpstream();
     const { image } = addSigned(upstream);
     upstream.fail({ kind: "referrers", status: 200, body });
-    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), []);
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), { referrers: [] });
   });
 }
 
@@ -274,11 +357,11 @@ Deno.test("[73] UpstreamSource does not take the children of an image for its re
     tag: image.digest.replace(":", "-"),
     mediaType: MEDIA_TYPE.ociIndex,
   });
-  assertEquals(await source.listReferrers(REPO, image.digest), []);
+  assertEquals(await source.listReferrers(REPO, image.digest), { referrers: [] });
   // An index of another image under that tag, and an entry for the subject itself.
   const mixed = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [{ ...other, platform }, child] };
   addJson(upstream, mixed, child.digest.replace(":", "-"));
-  assertEquals(await source.listReferrers(REPO, child.digest), []);
+  assertEquals(await source.listReferrers(REPO, child.digest), { referrers: [] });
 });
 
 Deno.test("[89] UpstreamSource does not read a list of referrers without end", async () => {
@@ -289,6 +372,6 @@ Deno.test("[89] UpstreamSource does not read a list of referrers without end", a
       return Promise.resolve(Response.json({ schemaVersion: 2, manifests: [] }, { headers }));
     },
   });
-  await assertRejects(() => source.listReferrers(REPO, computeDigest("x")), RegistryError, "does not end");
+  assertEquals(await source.listReferrers(REPO, computeDigest("x")), { referrers: [], isPartial: true });
   assertEquals(asked, 20);
 });

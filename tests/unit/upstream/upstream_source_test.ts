@@ -46,7 +46,7 @@ Deno.test("UpstreamSource returns undefined for content that the registry does n
   assertEquals(await source.openBlob(REPO, UNKNOWN), undefined);
   assertEquals(await source.openBlob(REPO, UNKNOWN, { start: 5 }), undefined);
   assertEquals(await source.listTags(REPO), undefined);
-  assertEquals(await source.listReferrers(REPO, UNKNOWN), []);
+  assertEquals(await source.listReferrers(REPO, UNKNOWN), { referrers: [] });
 });
 
 Deno.test("UpstreamSource resolves a tag with a HEAD", async () => {
