@@ -1,16 +1,20 @@
 import { computeDigest, splitDigest } from "./digest.ts";
 import type { Descriptor } from "./manifest.ts";
 
-const EMPTY_JSON = "{}";
-const EMPTY_JSON_DIGESTS = new Set<string>([computeDigest(EMPTY_JSON, "sha256"), computeDigest(EMPTY_JSON, "sha512")]);
+// Content that is known by its digest: no bytes, and the empty JSON document.
+const KNOWN = new Map<string, string>(["", "{}"].flatMap((text) => [
+  [computeDigest(text, "sha256"), text],
+  [computeDigest(text, "sha512"), text],
+]));
 
 /**
- * Returns the content that a descriptor carries itself: its `data`, or `{}` for the digest of the empty JSON document
- * (image specification, "Embedded Content", "Guidance for an Empty Descriptor"). `undefined` when it carries none, or
- * its data does not have its size and digest.
+ * Returns the content that a descriptor carries itself: its `data`, or what its digest tells: `{}` for that of the empty
+ * JSON document (image specification, "Embedded Content", "Guidance for an Empty Descriptor"), and no bytes. `undefined`
+ * when it carries none, or its data does not have its size and digest.
  */
 export function inlineDataOf({ digest, size, data }: Descriptor): Uint8Array<ArrayBuffer> | undefined {
-  if (size === EMPTY_JSON.length && EMPTY_JSON_DIGESTS.has(digest)) return new TextEncoder().encode(EMPTY_JSON);
+  const known = KNOWN.get(digest);
+  if (known?.length === size) return new TextEncoder().encode(known);
   if (data === undefined || data.length !== Math.ceil(size / 3) * 4) return undefined;
   let text: string;
   try {
