@@ -5,7 +5,7 @@ import { cannot, CorruptError } from "../oci/error.ts";
 import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
 
 /** The certificate of an agent, with its key and its fingerprint. */
-export interface AgentCertificate extends AgentIdentity {
+interface AgentCertificate extends AgentIdentity {
   /** See `fingerprintOf`. */
   readonly fingerprint: string;
 }

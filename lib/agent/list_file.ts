@@ -5,7 +5,7 @@ import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
 /** What a `ListFile` has. */
-export interface ListFileOptions<T> {
+interface ListFileOptions<T> {
   /** The name of the file and of its list: `tokens` is in `kubepkg/.tokens.json`. */
   readonly name: string;
   readonly isItem: (value: unknown) => value is T;

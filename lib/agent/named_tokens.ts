@@ -9,7 +9,7 @@ export const SCOPES = ["read", "import", "admin"] as const;
 export type Scope = typeof SCOPES[number];
 
 /** A token with a name. The token itself is not kept, only its hash. */
-export interface NamedToken {
+interface NamedToken {
   readonly name: string;
   readonly scope: Scope;
   /** When it was created, as ISO 8601 in UTC. */

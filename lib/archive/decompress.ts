@@ -5,10 +5,10 @@ import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
 import { ZstdFrames } from "./zstd_frames.ts";
 
 /** Compression of a bundle's tar. */
-export type Compression = "gzip" | "zstd" | "none";
+type Compression = "gzip" | "zstd" | "none";
 
 /** A file opened for decompressed reading. */
-export interface Decompressed {
+interface Decompressed {
   readonly compression: Compression;
   readonly reader: ByteReader;
   /**

@@ -10,7 +10,7 @@ const MAX_OTHER_HEADERS = 10_000;
 const MAX_PADDING_BYTES = 1024 * 1024;
 
 /** Options of a `TarReader`. */
-export interface TarReaderOptions {
+interface TarReaderOptions {
   /** Receives the name and the target of each symbolic link. Without it, links are refused. */
   readonly onLink?: (name: string, target: string) => void;
 }

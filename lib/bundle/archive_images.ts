@@ -4,7 +4,7 @@ import { isSamePlatform, listRunnablePlatforms, type Platform } from "../oci/pla
 import type { GraphManifest, ImageGraph } from "./image_graph.ts";
 
 /** An image for some platforms. */
-export interface ArchivedImage {
+interface ArchivedImage {
   /** The manifest or index that the image's name refers to. */
   readonly root: Descriptor;
   /** Configs and layers of all its manifests. */

@@ -39,7 +39,7 @@ export interface PackageWarning {
 }
 
 /** A package whose objects were checked. */
-export interface CheckedPackage {
+interface CheckedPackage {
   /** Without the fields that only a live cluster gives an object. */
   readonly kubepkg: KubePkg;
   readonly warnings: readonly PackageWarning[];

@@ -12,7 +12,7 @@ export interface PlannedFile {
 }
 
 /** Options of `checkRoom`. */
-export interface CheckRoomOptions {
+interface CheckRoomOptions {
   /** What to do about a file that is too large for FAT. By default, that a bundle can be split. */
   readonly advice?: string | undefined;
   readonly read?: (folder: string) => Promise<FileSystemRoom | undefined>;

@@ -4,7 +4,7 @@ import { selectPlatforms } from "./archive_images.ts";
 import type { GraphManifest, ImageGraph } from "./image_graph.ts";
 
 /** What is sent of an image. */
-export interface CopiedImage {
+interface CopiedImage {
   /** Children before the manifests that refer to them; the last one is the image's. */
   readonly manifests: readonly GraphManifest[];
   /** Configs and layers, each once. */

@@ -39,7 +39,7 @@ export function parseDeltaEntryName(name: string): Digest | undefined {
 }
 
 /** A piece of a blob, carried by one part of a split bundle. */
-export interface BlobPiece {
+interface BlobPiece {
   readonly digest: Digest;
   /** Position in the blob of the piece's first byte. */
   readonly start: number;

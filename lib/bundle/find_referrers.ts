@@ -18,7 +18,7 @@ export interface ReferrerFinderOptions {
 }
 
 /** The referrers of an image. */
-export interface FoundReferrers {
+interface FoundReferrers {
   readonly referrers: readonly CarriedReferrer[];
   /** What was left out, and why; a sentence each, without the name of the image. */
   readonly problems: readonly string[];

@@ -5,7 +5,7 @@ import { type Descriptor, MEDIA_TYPE, parseManifest, splitSuccessors } from "../
 import { parseReference, type Reference } from "../oci/reference.ts";
 
 /** An image that the `index.json` of an archive lists. */
-export interface ListedImage {
+interface ListedImage {
   readonly digest: Digest;
   /** Its name; absent if the archive gives none, or only a tag. */
   readonly reference?: Reference;

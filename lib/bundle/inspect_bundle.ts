@@ -36,7 +36,7 @@ export interface BundleInfo {
 }
 
 /** An image of a bundle. */
-export interface ImageInfo {
+interface ImageInfo {
   readonly reference: string;
   readonly digest?: Digest;
   readonly platforms: readonly string[];
@@ -55,7 +55,7 @@ export interface SignatureInfo {
 }
 
 /** The packages of a bundle, and who has signed it. */
-export interface InspectedBundle {
+interface InspectedBundle {
   readonly packages: readonly KubePkg[];
   readonly infos: readonly BundleInfo[];
   readonly document: SignedDocument;

@@ -16,7 +16,7 @@ export interface OldImageStore extends ContentSource {
 }
 
 /** What the site holds of a repository. */
-export interface OldImageQuery {
+interface OldImageQuery {
   readonly repository: string;
   /** The digests that the site holds. */
   readonly have: Pick<ReadonlySet<Digest>, "has">;

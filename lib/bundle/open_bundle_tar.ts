@@ -5,7 +5,7 @@ import { cannot, CorruptError } from "../oci/error.ts";
 import { notATar } from "./other_archive.ts";
 
 /** The tar of a bundle, open for reading. */
-export interface BundleTar {
+interface BundleTar {
   readonly reader: ByteReader;
   /** Whether the file has the extra field of a bundle that crpe packed. */
   readonly isSealed: boolean;

@@ -35,7 +35,7 @@ export interface OutboxBundle {
 }
 
 /** What an interrupted pack left in the outbox. The same pack resumes it. */
-export interface PartialBundle {
+interface PartialBundle {
   /** The name of the file. */
   readonly name: string;
   /** In bytes. */
@@ -233,7 +233,7 @@ function describeUnreadable(error: unknown): Description | undefined {
 }
 
 /** An open file of a bundle. */
-export interface OutboxFile {
+interface OutboxFile {
   /** In bytes. */
   readonly size: number;
   /** Streams a part of the file, and closes the file at its end. */

@@ -14,7 +14,7 @@ export type { BundleProgress } from "./write_bundle.ts";
 export interface PackOptions extends PackChoice, Omit<WriteOptions, "check"> {}
 
 /** Options of `packBundle`. */
-export interface PackBundleOptions extends PackOptions {
+interface PackBundleOptions extends PackOptions {
   /** Receives the bytes of the file. */
   readonly output: BundleOutput;
 }

@@ -18,7 +18,7 @@ import { findOldLayers, type OldImageStore } from "./old_images.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
 /** How deltas are made. */
-export interface DeltaOptions {
+interface DeltaOptions {
   /** The packer's store, which has the old layers, and room for temporary files. */
   readonly store: OldImageStore & { readonly openScratch: OpenScratch };
   /** The digests that the site holds. */
@@ -32,7 +32,7 @@ export interface DeltaOptions {
 }
 
 /** Progress of making deltas. */
-export interface DeltaProgress {
+interface DeltaProgress {
   /** The layer, counted from 1, of those that are tried. */
   readonly number: number;
   readonly count: number;

@@ -34,7 +34,7 @@ export interface PackedPart extends Omit<WrittenFile, "check"> {
 }
 
 /** A bundle that was written in parts. */
-export interface PackPartsResult extends PackSummary {
+interface PackPartsResult extends PackSummary {
   readonly parts: readonly PackedPart[];
   /** Total size of all parts, in bytes. */
   readonly size: number;

@@ -13,7 +13,7 @@ export interface Sbom {
 }
 
 /** A package or file that an SBOM lists. */
-export interface SbomComponent {
+interface SbomComponent {
   readonly name: string;
   readonly version?: string;
 }

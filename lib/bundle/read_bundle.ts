@@ -24,7 +24,7 @@ export interface BundleBlob extends TarEntry {
 }
 
 /** Options for reading a bundle. */
-export interface ReadBundleOptions {
+interface ReadBundleOptions {
   /** Name of the file in errors. */
   readonly what?: string | undefined;
   /** Receives the error of an invalid entry, which is then skipped. Without it the error is thrown. */

@@ -32,7 +32,7 @@ export interface ResumePoint {
 }
 
 /** Options for resuming a file. */
-export interface ResumeFileOptions {
+interface ResumeFileOptions {
   /** The verifier, after the content of the files before this one. */
   readonly check: EntryVerifier;
   /** Whether to hash the file. */

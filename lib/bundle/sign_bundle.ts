@@ -18,7 +18,7 @@ import { notABundle } from "./other_archive.ts";
 import type { BundleOutput } from "./write_bundle.ts";
 
 /** Options of `signBundle`. */
-export interface SignBundleOptions {
+interface SignBundleOptions {
   /** Name of the bundle in errors. */
   readonly what: string;
   /** Creates the signatures of the bundle's `kubepkg.json`. */

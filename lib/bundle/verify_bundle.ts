@@ -14,7 +14,7 @@ import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 
 /** A problem found in a bundle. */
-export interface BundleProblem {
+interface BundleProblem {
   readonly message: string;
   /** The wrong or missing content, if the problem concerns one blob or manifest. */
   readonly digest?: Digest;
@@ -23,7 +23,7 @@ export interface BundleProblem {
 }
 
 /** The result of verifying a bundle. */
-export interface BundleVerification {
+interface BundleVerification {
   /** The packages of the bundle; one unless it holds a list. */
   readonly packages: readonly { readonly name: string; readonly version: string }[];
   /** Number and total size in bytes of the blobs and manifests that were read. */
@@ -33,7 +33,7 @@ export interface BundleVerification {
 }
 
 /** Options for verifying a bundle. */
-export interface VerifyBundleOptions {
+interface VerifyBundleOptions {
   /** Name of the file in errors. */
   readonly what?: string;
   readonly onProgress?: (progress: BundleProgress) => void;

@@ -1,7 +1,7 @@
 import { returnChunk } from "./lent_chunks.ts";
 
 /** What is reported about a body while it is read. */
-export interface BodyEvents {
+interface BodyEvents {
   /**
    * Called once with the number of bytes read. `isWhole` is true after the last byte and at the end of the body, false
    * when the body fails or is cancelled before that.
@@ -12,7 +12,7 @@ export interface BodyEvents {
 }
 
 /** What is done while a body is read. */
-export interface CountOptions extends BodyEvents {
+interface CountOptions extends BodyEvents {
   /**
    * Whether a chunk is returned (`returnChunk`) when the next one is read. Only for a body whose reader has passed a chunk
    * on by then, as the server of the runtime does, and does not collect them.

@@ -1,7 +1,7 @@
 import { pause } from "./pause.ts";
 
 /** Options of a `RateLimit`. */
-export interface RateLimitOptions {
+interface RateLimitOptions {
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
   readonly sleep?: (milliseconds: number) => Promise<void>;

@@ -19,7 +19,7 @@ import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
 
 /** Options of a `BlobCache`. */
-export interface BlobCacheOptions {
+interface BlobCacheOptions {
   readonly store: IngestStore;
   readonly upstream?: Upstream | undefined;
   readonly space?: SpaceManager | undefined;

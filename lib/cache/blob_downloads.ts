@@ -15,7 +15,7 @@ import type { Upstream, UpstreamBlob } from "./upstream.ts";
 import { withClaim } from "./with_claim.ts";
 
 /** Options of `BlobDownloads`. */
-export interface BlobDownloadsOptions {
+interface BlobDownloadsOptions {
   readonly store: IngestStore;
   readonly upstream: Upstream;
   readonly space?: SpaceManager | undefined;

@@ -30,7 +30,7 @@ export type CacheEvent =
   };
 
 /** See `CacheEvent`. `digest` is that of the manifest. */
-export interface CompletedEvent {
+interface CompletedEvent {
   readonly type: "completed";
   readonly repo: string;
   readonly digest: Digest;
@@ -40,7 +40,7 @@ export interface CompletedEvent {
 }
 
 /** See `CacheEvent`. */
-export interface BypassEvent {
+interface BypassEvent {
   readonly type: "bypass";
   readonly repo: string;
   readonly digest: Digest;

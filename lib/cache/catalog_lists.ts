@@ -3,7 +3,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Options of `CatalogLists`. */
-export interface CatalogListsOptions {
+interface CatalogListsOptions {
   readonly store: ContentCatalog;
   readonly upstream: Upstream | undefined;
   /** Called with a message when an upstream fails, and only stored content is listed. */

@@ -4,7 +4,7 @@ import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
 
 /** A reader of a download that has failed, or has become superfluous. */
-export interface InterruptedReader {
+interface InterruptedReader {
   /** The file of the download, with the bytes that the reader was given. */
   readonly file: FileReader;
   /** Position where the reader started. */

@@ -1,7 +1,7 @@
 import { cannot, CrpeError } from "../oci/error.ts";
 
 /** The bytes that a source must send in a time that is spent waiting for it. */
-export interface Pace {
+interface Pace {
   readonly milliseconds: number;
   readonly bytes: number;
   /** Monotonic clock, in milliseconds. */

@@ -7,7 +7,7 @@ import { HELD_BACK_BYTES, type SharedDownload } from "./shared_download.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** A byte range of a blob, and the state of the download that would have to reach it. */
-export interface RangeDistance {
+interface RangeDistance {
   readonly start: number;
   readonly length: number;
   /** Size of the blob in bytes. */

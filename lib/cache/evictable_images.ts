@@ -27,7 +27,7 @@ export interface EvictableImage {
 }
 
 /** A tag of cosign's scheme. */
-export interface ReferrerTag {
+interface ReferrerTag {
   readonly repo: string;
   readonly tag: string;
   readonly digest: Digest;

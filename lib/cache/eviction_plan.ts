@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 
 /** An image with what matters for eviction. */
-export interface Evictable {
+interface Evictable {
   /** All content that it needs. */
   readonly digests: ReadonlySet<Digest>;
   /** The higher, the more recently it was used. */
@@ -10,7 +10,7 @@ export interface Evictable {
 }
 
 /** The space that an eviction has to free. */
-export interface EvictionGoal {
+interface EvictionGoal {
   /** Bytes to free. */
   readonly bytes: number;
   /** Sizes of the blobs in the store, in bytes. */

@@ -32,7 +32,7 @@ export interface EvictorOptions {
 }
 
 /** State that an `Evictor` shares with a `CacheLimit`. */
-export interface StoreState {
+interface StoreState {
   readonly sizes: StoreSizes;
   readonly order: AccessOrder;
   /** Manifests that were requested, and are not included in `sizes` yet. */

@@ -6,7 +6,7 @@ import type { CacheEvent } from "./cache_event.ts";
 import { blobsOf, hasBlob } from "./completeness.ts";
 
 /** Options of an `ImageCompletion`. */
-export interface ImageCompletionOptions {
+interface ImageCompletionOptions {
   readonly store: IngestStore;
   /** Downloads blobs. */
   readonly blobs: {

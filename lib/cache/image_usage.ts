@@ -5,7 +5,7 @@ import { listBlobSizes } from "../store/store_scan.ts";
 import { type EvictableImage, listEvictableImages } from "./evictable_images.ts";
 
 /** The disk space of one image. */
-export interface ImageUsage {
+interface ImageUsage {
   /** Its tags; empty for an image without one. */
   readonly references: readonly string[];
   readonly digest: Digest;

@@ -7,7 +7,7 @@ import type { IngestStore } from "../store/blob_store.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 
 /** What the manifests of a repository say about a blob. */
-export interface KnownBlob {
+interface KnownBlob {
   /** In bytes; `undefined` if they disagree. */
   readonly size: number | undefined;
   /** The content, if a descriptor carries it. */
@@ -15,7 +15,7 @@ export interface KnownBlob {
 }
 
 /** A blob whose content a manifest carries. */
-export interface InlineBlob {
+interface InlineBlob {
   readonly digest: Digest;
   readonly data: Uint8Array<ArrayBuffer>;
 }

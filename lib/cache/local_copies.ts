@@ -16,7 +16,7 @@ import { blobPath, BLOBS, INGEST, partialPath } from "../store/layout.ts";
 import { SharedDownload } from "./shared_download.ts";
 
 /** Options of `LocalCopies`. */
-export interface LocalCopiesOptions {
+interface LocalCopiesOptions {
   /** The folder of the copies. One process at a time uses it. */
   readonly folder: string;
   readonly files: SharedFiles;

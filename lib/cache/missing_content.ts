@@ -7,7 +7,7 @@ import { splitRepository } from "../oci/reference.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Options of `MissingContent`. */
-export interface MissingContentOptions {
+interface MissingContentOptions {
   readonly store: ContentSource;
   readonly upstream?: Upstream | undefined;
   /** Why content is missing when there is no upstream. Default: `--offline`. */

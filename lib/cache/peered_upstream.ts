@@ -20,7 +20,7 @@ export type Peer = Pick<
 export type FoundPeer = Pick<Upstream, "readManifest" | "statBlob" | "openBlobWith">;
 
 /** Options of a `PeeredUpstream`. */
-export interface PeeredUpstreamOptions {
+interface PeeredUpstreamOptions {
   /** The peers that the settings name. */
   readonly peers: readonly Peer[];
   /** Returns the peers that are found at present. Default: none. */

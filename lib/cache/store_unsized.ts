@@ -2,7 +2,7 @@ import { drain } from "../bytes/file_stream.ts";
 import type { Ingest } from "../store/ingest.ts";
 
 /** A blob whose size neither a manifest nor the upstream states. */
-export interface UnsizedBlob {
+interface UnsizedBlob {
   readonly body: ReadableStream<Uint8Array>;
   /** Called with the number of bytes of each received chunk. */
   readonly onBytes: (count: number) => void;

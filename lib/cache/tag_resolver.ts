@@ -10,7 +10,7 @@ import type { StoreWrites } from "./store_writes.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
 
 /** Options of a `TagResolver`. */
-export interface TagResolverOptions {
+interface TagResolverOptions {
   readonly store: IngestStore;
   readonly upstream: Upstream | undefined;
   readonly writes: StoreWrites;

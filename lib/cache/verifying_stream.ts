@@ -7,7 +7,7 @@ import { HELD_BACK_BYTES } from "./shared_download.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
 /** The blob that `verifyStream` expects. */
-export interface ExpectedBlob {
+interface ExpectedBlob {
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;

@@ -1,5 +1,5 @@
 /** Limits of a `BoundedTasks`. */
-export interface TaskLimits {
+interface TaskLimits {
   /** Most tasks at once. */
   readonly tasks: number;
   /** Largest sum of the costs of the running tasks. A task that costs more runs alone. */

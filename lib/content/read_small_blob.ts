@@ -5,7 +5,7 @@ import type { ContentSource } from "./source.ts";
 import { verifyBytes } from "./verifier.ts";
 
 /** A blob to read into memory, and the largest size accepted. */
-export interface SmallBlob {
+interface SmallBlob {
   readonly digest: Digest;
   /** Expected size in bytes, if it is known. */
   readonly size?: number;

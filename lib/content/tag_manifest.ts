@@ -3,7 +3,7 @@ import { computeDigest } from "../oci/digest.ts";
 import type { ContentStore } from "./source.ts";
 
 /** Where the tag of a manifest is set. */
-export interface TagPlace {
+interface TagPlace {
   readonly store: Pick<ContentStore, "resolve" | "readManifest" | "tag">;
   readonly repository: string;
   readonly tag: string;

@@ -11,7 +11,7 @@ export interface LoadedManifest {
 }
 
 /** A manifest of a walk, and what it refers to. */
-export interface WalkedManifest extends LoadedManifest {
+interface WalkedManifest extends LoadedManifest {
   readonly entry: ManifestEntry;
   /** The manifests that an index lists. */
   readonly manifests: readonly Descriptor[];
@@ -20,7 +20,7 @@ export interface WalkedManifest extends LoadedManifest {
 }
 
 /** What one user of `walkImage` makes of an image: which manifests may be missing, and which are read at all. */
-export interface ImageRule<T> {
+interface ImageRule<T> {
   /** Reads a manifest; `undefined` if it is missing. The root has the depth 0. */
   readonly read: (entry: ManifestEntry, depth: number) => Promise<LoadedManifest | undefined>;
   /** Gives the result for a manifest that is missing. */

@@ -21,7 +21,7 @@ import { type DeltaFile, PartReader } from "./part_reader.ts";
 import { rebuildGzip } from "./rebuild_gzip.ts";
 
 /** Options of `rebuildLayer`. */
-export interface RebuildLayerOptions {
+interface RebuildLayerOptions {
   /** Opens space for the plain bytes of inner streams of the bases. */
   readonly openScratch: OpenScratch;
   /** Finds a compressor model; default: those of this program. */

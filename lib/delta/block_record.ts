@@ -49,7 +49,7 @@ const FREE_WORK = 2 ** 28;
 const FREE_WASTE = 2 ** 22;
 
 /** What a stream has cost so far. */
-export interface StreamCost {
+interface StreamCost {
   readonly blocks: number;
   /** Comparisons of the model. */
   readonly work: number;

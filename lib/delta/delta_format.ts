@@ -28,7 +28,7 @@ export type SectionName = typeof SECTIONS[number];
 export const INNER_SECTIONS = [...SECTIONS, "places", "basePlaces"] as const;
 
 /** The name of a section for inner streams. */
-export type InnerSectionName = typeof INNER_SECTIONS[number];
+type InnerSectionName = typeof INNER_SECTIONS[number];
 
 /** How an inventory names the ability to apply a delta with inner streams. */
 export const INNER_NAME = "inner/1";

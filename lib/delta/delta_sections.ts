@@ -15,7 +15,7 @@ const LEAST_CHUNK_BYTES = 64 << 10;
 const WHAT = "a section of the delta";
 
 /** How a section is compressed. */
-export interface PackLevel {
+interface PackLevel {
   /** zstd's compression level. */
   readonly level: number;
   /** The largest window as a power of 2, at most that of 4 MiB, which is the default. A reader needs its memory. */

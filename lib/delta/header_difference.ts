@@ -9,7 +9,7 @@ const [LENGTHS_DIFFER, RUNS_DIFFER, RUN_CODES_DIFFER] = [1, 2, 4] as const;
 const ALL_CODES = LITERAL_CODES + DISTANCE_CODES;
 
 /** A prediction of a header that starts from the tokens of a block. */
-export interface HeaderPrediction {
+interface HeaderPrediction {
   readonly style: HeaderStyle;
   readonly block: BlockTokens;
   /** Gets the header: the predicted one, and then the real one. */

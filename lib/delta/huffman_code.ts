@@ -4,7 +4,7 @@ export const TABLE_BITS = 11;
 const TABLE_SIZE = 1 << TABLE_BITS;
 
 /** Reverses the lowest `count` bits: codes are written with their highest bit first (RFC 1951 section 3.1.1). */
-export function reverseBits(value: number, count: number): number {
+function reverseBits(value: number, count: number): number {
   return ((REVERSED[value & 255]! << 8 | REVERSED[value >> 8 & 255]!) >> (16 - count)) & ((1 << count) - 1);
 }
 

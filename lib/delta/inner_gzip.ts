@@ -30,7 +30,7 @@ export async function* joinStreams(streams: Iterable<GzipMember>): AsyncGenerato
 }
 
 /** The inputs of `insertStreams`. */
-export interface InsertedStreams {
+interface InsertedStreams {
   /** Where the deflate streams belong in the bytes. */
   readonly places: Iterable<Place>;
   /** The gzip stream that `joinStreams` made of them. */

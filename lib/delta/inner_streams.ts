@@ -60,7 +60,7 @@ const HASH_BYTES = 18;
 export type Bytes = Pick<Scratch, "size" | "readAt">;
 
 /** Options of `findInnerStreams`. */
-export interface FindOptions {
+interface FindOptions {
   /** Most bytes of memory that the list may take, as `listBytes` counts them; streams beyond it are left out. */
   readonly maxListBytes?: number;
   readonly signal?: AbortSignal | undefined;
@@ -155,7 +155,7 @@ export function freeInflated(plain: Uint8Array): void {
 }
 
 /** Where a stream lies. */
-export interface InnerRange {
+interface InnerRange {
   readonly start: number;
   readonly size: number;
 }

@@ -21,7 +21,7 @@ import { selectRanges } from "./select_ranges.ts";
 import type { BaseRange } from "./tar_diff.ts";
 
 /** What inner streams are looked for in. */
-export interface InnerJob {
+interface InnerJob {
   readonly old: OldLayers;
   /** The ranges of the old layers that the new one needs. */
   readonly ranges: readonly BaseRange[];
@@ -30,12 +30,12 @@ export interface InnerJob {
 }
 
 /** Options of `makeInner`. */
-export interface MakeInnerOptions extends PackOptions {
+interface MakeInnerOptions extends PackOptions {
   readonly models: readonly DeflateModel[];
 }
 
 /** The inner streams of a layer as a part of its delta. */
-export interface MadeInner extends Disposable {
+interface MadeInner extends Disposable {
   readonly part: InnerPart;
   /** The sections, one after the other. */
   readonly packed: Scratch;

@@ -1,9 +1,9 @@
 import type { PlainWindow } from "./models/model.ts";
 
 /** A window moves by multiples of this, so that a model may use an index modulo a power of two up to it. */
-export const SLIDE_UNIT = 65_536;
+const SLIDE_UNIT = 65_536;
 /** Stored blocks are predicted over their longest size, and one match more. */
-export const STORED_LOOKAHEAD = 65_535 + 258;
+const STORED_LOOKAHEAD = 65_535 + 258;
 /** Decoding needs so many bytes before the next one, whatever the model needs. */
 const FARTHEST_MATCH = 32_768;
 /** The window moves by at least so many bytes. */

@@ -15,7 +15,7 @@ export const SEARCH: Readonly<Record<Effort, IndexSearch>> = {
 };
 
 /** Options of `OldLayers.open`. */
-export interface OldLayersOptions extends InflateOptions {
+interface OldLayersOptions extends InflateOptions {
   readonly openScratch: OpenScratch;
   readonly effort: Effort;
 }

@@ -9,7 +9,7 @@ import { applyOperations } from "./operations.ts";
 import type { PartReader } from "./part_reader.ts";
 
 /** The inner streams of a layer. */
-export interface OpenedStreams {
+interface OpenedStreams {
   readonly plain: AsyncIterable<Uint8Array>;
   readonly recipe: GzipRecipe;
   /** Where they belong among the plain bytes of the layer, and how many of these they are. */
@@ -18,7 +18,7 @@ export interface OpenedStreams {
 }
 
 /** What inner streams are opened with. */
-export interface InnerInput {
+interface InnerInput {
   readonly header: DeltaHeader;
   readonly bases: Bytes;
   /** Gets the plain bytes of the inner streams of the bases. */

@@ -11,7 +11,7 @@ const MAX_VARINT_BYTES = 8;
 export class TooManyOperationsError extends Error {}
 
 /** The options of an `OperationWriter`. */
-export interface OperationWriterOptions {
+interface OperationWriterOptions {
   /** The ranges that copies come from. */
   readonly ranges: readonly BaseRange[];
   /** The old bytes of these ranges, one after the other. */

@@ -43,7 +43,7 @@ export interface OperationStreams<Bytes> {
 export const OPERATION_STREAMS = ["inserts", "copies", "jumps", "literals", "differences"] as const;
 
 /** The inputs of `applyOperations`. */
-export interface OperationInput {
+interface OperationInput {
   readonly streams: OperationStreams<ByteSource>;
   /** The plain bytes of all bases, one after the other. */
   readonly bases: Pick<Scratch, "size" | "readAt">;

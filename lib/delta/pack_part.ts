@@ -9,7 +9,7 @@ import type { PlainIndex } from "./plain_index.ts";
 import { type BaseRange, diffPlain } from "./tar_diff.ts";
 
 /** What the operations of a delta are made from. */
-export interface OperationJob {
+interface OperationJob {
   readonly index: PlainIndex;
   /** The ranges of the indexed bytes that may be copied. */
   readonly ranges: readonly BaseRange[];
@@ -35,7 +35,7 @@ const CORRECTION_LEVEL = 19;
 const NUMBERS_WINDOW_LOG = 20;
 
 /** Sections of a delta. */
-export type Sections<Name extends SectionName> = Record<Name, Section>;
+type Sections<Name extends SectionName> = Record<Name, Section>;
 
 /**
  * Compares bytes with old ones, and appends the sections of the operations that make them.

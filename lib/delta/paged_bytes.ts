@@ -3,7 +3,7 @@ import type { Scratch } from "../bytes/scratch.ts";
 
 const PAGE_BITS = 16;
 /** Size of a page in bytes. */
-export const PAGE_BYTES = 1 << PAGE_BITS;
+const PAGE_BYTES = 1 << PAGE_BITS;
 
 /** Reads scratch space at random positions through a cache of pages, the least recently used of which is dropped. */
 export class PagedBytes {

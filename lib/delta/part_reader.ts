@@ -13,14 +13,14 @@ export interface DeltaFile {
 }
 
 /** A part of a delta: that of the layer, or that of its inner streams. */
-export interface DeltaPart {
+interface DeltaPart {
   readonly model: HeaderModel;
   readonly plainSize: number;
   readonly sections: Readonly<Record<string, Section>>;
 }
 
 /** Where a part is. */
-export interface PartInput {
+interface PartInput {
   readonly file: DeltaFile;
   readonly part: DeltaPart;
   /** The names of its sections in the order of the file, and the position after the last one. */

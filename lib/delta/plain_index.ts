@@ -13,7 +13,7 @@ export interface IndexSearch {
 }
 
 /** Options of `PlainIndex.build`. */
-export interface PlainIndexOptions extends IndexSearch {
+interface PlainIndexOptions extends IndexSearch {
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -2,7 +2,7 @@ import { MAX_REPLACED_BYTES } from "./operations.ts";
 import type { PagedBytes } from "./paged_bytes.ts";
 
 /** Old bytes that new ones are compared with, byte by byte. */
-export interface OldSide {
+interface OldSide {
   readonly bytes: PagedBytes;
   /** The old position. */
   readonly position: number;
@@ -11,7 +11,7 @@ export interface OldSide {
 }
 
 /** How many bytes at both ends of a gap between two copies are similar to old ones. */
-export interface SimilarBytes {
+interface SimilarBytes {
   /** Bytes at the start, which are like those behind the copy before. */
   readonly forward: number;
   /** Bytes at the end, which are like those before the copy behind. */

@@ -13,7 +13,7 @@ import { SectionWriter } from "./section_bytes.ts";
 import { cannot } from "../oci/error.ts";
 
 /** What a stream is described with. */
-export interface DescriberOptions {
+interface DescriberOptions {
   readonly model: DeflateModel;
   readonly parameters: Uint8Array;
   readonly limits: RecipeLimits;
@@ -21,7 +21,7 @@ export interface DescriberOptions {
 }
 
 /** How well the predictions held. */
-export interface PredictionCounts {
+interface PredictionCounts {
   tokens: number;
   wrongTokens: number;
   blocks: number;

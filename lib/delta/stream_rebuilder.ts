@@ -27,7 +27,7 @@ const LONGEST_STORED = 65_535;
 const MAX_TOKENS = 1 << 20;
 
 /** What a stream is rebuilt with. */
-export interface RebuilderOptions {
+interface RebuilderOptions {
   readonly model: DeflateModel;
   readonly recipe: GzipRecipe;
   readonly limits: RecipeLimits;

@@ -18,7 +18,7 @@ export interface BaseRange {
 }
 
 /** Options of `diffPlain`. */
-export interface DiffOptions {
+interface DiffOptions {
   /** The ranges of the old bytes that may be copied, in order; a copy never crosses an end. */
   readonly ranges: readonly BaseRange[];
   /** Called with the number of new bytes that were compared. */

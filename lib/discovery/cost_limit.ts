@@ -1,5 +1,5 @@
 /** The options of a `CostLimit`. */
-export interface CostLimitOptions {
+interface CostLimitOptions {
   /** How much may be spent at once. */
   readonly burst: number;
   /** How much may be spent a second, in the long run. */

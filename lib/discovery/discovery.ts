@@ -12,10 +12,10 @@ import type { MulticastSocket, OpenMulticastSocket } from "./multicast_socket.ts
 import { isOnLink, type NetworkAddress } from "./site_address.ts";
 
 /** Why a datagram about a crpe is ignored. */
-export type IgnoredReason = DatagramRefusal | "malformed" | "address" | "full" | "banned";
+type IgnoredReason = DatagramRefusal | "malformed" | "address" | "full" | "banned";
 
 /** The options of a `Discovery`. */
-export interface DiscoveryOptions {
+interface DiscoveryOptions {
   /** The network in which crpes are looked for. */
   readonly own: NetworkAddress;
   readonly open: OpenMulticastSocket;

@@ -1,10 +1,10 @@
 import type { ReceivedAnnouncement } from "./announcement.ts";
 
 /** What became of an announcement. */
-export type NoteResult = "found" | "known" | "left" | "full" | "banned";
+type NoteResult = "found" | "known" | "left" | "full" | "banned";
 
 /** The options of `FoundPeers`. */
-export interface FoundPeersOptions {
+interface FoundPeersOptions {
   /** Called when a crpe was found, or is no longer there. @param host its address with the port */
   readonly onChange?: (change: "found" | "left", host: string) => void;
   /** Monotonic clock, in milliseconds. */

@@ -3,7 +3,7 @@ import { BLOBS, INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 
 /** The clock, and what it is compared with. */
-export interface ClockOptions {
+interface ClockOptions {
   /** The time of the clock, in milliseconds since 1970. */
   readonly now: number;
   /** The release date of the program, in milliseconds since 1970. The current time cannot be earlier. */

@@ -2,7 +2,7 @@ import { isJsonObject } from "../oci/json.ts";
 import type { Finding } from "./finding.ts";
 
 /** What is known about docker on this machine. */
-export interface DockerStoreOptions {
+interface DockerStoreOptions {
   /** The root folder of the machine, without a slash at its end. */
   readonly prefix: string;
   /** The text of `/etc/docker/daemon.json`. */

@@ -11,7 +11,7 @@ import type { Finding } from "./finding.ts";
 import { asksForLogin, probeMirror, type ProbeOptions, type UsedMirror } from "./probe_mirror.ts";
 
 /** The options of `checkMirrors`. */
-export interface MirrorsOptions extends ProbeOptions {
+interface MirrorsOptions extends ProbeOptions {
   /** The root folder, which contains `etc`. */
   readonly root: string;
 }

@@ -8,14 +8,14 @@ import { adviseOn } from "./advice.ts";
 import { type Finding, type FindingStatus, reasonOf } from "./finding.ts";
 
 /** Where an image is searched. */
-export interface TraceSources {
+interface TraceSources {
   readonly store: ContentSource;
   /** The upstream; absent when none may be contacted. */
   readonly upstream?: Pick<UpstreamSource, "allows" | "headManifest" | "readManifest" | "statBlob"> | undefined;
 }
 
 /** One manifest or blob of an image, and its location. */
-export interface TracedContent {
+interface TracedContent {
   readonly type: "index" | "manifest" | "blob";
   readonly digest: Digest;
   readonly size: number;

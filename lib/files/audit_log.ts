@@ -24,7 +24,7 @@ export interface AuditEntry {
 }
 
 /** How an action ended. */
-export interface AuditEnd {
+interface AuditEnd {
   readonly result: string;
   readonly error?: unknown;
   readonly [detail: string]: unknown;

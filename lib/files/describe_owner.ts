@@ -2,7 +2,7 @@ import { isAbsent } from "./if_present.ts";
 import { parentOf } from "./parent_of.ts";
 
 /** Who owns the folder that a file is to be written to. */
-export interface FolderOwner {
+interface FolderOwner {
   /** `root`, `uid 1000`, or `an unknown user`. */
   readonly owner: string;
   /** `/data/blobs belongs to root (mode 755)` */

@@ -2,7 +2,7 @@ import { ifPresentSync } from "./if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Options of `listFoldersSync`. */
-export interface FolderOptions {
+interface FolderOptions {
   /** Whether symbolic links, and a file in the place of the folder, are errors. By default they are left out. */
   readonly refusesLinks?: boolean;
 }

@@ -15,7 +15,7 @@ const FAT_TYPE = 0x4d44;
 export const FAT_MAX_FILE = 2 ** 32 - 1;
 
 /** As `statfs` of `node:fs/promises`. */
-export type ReadFileSystem = (path: string) => Promise<{ blocks: number; bavail: number; bsize: number; type: number }>;
+type ReadFileSystem = (path: string) => Promise<{ blocks: number; bavail: number; bsize: number; type: number }>;
 
 /**
  * Returns the room of the file system that holds a folder. The folder need not exist yet.

@@ -29,7 +29,7 @@ function toPosition(digits: string): number {
 }
 
 /** A parsed `Content-Range` header (RFC 9110, 14.4). */
-export interface ContentRange {
+interface ContentRange {
   /** Position of the first byte. */
   readonly start: number;
   /** Position of the last byte. */

@@ -19,7 +19,7 @@ import { repositoryFinder } from "./repository_finder.ts";
 import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
 /** Options of a `BlobImporter`. */
-export interface BlobImporterOptions {
+interface BlobImporterOptions {
   readonly store: ImportStore;
   /** Set if the file is one part of several. */
   readonly part: PartImport | undefined;

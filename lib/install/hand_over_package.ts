@@ -30,7 +30,7 @@ export interface HandOverOptions {
 }
 
 /** A plan, and what is to be said about it. */
-export interface PlannedHandover {
+interface PlannedHandover {
   readonly plan: HandoverPlan;
   /** Records of other packages that cannot be read, a sentence each. */
   readonly warnings: readonly string[];

@@ -80,7 +80,7 @@ export async function collectKeptDigests(
 }
 
 /** An image that something needs, so that it is not removed. */
-export interface ImageUser {
+interface ImageUser {
   /** Why it must stay: `the package shop/web@1.2.0 needs it`, `it is pinned`. */
   readonly what: string;
   /** What to do first. */

@@ -29,7 +29,7 @@ export interface PlannedContent {
 }
 
 /** What the import of a package works with. */
-export interface PackageImportContext {
+interface PackageImportContext {
   readonly options: InstallOptions;
   readonly installation: Installation;
   /** The document of the bundle, which lists the package. */

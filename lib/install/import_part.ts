@@ -26,7 +26,7 @@ export interface PartState {
 }
 
 /** Options of a `PartImport`. */
-export interface PartImportOptions {
+interface PartImportOptions {
   readonly part: PackagePart;
   readonly store: PieceStore;
   readonly records: PackageRecords;

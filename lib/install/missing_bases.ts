@@ -3,7 +3,7 @@ import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 
 /** A blob that is needed, with its size in bytes. */
-export interface NeededBlob {
+interface NeededBlob {
   readonly digest: Digest;
   readonly size: number;
 }

@@ -7,7 +7,7 @@ import type { RecordError } from "./records/record_file.ts";
 import { salvageDigests } from "./salvage_digests.ts";
 
 /** Options of `collectPackageDigests`. */
-export interface CollectOptions {
+interface CollectOptions {
   /** An installed package to leave out. */
   readonly except?: PackageId | undefined;
   /** Called for each record that cannot be read. */

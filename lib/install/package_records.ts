@@ -17,13 +17,13 @@ import { TrustRecords } from "./records/trust_records.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
 
 /** A package whose record cannot be read. */
-export interface RecordProblem {
+interface RecordProblem {
   readonly id: PackageId;
   readonly error: RecordError;
 }
 
 /** Options of `PackageRecords`. */
-export interface PackageRecordsOptions {
+interface PackageRecordsOptions {
   /** Returns a unique name for a temporary file. Default: a random UUID. */
   readonly randomName?: (() => string) | undefined;
   readonly shared?: SharedRecords | undefined;
@@ -37,7 +37,7 @@ export interface PackageScan {
 }
 
 /** The history of a package. */
-export interface HistoryScan extends PackageScan {
+interface HistoryScan extends PackageScan {
   /** When each release was installed, as far as the file system knows it. */
   readonly dates: ReadonlyMap<KubePkg, Date>;
 }

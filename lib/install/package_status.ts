@@ -39,7 +39,7 @@ export interface PackageStatus {
 }
 
 /** Dependencies of `readPackageStatus`. */
-export interface StatusOptions {
+interface StatusOptions {
   readonly records: PackageRecords;
   readonly cluster: Pick<KubectlCluster, "readJson" | "listPresent" | "isApplied">;
 }
@@ -73,7 +73,7 @@ export async function readPackageStatus(installed: KubePkg, options: StatusOptio
 }
 
 /** What a `waitForPackage` waits with, and for how long. */
-export interface WaitOptions {
+interface WaitOptions {
   /** In milliseconds. */
   readonly wait: number;
   /** A clock, in milliseconds. */

@@ -34,7 +34,7 @@ const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 export const MAX_PENDING = 100;
 
 /** What a scan of the pending packages has found. */
-export interface PendingScan {
+interface PendingScan {
   /** Sorted by name and namespace. */
   readonly pending: readonly PendingPackage[];
   readonly problems: readonly RecordError[];
@@ -222,7 +222,7 @@ export interface PendingPackage {
 }
 
 /** Which parts of a bundle were received. */
-export interface PendingParts {
+interface PendingParts {
   /** The same for all parts of one pack. */
   readonly id: Digest;
   /** The number of parts. */

@@ -13,7 +13,7 @@ export interface PendingProgress {
 }
 
 /** A store with blobs, and blobs in progress. */
-export interface ProgressStore {
+interface ProgressStore {
   statBlob(repository: string, digest: Digest): Promise<number | undefined>;
   /** Returns the size of a partial file in bytes. */
   statIngest(digest: Digest): Promise<number>;

@@ -31,7 +31,7 @@ export interface PlannedBlobs {
 }
 
 /** How `planBlobs` looks for a blob. */
-export interface BlobLookup {
+interface BlobLookup {
   /** Returns the size in bytes of a blob that the store holds in any repository. */
   readonly statBlob: (digest: Digest) => Promise<number | undefined>;
   /**

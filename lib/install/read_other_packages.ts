@@ -13,7 +13,7 @@ export async function listOtherPackages(records: PackageRecords, except: Package
 }
 
 /** What packages have in the cluster and in manifest folders. */
-export interface OtherPackages {
+interface OtherPackages {
   readonly objects: readonly PackageObject[];
   /** Absolute paths of their manifest files. */
   readonly files: ReadonlySet<string>;

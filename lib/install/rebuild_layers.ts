@@ -23,7 +23,7 @@ export interface RebuildJob {
 }
 
 /** Whether a layer was rebuilt, was in the store already, or the store has no delta for it. */
-export type RebuildOutcome = "rebuilt" | "held" | "missing";
+type RebuildOutcome = "rebuilt" | "held" | "missing";
 
 /**
  * Writes the delta of a bundle into a store, as a blob that no repository has, unless the store holds it or its layer.

@@ -18,7 +18,7 @@ import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError } from "./records/record_file.ts";
 
 /** An image of a removed package. */
-export interface ReleasedImage {
+interface ReleasedImage {
   readonly repository: string;
   readonly tag?: string | undefined;
   readonly digest: Digest;

@@ -8,7 +8,7 @@ import { absentIfBroken, type RecordError, setRecordAside } from "./records/reco
 export const LEFT_ALONE = "left alone: it could not be opened, and may be intact";
 
 /** What became of a record that cannot be read. */
-export interface RecordRepair {
+interface RecordRepair {
   readonly isRepaired: boolean;
   readonly outcome: string;
 }

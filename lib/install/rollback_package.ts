@@ -15,7 +15,7 @@ import { createReceipt } from "./receipts.ts";
 import { signReceipt } from "./signed_receipt.ts";
 
 /** Options of `rollBackPackage`. */
-export interface RollbackOptions {
+interface RollbackOptions {
   readonly store: ContentStore;
   readonly records: PackageRecords;
   /** The version to roll back to; by default the version that was installed before. */

@@ -17,7 +17,7 @@ const SIGNED = [
 ] as const;
 
 /** A receipt whose signature is valid. */
-export interface VerifiedReceipt {
+interface VerifiedReceipt {
   /** The signed fields. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** The id of the key that signed it. */

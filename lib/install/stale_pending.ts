@@ -3,7 +3,7 @@ import type { PackageRecords } from "./package_records.ts";
 import type { PendingPackage } from "./pending_packages.ts";
 
 /** Options of `endStalePending`. */
-export interface StalePendingOptions {
+interface StalePendingOptions {
   /** The time without any received content after which a pending package ends, in milliseconds; 0 for never. */
   readonly ttl: number;
   /** Wall clock, in milliseconds. */

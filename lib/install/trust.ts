@@ -27,7 +27,7 @@ export interface TrustDecision {
 }
 
 /** What a decision is made for. */
-export interface TrustQuestion {
+interface TrustQuestion {
   /** `undefined`: signatures are not required. */
   readonly trust: SiteTrust | undefined;
   /** What would be done with the release: `import`. */

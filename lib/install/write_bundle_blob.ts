@@ -8,7 +8,7 @@ import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/
 export type ImportStore = PieceStore & DeltaStore & SharedStore;
 
 /** Options of `writeBundleBlob`. */
-export interface WriteBundleBlobOptions {
+interface WriteBundleBlobOptions {
   /** The repository that the blob is linked into; none for a delta. */
   readonly repository?: string;
   /** Called with the number of bytes that were processed, including those of an earlier import. */

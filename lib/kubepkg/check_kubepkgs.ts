@@ -32,7 +32,7 @@ const MAX_PROBLEMS = 100;
 const WHAT = "the release";
 
 /** What a text holds: KubePkgs, or what is wrong with it. */
-export type CheckedKubePkgs =
+type CheckedKubePkgs =
   | { readonly kubepkgs: readonly KubePkg[] }
   | Problems & { /** The first error, as `readKubePkgs` throws it. */ readonly error: CorruptError };
 

@@ -1,7 +1,7 @@
 import { fieldError, type FieldPath, formatField } from "./field_path.ts";
 
 /** A character that a cluster does not take, or not as it is. */
-export interface TextProblem {
+interface TextProblem {
   /** The field that has it. */
   readonly path: FieldPath;
   readonly problem: string;

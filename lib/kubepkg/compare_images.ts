@@ -49,7 +49,7 @@ export function formatImageMismatch({ image, problem, listedDigest, uses, refere
 }
 
 /** A package with images added, and the names that `spec.images` has gained. */
-export interface AddedImages {
+interface AddedImages {
   readonly kubepkg: KubePkg;
   readonly added: readonly { readonly name: string; readonly mismatch: ImageMismatch }[];
 }

@@ -28,7 +28,7 @@ export interface ImageUse {
 }
 
 /** Reports an image and the field of the object that names it. */
-export type ReportImage = (reference: Reference, path: FieldPath) => void;
+type ReportImage = (reference: Reference, path: FieldPath) => void;
 
 const MAX_DEPTH = 100;
 /** Largest number of images that one object may name. */

@@ -3,7 +3,7 @@ import { fieldError, type FieldPath } from "./field_path.ts";
 import type { KubeObject } from "./kubepkg.ts";
 
 /** An object of a package, and the field of the document that it comes from. */
-export interface FlatObject {
+interface FlatObject {
   readonly object: KubeObject;
   /** `["spec", "manifests", "all", "items", 2]` */
   readonly path: FieldPath;

@@ -64,7 +64,7 @@ export interface StatusDelta {
 }
 
 /** The fields that packing adds to a KubePkg. */
-export interface KubePkgStatus {
+interface KubePkgStatus {
   readonly tgzDigest?: string;
   readonly digests?: readonly StatusDigest[];
   /** Digests that were left out of the bundle because the site is expected to hold them. */

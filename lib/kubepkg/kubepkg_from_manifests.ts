@@ -6,7 +6,7 @@ import { identifyObject } from "./object_identity.ts";
 import { parseKubePkg } from "./parse_kubepkg.ts";
 
 /** What the documents of a package do not say: its name, its version, and the namespace of objects that name none. */
-export interface PackageHeader {
+interface PackageHeader {
   readonly name: string;
   readonly version: string;
   /** `default` where it is absent. */

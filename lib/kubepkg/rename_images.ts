@@ -7,10 +7,10 @@ import type { KubeObject } from "./kubepkg.ts";
 import { formatIdentity, identifyObject } from "./object_identity.ts";
 
 /** The new name of an image; `undefined` keeps the old one. */
-export type RenameImage = (reference: Reference) => Reference | undefined;
+type RenameImage = (reference: Reference) => Reference | undefined;
 
 /** An object with renamed images. */
-export interface RenamedObject {
+interface RenamedObject {
   readonly object: KubeObject;
   /** The images that could not be renamed where they stand: `Deployment/web/web, field spec.x`. */
   readonly left: readonly { readonly image: string; readonly where: string }[];

@@ -1,8 +1,8 @@
 /** The keys and positions that lead to the current value. */
-export type JsonPath = readonly (string | number)[];
+type JsonPath = readonly (string | number)[];
 
 /** Receives what a scan of a JSON text meets. Paths are valid during the call only. */
-export interface JsonVisitor {
+interface JsonVisitor {
   /** A number, as the text spells it. */
   number?(token: string, path: JsonPath): void;
   /** A key that its object had before. */

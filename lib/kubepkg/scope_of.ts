@@ -4,10 +4,10 @@ import type { KubeObject } from "./kubepkg.ts";
 import { groupOf } from "./object_identity.ts";
 
 /** Whether objects of a kind live in a namespace. The words are those of a CustomResourceDefinition's `spec.scope`. */
-export type ObjectScope = "Cluster" | "Namespaced";
+type ObjectScope = "Cluster" | "Namespaced";
 
 /** The scopes that the CustomResourceDefinitions of a package declare, by `group/kind`. */
-export type DeclaredScopes = ReadonlyMap<string, ObjectScope>;
+type DeclaredScopes = ReadonlyMap<string, ObjectScope>;
 
 /**
  * Tells whether objects of a kind live in a namespace: by Kubernetes' own kinds, then by the CustomResourceDefinitions of

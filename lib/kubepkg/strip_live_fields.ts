@@ -6,7 +6,7 @@ import { groupOf } from "./object_identity.ts";
 import { stripExportedFields } from "./strip_exported_fields.ts";
 
 /** An object without the fields that a cluster sets, and what was removed. */
-export interface StrippedObject {
+interface StrippedObject {
   readonly object: KubeObject;
   /** Names of the fields that had a value: `metadata.uid`. Empty ones (`status: {}`) are removed without a word. */
   readonly stripped: readonly string[];

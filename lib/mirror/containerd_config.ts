@@ -5,7 +5,7 @@ import { isJsonObject, textsOf } from "../oci/json.ts";
 export const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
 
 /** One file of containerd's configuration. */
-export interface ContainerdFile {
+interface ContainerdFile {
   readonly path: string;
   readonly text: string;
   readonly content: Toml;
@@ -23,7 +23,7 @@ export interface ContainerdConfig {
 }
 
 /** Access to containerd's files, by their paths on the machine of containerd. */
-export interface ConfigReader {
+interface ConfigReader {
   /** Reads a file; `undefined` when it is missing. */
   readonly readText: (path: string) => Promise<string | undefined>;
   /** Lists the names in a folder; empty when it is missing. */
@@ -96,7 +96,7 @@ export const CRI_PLUGINS = ["cri", "io.containerd.grpc.v1.cri", "io.containerd.c
 const [CRI_1, CRI_2, IMAGES] = CRI_PLUGINS;
 
 /** What releases of containerd read as their registry settings. */
-export interface RegistrySettings {
+interface RegistrySettings {
   /** `config_path`; empty when unset. */
   readonly configPath: string;
   /** Whether there are `mirrors`, which cannot be combined with `config_path`. */

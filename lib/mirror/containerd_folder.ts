@@ -13,7 +13,7 @@ import {
 import { formatHeader, setTomlValue } from "./toml_text.ts";
 
 /** Why containerd does not read a folder of registries. */
-export interface UnreadFolder {
+interface UnreadFolder {
   /** The reason, in one line. */
   readonly reason: string;
   /** Whether no release reads it. If not, some do. */

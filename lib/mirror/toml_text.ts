@@ -2,7 +2,7 @@ import { parse } from "smol-toml";
 import { isJsonObject } from "../oci/json.ts";
 
 /** A key of a table in a TOML document, and its new value. */
-export interface TomlSetting {
+interface TomlSetting {
   /** The path of the table: `["plugins", "cri", "registry"]`. */
   readonly table: readonly string[];
   /** The name of the key, of letters, digits, `-` and `_`. */

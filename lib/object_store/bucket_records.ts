@@ -12,7 +12,7 @@ interface RecordEntry {
 }
 
 /** What `BucketRecords` needs. */
-export interface BucketRecordsOptions {
+interface BucketRecordsOptions {
   readonly client: S3Client;
   /** Where the bucket is, for errors. */
   readonly name: string;

@@ -5,7 +5,7 @@ import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
 
 /** What `claimBlob` has to know. */
-export interface BlobClaim {
+interface BlobClaim {
   readonly client: S3Client;
   /** The key of the lease of the blob. */
   readonly key: string;

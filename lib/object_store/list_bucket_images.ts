@@ -8,7 +8,7 @@ import type { ObjectStore } from "./object_store.ts";
 import type { S3Client } from "./s3_client.ts";
 
 /** An image of a bucket: what at least one tag refers to. */
-export interface BucketImage {
+interface BucketImage {
   readonly root: Digest;
   readonly tags: readonly { readonly repo: string; readonly tag: string }[];
   /** Digests of its manifests, configs and layers, including content that the bucket does not have. */

@@ -16,7 +16,7 @@ export async function listRepositories(
 }
 
 /** What `walkRepositories` yields. */
-export interface WalkOptions {
+interface WalkOptions {
   /** The name after which it begins. */
   readonly after?: string | undefined;
   /** Folders of which a repository has one. Default: that of manifests. */

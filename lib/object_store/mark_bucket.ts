@@ -37,7 +37,7 @@ export interface UnusedLinks {
 }
 
 /** What a mark has found. */
-export interface BucketMarks {
+interface BucketMarks {
   /** The blobs and manifests that are in use. */
   readonly marked: DigestSet;
   /** The links of manifests that are not. */

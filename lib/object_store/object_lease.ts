@@ -7,7 +7,7 @@ const MENDING_ATTEMPT = 5;
 const MAX_ATTEMPTS = 7;
 
 /** Options of `takeLease`. */
-export interface LeaseOptions {
+interface LeaseOptions {
   readonly client: S3Client;
   readonly key: string;
   /** How long the lease counts after each renewal, in milliseconds. */

@@ -12,7 +12,7 @@ import type { ObjectLinks } from "./object_links.ts";
 import type { S3Client } from "./s3_client.ts";
 
 /** Options of `ObjectManifests`. */
-export interface ObjectManifestsOptions {
+interface ObjectManifestsOptions {
   readonly client: S3Client;
   readonly links: ObjectLinks;
   readonly condemned: CondemnedBlobs;
@@ -20,7 +20,7 @@ export interface ObjectManifestsOptions {
 }
 
 /** A manifest to write. */
-export interface WrittenManifest {
+interface WrittenManifest {
   readonly bytes: Uint8Array;
   /** Whether it was fetched from an upstream, and therefore grants no blobs. */
   readonly isFetched: boolean;

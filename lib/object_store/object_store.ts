@@ -47,7 +47,7 @@ import type { S3Client } from "./s3_client.ts";
 import { PartBuffers, uploadObject } from "./upload_object.ts";
 
 /** Options of an `ObjectStore`. */
-export interface ObjectStoreOptions {
+interface ObjectStoreOptions {
   readonly client: S3Client;
   /** The folder on disk for downloads in progress. */
   readonly spool: string;

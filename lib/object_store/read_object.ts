@@ -4,7 +4,7 @@ import type { OpenedObject, S3Client } from "./s3_client.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Which bytes of an object are read. */
-export interface ObjectPart {
+interface ObjectPart {
   readonly key: string;
   readonly start: number;
   /** Number of bytes. */

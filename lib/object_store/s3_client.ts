@@ -27,7 +27,7 @@ export interface ListedObject {
 }
 
 /** What is listed. Keys and prefixes are without the prefix of the location. */
-export interface ObjectQuery {
+interface ObjectQuery {
   readonly prefix: string;
   /** Keys that have this text after the prefix are joined to one folder. */
   readonly delimiter?: string;
@@ -47,7 +47,7 @@ export interface ObjectPage {
 }
 
 /** An upload in parts that was not completed. */
-export interface PendingUpload {
+interface PendingUpload {
   readonly key: string;
   readonly id: string;
   /** When it was started, in milliseconds. */
@@ -55,7 +55,7 @@ export interface PendingUpload {
 }
 
 /** A condition of a write: the object must not exist, or must have this etag. */
-export type WriteCondition = { readonly isNew: true } | { readonly etag: string };
+type WriteCondition = { readonly isNew: true } | { readonly etag: string };
 
 /** The requests of the S3 API that a store needs. Missing objects are `undefined`. */
 export class S3Client {

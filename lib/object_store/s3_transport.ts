@@ -39,7 +39,7 @@ export interface S3Request {
 }
 
 /** A response that was read to its end. */
-export interface S3Response {
+interface S3Response {
   readonly status: number;
   readonly headers: Headers;
   readonly bytes: Uint8Array;

@@ -33,7 +33,7 @@ export class PartBuffers {
 }
 
 /** What `uploadObject` writes. */
-export interface NewObject {
+interface NewObject {
   readonly key: string;
   /** Size of the object in bytes; `verify` must refuse another one. */
   readonly size: number;

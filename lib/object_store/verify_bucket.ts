@@ -11,7 +11,7 @@ import type { S3Client } from "./s3_client.ts";
 import { walkBlobs } from "./walk_blobs.ts";
 
 /** A store in a bucket, and the client that it uses. */
-export interface VerifiedBucket {
+interface VerifiedBucket {
   readonly store: ObjectStore;
   readonly client: S3Client;
 }

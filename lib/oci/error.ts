@@ -67,7 +67,7 @@ export function byForce(advice: string): { overrule: Overrule } {
 }
 
 /** Optional fields of an error. */
-export interface CrpeErrorOptions extends ErrorOptions {
+interface CrpeErrorOptions extends ErrorOptions {
   /** The flag that would allow what is refused. The message does not name it. */
   readonly overrule?: Overrule | undefined;
   /** The exit status; default: the one that belongs to the code. */

@@ -38,7 +38,7 @@ const MAX_DESCRIPTORS = 10_000;
 const MAX_ANNOTATIONS = 10_000;
 
 /** An image index or Docker manifest list: the manifests of several platforms. */
-export interface ImageIndex {
+interface ImageIndex {
   readonly kind: "index";
   readonly mediaType: string;
   readonly manifests: readonly Descriptor[];

@@ -1,5 +1,5 @@
 /** What `scanJson` found in a document. */
-export interface JsonShape {
+interface JsonShape {
   /** Deepest nesting of arrays and objects, or the first depth beyond the limit, where the scan stops. */
   readonly depth: number;
   /** An upper bound of the number of values, keys not counted. */

@@ -1,5 +1,5 @@
 /** A call of the operating system that failed. */
-export interface SystemError {
+interface SystemError {
   /** The number of the error, which differs between systems for some. */
   readonly number: number;
   /** The system's words, in lower case: `permission denied`. */

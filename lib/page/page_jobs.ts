@@ -2,7 +2,7 @@ import { toApiError } from "../agent/answer.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 
 /** The state of a job as the page shows it. */
-export interface PageJob {
+interface PageJob {
   readonly id: string;
   readonly kind: "pack" | "send" | "pull";
   /** What it works on: `line4@1.0.0`, the digest of a bundle, or an image. */

@@ -74,7 +74,7 @@ export interface PackOptions {
 }
 
 /** The content that a site has. */
-export interface HeldDigests extends Pick<ReadonlySet<Digest>, "has"> {
+interface HeldDigests extends Pick<ReadonlySet<Digest>, "has"> {
   /** The compressor models that it can rebuild layers with, if it is known. */
   readonly models?: ReadonlySet<string> | undefined;
 }
@@ -161,7 +161,7 @@ export interface PageOutbox {
 }
 
 /** The file of a bundle. */
-export interface PageFile {
+interface PageFile {
   /** What a browser calls it. */
   readonly name: string;
   /** In bytes. */

@@ -12,7 +12,7 @@ const CODE_BYTES = 16;
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 
 /** The dependencies of `PairingCodes`. */
-export interface PairingOptions {
+interface PairingOptions {
   /** The time in milliseconds since 1970. */
   readonly now?: () => number;
   readonly randomBytes?: (length: number) => Uint8Array;
@@ -26,7 +26,7 @@ export interface PairingCode {
 }
 
 /** What a code was worth: `used` stands for an unknown code too, because a used one leaves no trace. */
-export type Redemption = "accepted" | "expired" | "used";
+type Redemption = "accepted" | "expired" | "used";
 
 /**
  * One-time codes that are exchanged for the token. Each is a file in the data folder that is named by the hash of the code,

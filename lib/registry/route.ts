@@ -37,7 +37,7 @@ interface RepositoryRoute {
 }
 
 /** `GET /v2/` */
-export interface PingRoute {
+interface PingRoute {
   readonly kind: "ping";
   readonly ns?: string;
   /** The host in the prefix of a mirror. */

@@ -5,7 +5,7 @@ import { cannot, RegistryError } from "../oci/error.ts";
 const UNEXPLAINED: MissingReason = { reason: "it is not in the store, and no upstream that may be used has it" };
 
 /** A missing manifest, blob or repository, and the request for it. */
-export interface UnknownContent {
+interface UnknownContent {
   readonly repo: string;
   readonly request: Request;
 }

@@ -22,7 +22,7 @@ export interface SentAnswer {
 }
 
 /** What a handler says of its response before it returns it. */
-export interface AnswerNote extends Pick<SentAnswer, "remark" | "kind"> {
+interface AnswerNote extends Pick<SentAnswer, "remark" | "kind"> {
   /** The size of a body that is in memory, in bytes. Such a body counts as sent: wrapped, it would be sent more slowly. */
   readonly length?: number | undefined;
   /** Whether chunks of the body are returned when they were sent; see `countBody`. */
@@ -32,7 +32,7 @@ export interface AnswerNote extends Pick<SentAnswer, "remark" | "kind"> {
 }
 
 /** The callbacks of an exchange. */
-export interface ExchangeOptions {
+interface ExchangeOptions {
   /** Called when the response starts or stops waiting for the client to read. */
   readonly onBackpressure?: (waitsForClient: boolean) => void;
   /** Called when the response was sent. */

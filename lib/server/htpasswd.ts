@@ -8,7 +8,7 @@ export interface Login {
 }
 
 /** Options of a `Htpasswd`. */
-export interface HtpasswdOptions {
+interface HtpasswdOptions {
   /** Path of the file. */
   readonly path: string;
   /** Called when the changed file cannot be used; the previous content stays in use. */

@@ -13,7 +13,7 @@ export interface Address {
 export type Listener = Deno.TcpListener;
 
 /** Listens for connections. @throws {Error} the system's error when that fails */
-export type Listen<T> = (options: { hostname: string; port: number }) => T;
+type Listen<T> = (options: { hostname: string; port: number }) => T;
 
 /**
  * Listens for connections on an address that is not in use.

@@ -1,5 +1,5 @@
 /** What a machine is called, and the addresses that it has. */
-export interface MachineNames {
+interface MachineNames {
   /** The host name, with or without a domain. */
   readonly hostname: string;
   /** Domains that names without a domain are completed with. */

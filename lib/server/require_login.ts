@@ -5,7 +5,7 @@ import { matchRoute, type Route } from "../registry/route.ts";
 import type { Login } from "./htpasswd.ts";
 
 /** Options of `createLoginCheck`. */
-export interface LoginCheckOptions {
+interface LoginCheckOptions {
   /**
    * Checks a user and a password.
    *
@@ -18,7 +18,7 @@ export interface LoginCheckOptions {
 }
 
 /** The outcome of a check: the response to refuse with, or headers to add to the response of the registry. */
-export type LoginVerdict = { readonly refusal: Response } | { readonly headers: Readonly<Record<string, string>> };
+type LoginVerdict = { readonly refusal: Response } | { readonly headers: Readonly<Record<string, string>> };
 
 // RFC 7617. The realm is shown by browsers.
 const CHALLENGE = { "www-authenticate": 'Basic realm="crpe", charset="UTF-8"' } as const;

@@ -18,7 +18,7 @@ export interface Statement {
 }
 
 /** An envelope with its statement. The signatures are not verified. */
-export interface Envelope {
+interface Envelope {
   readonly statement: Statement;
   /** What is signed: the pre-authentication encoding of the payload. */
   readonly signedBytes: Uint8Array;

@@ -7,7 +7,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, typ
 import { cannot, UsageError } from "../oci/error.ts";
 
 /** A key pair as text, in the formats of `openssl` and `cosign`. */
-export interface KeyPair {
+interface KeyPair {
   /** PKCS#8 in PEM (RFC 7468 section 10). */
   readonly privateKey: string;
   /** SubjectPublicKeyInfo in PEM (RFC 7468 section 13). */
@@ -37,7 +37,7 @@ export interface PrivateKey {
 }
 
 /** Options for reading a private key. */
-export interface PrivateKeyOptions {
+interface PrivateKeyOptions {
   /** Names the key in errors, such as its path. */
   readonly what: string;
   /** Returns the passphrase of a key that has one; without it such a key is refused. */

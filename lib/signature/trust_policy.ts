@@ -40,7 +40,7 @@ export interface SignedDocument {
 }
 
 /** The package that a policy is asked about. */
-export interface TrustSubject {
+interface TrustSubject {
   readonly name: string;
   /** The release's own date, as far as it states one. */
   readonly created?: Date | undefined;

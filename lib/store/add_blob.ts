@@ -10,7 +10,7 @@ import { cannot, NoSpaceError } from "../oci/error.ts";
 import { blobPath, INGEST } from "./layout.ts";
 
 /** Options of `addBlob`. */
-export interface AddBlobOptions {
+interface AddBlobOptions {
   /** The digest that the content must have, where one is given. */
   readonly expected?: Digest | undefined;
   /** Moves the file to the place of the blob. Default: in the data folder. */

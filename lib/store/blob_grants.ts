@@ -9,7 +9,7 @@ import type { NamedBlobs } from "./named_blobs.ts";
 import { repositoryNames } from "./repository_names.ts";
 
 /** Options of `BlobGrants`. */
-export interface BlobGrantsOptions {
+interface BlobGrantsOptions {
   /** The data folder. */
   readonly root: string;
   readonly links: Links;

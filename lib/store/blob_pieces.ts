@@ -25,7 +25,7 @@ export interface PieceRange extends ByteSpan {
 }
 
 /** The paths that `BlobPieces` works on. */
-export interface BlobPiecesOptions {
+interface BlobPiecesOptions {
   readonly digest: Digest;
   /** Sparse file into which the pieces are written. */
   readonly path: string;

@@ -64,7 +64,7 @@ export async function isFolderServed(root: string): Promise<boolean> {
 }
 
 /** Selects which temporary files are swept. */
-export interface SweepOptions {
+interface SweepOptions {
   /**
    * Minimum time since the last write to a file, in milliseconds. The temporary file of a blob is locked while it is in
    * use. That of a manifest or a link, which exists only for a moment, is not: while there are concurrent writers, only

@@ -13,7 +13,7 @@ import { blobPath } from "./layout.ts";
 import { moveToQuarantine } from "./quarantine.ts";
 
 /** Options of `HeldBlobs`. */
-export interface HeldBlobsOptions {
+interface HeldBlobsOptions {
   /** The data folder. */
   readonly root: string;
   readonly files: SharedFiles;
@@ -170,7 +170,7 @@ export class HeldBlobs {
 }
 
 /** A corrupt file of a blob. */
-export interface Rot {
+interface Rot {
   readonly reason: string;
   /** The inode of the file. Another file may have its path by now. */
   readonly inode: number | null;

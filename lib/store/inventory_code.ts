@@ -2,7 +2,7 @@ import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 
 /** What a site says of itself in a QR code. */
-export interface InventorySummary {
+interface InventorySummary {
   /** The name of the node. */
   readonly node: string;
   /** When the inventory was taken, in milliseconds since 1970. */

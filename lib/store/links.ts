@@ -5,7 +5,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import type { WriteHealth } from "./write_health.ts";
 
 /** Options of `Links`. */
-export interface LinksOptions {
+interface LinksOptions {
   /** The data folder. */
   readonly root: string;
   /** Called with a message for each link that cannot be used. */

@@ -28,7 +28,7 @@ export interface TaggedImage {
 }
 
 /** The options of `walkTaggedImages`. */
-export interface ImageWalkOptions {
+interface ImageWalkOptions {
   /** How many images are looked at side by side, where the store is not on this machine. Default: 1. */
   readonly atOnce?: number;
 }

@@ -19,7 +19,7 @@ import type { WriteHealth } from "./write_health.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
 
 /** Options of `ManifestFiles`. */
-export interface ManifestFilesOptions {
+interface ManifestFilesOptions {
   /** The data folder. */
   readonly root: string;
   readonly links: Links;

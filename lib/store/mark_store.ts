@@ -25,7 +25,7 @@ export interface MarkOptions {
 }
 
 /** What a repository needs. */
-export interface MarkedRepository {
+interface MarkedRepository {
   /** Its canonical name. */
   readonly repository: string;
   readonly contents: readonly RepositoryContents[];

@@ -7,7 +7,7 @@ import { listRevisions } from "./list_repositories.ts";
 import type { CachedManifest } from "./manifest_cache.ts";
 
 /** Options of `NamedBlobs`. */
-export interface NamedBlobsOptions {
+interface NamedBlobsOptions {
   /** The data folder. */
   readonly root: string;
   /** Reads a manifest that is filed under exactly this repository name. */

@@ -5,7 +5,7 @@ import { digestOfPartial, INGEST } from "./layout.ts";
 import { sizeOfFile } from "./store_scan.ts";
 
 /** The received beginning of a blob, from which a download resumes. */
-export interface PartialBlob {
+interface PartialBlob {
   readonly digest: Digest;
   /** The path of the file in the data folder. */
   readonly path: string;

@@ -11,7 +11,7 @@ export interface ManifestLinks {
 }
 
 /** The graph that `markReachable` walks. */
-export interface Graph {
+interface Graph {
   /** Digests where the walk starts. */
   readonly roots: Iterable<Digest>;
   /** Reads what a manifest references; `undefined` if it is missing, or the digest is not that of a manifest. */

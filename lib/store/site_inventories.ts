@@ -5,7 +5,7 @@ import { HeldContent } from "./held_content.ts";
 import { INGEST } from "./layout.ts";
 
 /** The inventory of a site that the next pack can leave out. */
-export interface SiteInventory {
+interface SiteInventory {
   readonly name: string;
   /** The size of the file, in bytes. */
   readonly size: number;

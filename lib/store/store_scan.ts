@@ -75,7 +75,7 @@ export function nameFolder(name: string): string {
 }
 
 /** Options of `readContents`. */
-export interface ContentsOptions {
+interface ContentsOptions {
   /** Whether the tags of a repository that has manifests are not read, since all its manifests count anyway. */
   readonly omitsTags?: boolean;
 }

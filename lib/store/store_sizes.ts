@@ -8,7 +8,7 @@ import { readChangeStamp } from "./write_lease.ts";
 const REFRESHES_BEFORE_SCAN = 256;
 
 /** A reservation of space for a blob that is being received. */
-export interface Booking {
+interface Booking {
   /** Size of the complete blob. */
   readonly bytes: number;
   /** Digest of the blob, if it is known. */

@@ -21,7 +21,7 @@ export interface BrokenBlob {
 }
 
 /** How a repository uses a blob. */
-export interface BlobUse {
+interface BlobUse {
   readonly repository: string;
   /** In bytes; `undefined` for a manifest that no index lists. */
   readonly size: number | undefined;

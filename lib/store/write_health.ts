@@ -4,7 +4,7 @@ import { NoSpaceError } from "../oci/error.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 
 /** Options of a `WriteHealth`. */
-export interface WriteHealthOptions {
+interface WriteHealthOptions {
   /** Called once for each owner of folders that cannot be written. */
   readonly warn: (message: string) => void;
   /** Monotonic clock, in milliseconds. */

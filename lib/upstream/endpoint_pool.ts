@@ -10,13 +10,13 @@ import { createAddressCheck } from "./trust/address_check.ts";
 import type { UpstreamOptions } from "./upstream_options.ts";
 
 /** An endpoint of an upstream, and the client for it. */
-export interface PooledEndpoint {
+interface PooledEndpoint {
   readonly client: EndpointClient;
   readonly endpoint: Endpoint;
 }
 
 /** Asks an endpoint about a repository, given as its path on the registry; `undefined`: it does not have the content. */
-export type EndpointQuery<T> = (client: EndpointClient, path: string) => Promise<T | undefined>;
+type EndpointQuery<T> = (client: EndpointClient, path: string) => Promise<T | undefined>;
 
 const DEFAULT_TIMEOUTS: Timeouts = { connect: 30_000, connectOfSeveral: 10_000, stall: 30_000, queue: Infinity };
 const DEFAULT_MAX_REQUESTS = 64;

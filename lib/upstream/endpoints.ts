@@ -68,7 +68,7 @@ export interface HttpClientOptions extends Partial<ClientCertificate> {
 }
 
 /** Options of an endpoint selector. */
-export interface EndpointSelectorOptions {
+interface EndpointSelectorOptions {
   /**
    * Reads the certificates that are trusted for every endpoint, besides those of the runtime, in PEM. It is called when
    * the first connection needs them.

@@ -22,7 +22,7 @@ export interface FetchedManifest {
 }
 
 /** Identifies a manifest of a repository. */
-export interface ManifestName {
+interface ManifestName {
   /** The repository name that the store uses, for error messages. */
   readonly repo: string;
   /** The path of the repository on its registry. */
@@ -66,7 +66,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
 }
 
 /** The descriptor of a manifest, and its bytes if it was necessary to fetch them. */
-export type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManifest>;
+type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManifest>;
 
 /**
  * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit. When the HEAD fails, or its

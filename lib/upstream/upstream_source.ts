@@ -14,7 +14,7 @@ import { TagLister } from "./tag_list.ts";
 import type { UpstreamOptions } from "./upstream_options.ts";
 
 /** The result of probing an endpoint. */
-export interface EndpointProbe {
+interface EndpointProbe {
   readonly url: string;
   /** Whether a credential is configured for the endpoint. */
   readonly hasCredential: boolean;
@@ -24,13 +24,13 @@ export interface EndpointProbe {
 }
 
 /** Options for requesting a manifest. */
-export interface ManifestOptions {
+interface ManifestOptions {
   /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
   readonly isUrgent?: boolean;
 }
 
 /** A blob that is being received, and the host that sends it. */
-export type HostedBlob<T = UpstreamBody> = T & { readonly host: string };
+type HostedBlob<T = UpstreamBody> = T & { readonly host: string };
 
 const MAX_RECENT_MANIFESTS = 64;
 const MAX_RECENT_BYTES = 8 * 1024 * 1024;

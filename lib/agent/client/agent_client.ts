@@ -9,7 +9,7 @@ import { type AgentConnection, type AgentRequestBody, parseAnswer } from "./requ
 import { RequestTimeout } from "./request_timeout.ts";
 
 /** The agent's answer to a plan. It also has the fields of an import's result. */
-export interface PushPlan {
+interface PushPlan {
   readonly name: string;
   readonly version: string;
   readonly verdict: string;
@@ -18,7 +18,7 @@ export interface PushPlan {
 }
 
 /** Options of an `AgentClient`. */
-export interface AgentClientOptions extends AgentConnection {
+interface AgentClientOptions extends AgentConnection {
   readonly token: string;
   /** Installs even if the version rule forbids it. */
   readonly force: boolean;

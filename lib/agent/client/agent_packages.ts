@@ -12,7 +12,7 @@ export interface ListedPackage extends PackageId {
 }
 
 /** The installed packages of an agent. */
-export interface PackageList {
+interface PackageList {
   readonly packages: readonly ListedPackage[];
   /** The document that the agent has sent. */
   readonly document: unknown;

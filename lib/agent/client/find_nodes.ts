@@ -17,7 +17,7 @@ export interface FoundNode {
 }
 
 /** An installed package of an agent. */
-export interface FoundPackage {
+interface FoundPackage {
   readonly name: string;
   /** Absent for the namespace `default`. */
   readonly namespace?: string;
@@ -25,7 +25,7 @@ export interface FoundPackage {
 }
 
 /** Dependencies of `findNodes`. */
-export interface FindNodesOptions {
+interface FindNodesOptions {
   readonly fetch: (request: Request) => Promise<Response>;
   /** Creates a signal that aborts after a number of milliseconds. */
   readonly timeout: (milliseconds: number) => AbortSignal;

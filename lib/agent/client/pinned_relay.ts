@@ -3,7 +3,7 @@ import { cannot, UsageError } from "../../oci/error.ts";
 import { fingerprintOf, formatCertificate, PINNED_NAME } from "../self_signed.ts";
 
 /** A certificate that a server has presented. */
-export interface PresentedCertificate {
+interface PresentedCertificate {
   /** See `fingerprintOf`. */
   readonly fingerprint: string;
   /** As PEM. */

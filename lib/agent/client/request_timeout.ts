@@ -1,7 +1,7 @@
 import { AgentError } from "./agent_error.ts";
 
 /** The time-outs of a request. */
-export interface RequestTimeoutOptions {
+interface RequestTimeoutOptions {
   /** The time in which the connection must accept more of the body, in milliseconds. */
   readonly stallTimeout: number;
   /** The time in which the response, or more of it, must be received after the body was sent, in milliseconds. */

@@ -1,5 +1,5 @@
 /** A network interface of this machine, as `Deno.networkInterfaces()` returns it. */
-export interface NetworkInterface {
+interface NetworkInterface {
   readonly family: string;
   readonly address: string;
   readonly netmask: string;

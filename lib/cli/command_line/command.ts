@@ -41,7 +41,7 @@ export interface CommandEntry extends CommandUsage {
 }
 
 /** An example: a command line, and what it does. */
-export type Example = readonly [line: string, purpose: string];
+type Example = readonly [line: string, purpose: string];
 
 /** What the module of a command exports as `COMMAND`. */
 export interface CommandDefinition {

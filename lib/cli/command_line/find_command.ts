@@ -3,7 +3,7 @@ import { didYouMean, flagText, nearestFlag } from "./parse_command_line.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** A command, and its part of the command line. */
-export interface FoundCommand {
+interface FoundCommand {
   /** The name of a subcommand is preceded by that of its parent. */
   readonly command: Command;
   readonly args: readonly string[];

@@ -4,7 +4,7 @@ import { formatSize, parseSize } from "../console/quantity.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The flags or fields about a thin link, as given. */
-export interface LinkTexts {
+interface LinkTexts {
   readonly rate: string | undefined;
   readonly budgets: readonly string[];
   readonly windows: readonly string[];

@@ -15,7 +15,7 @@ export interface ContainerdPlace {
 }
 
 /** How to make containerd read the folder of registries. */
-export interface FolderPlan {
+interface FolderPlan {
   /** The change of containerd's configuration; absent when none is necessary, or none is safe. */
   readonly change?: ConfigChange;
   /** What else the user must know. */

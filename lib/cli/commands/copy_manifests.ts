@@ -20,7 +20,7 @@ export interface CopiedName {
 }
 
 /** Options of `writeManifests`. */
-export interface WriteManifestsOptions {
+interface WriteManifestsOptions {
   /** The file; `-` is standard output. */
   readonly file: string;
   readonly copied: readonly CopiedName[];

@@ -33,7 +33,7 @@ export interface ImageSource {
 }
 
 /** What the operands of a command line stand for. */
-export interface CopySources extends AsyncDisposable {
+interface CopySources extends AsyncDisposable {
   /** By the name under which an image is reported; an error in place of an operand that cannot be read. */
   readonly images: ReadonlyMap<string, ImageSource | Error>;
   /** The packages of the bundles. */

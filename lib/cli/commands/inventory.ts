@@ -93,7 +93,7 @@ const CONNECT_TIMEOUT = 30_000;
 const STALL_TIMEOUT = 60_000;
 
 /** The options of `fetchInventory`. */
-export interface FetchInventoryOptions {
+interface FetchInventoryOptions {
   /** A file with CA certificates (PEM) to trust for the agent. */
   readonly caFile?: string | undefined;
   /** The agent in errors, where `to` is a relay; the URL by default. */

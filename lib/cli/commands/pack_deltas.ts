@@ -9,7 +9,7 @@ import type { Exclusions } from "../wiring/read_exclusions.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** What deltas are made from, and how. */
-export interface PackDeltasOptions {
+interface PackDeltasOptions {
   readonly store: AnyStore;
   readonly site: Exclusions | undefined;
   readonly effort: Effort;

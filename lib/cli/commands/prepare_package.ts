@@ -28,7 +28,7 @@ export interface PreparedPackage {
 }
 
 /** How a package is checked. */
-export interface PrepareOptions {
+interface PrepareOptions {
   /** Whether images that the objects use are added to `spec.images`. */
   readonly addsImages: boolean;
   /** Whether warnings are errors. */

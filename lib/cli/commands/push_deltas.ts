@@ -38,7 +38,7 @@ export interface PackForAgentOptions {
 }
 
 /** A bundle for one agent, removed when this is disposed of. */
-export interface AgentBundle extends AsyncDisposable {
+interface AgentBundle extends AsyncDisposable {
   readonly path: string;
   readonly size: number;
   /** Number and total size of the deltas, and the total size of their layers. */

@@ -59,7 +59,7 @@ async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
 }
 
 /** What an upgrade is made of. */
-export interface UpgradeRequest {
+interface UpgradeRequest {
   readonly from: string;
   readonly key: PublicKey;
   readonly invocation: Invocation;

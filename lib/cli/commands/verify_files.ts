@@ -8,7 +8,7 @@ import { INGEST } from "../../store/layout.ts";
 import { toOneLine } from "../console/describe_error.ts";
 
 /** A damaged file that is neither an image nor a record of a package. */
-export interface BrokenFile {
+interface BrokenFile {
   /** Path in the data folder. */
   readonly path: string;
   readonly reason: string;

@@ -39,7 +39,7 @@ export async function writePack(
 }
 
 /** The result of a pack: its content and its files. */
-export type Packed = PackSummary & {
+type Packed = PackSummary & {
   /** The path of the bundle, if it is one file. */
   readonly file?: string;
   readonly parts?: readonly PackedPart[];

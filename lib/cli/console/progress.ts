@@ -2,7 +2,7 @@ import type { Io } from "./io.ts";
 import { formatSize, formatTime } from "./quantity.ts";
 
 /** The progress of a task. */
-export interface ProgressState {
+interface ProgressState {
   /** The name of the task, in a word or two. */
   readonly label: string;
   /** What the task works on, where there is more than one: `nginx:1.27, 2 of 5`. */
@@ -24,7 +24,7 @@ export interface Progress {
 }
 
 /** Options of a progress display. */
-export interface ProgressOptions {
+interface ProgressOptions {
   /** Whether nothing is displayed. */
   readonly quiet?: boolean;
   /** See `ProgressState.item`. */

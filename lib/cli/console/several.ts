@@ -18,7 +18,7 @@ export class ShownError extends Error {
 }
 
 /** What is done with the items of a command line. */
-export interface SeveralOptions {
+interface SeveralOptions {
   /** Handles one item. It may report results, also those of the error that it throws. */
   readonly run: (item: string, report: ReportResult) => Promise<void>;
   /** Whether the results are printed as one JSON array. A failed item without a result is `{item, error}`. */

@@ -2,14 +2,14 @@ import { type Command, EXIT_STATUS, type Flag } from "../command_line/command.ts
 import { listCommands, listFlags, type NamedCommand } from "./list_commands.ts";
 
 /** A man page, and the name of its file. */
-export interface ManPage {
+interface ManPage {
   /** `crpe-packages-history.1` */
   readonly file: string;
   readonly text: string;
 }
 
 /** What is at the head of each page. */
-export interface ManHead {
+interface ManHead {
   readonly version: string;
   /** The day of the release: `2026-09-01`. */
   readonly day: string;

@@ -8,7 +8,7 @@ const MANY_CONNECTIONS = 64;
 type LimitedServer = Pick<Server, "size" | "limit">;
 
 /** Options of `FileLimiter`. */
-export interface FileLimiterOptions {
+interface FileLimiterOptions {
   /** The largest numbers of connections of the two servers. */
   readonly max: { readonly server: number; readonly secure: number };
   /** Whether the connections of the first server have TLS. */

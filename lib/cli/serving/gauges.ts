@@ -9,7 +9,7 @@ import { VERSION } from "../console/version.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The options of `Gauges`. */
-export interface GaugesOptions {
+interface GaugesOptions {
   readonly metrics: Metrics;
   /** The data folder. */
   readonly root: string;

@@ -7,13 +7,13 @@ const FLUSH_MILLISECONDS = 100;
 const FLUSH_LENGTH = 16 * 1024;
 
 /** The format of log lines: plain text, or one JSON object per line. */
-export type LogFormat = "text" | "json";
+type LogFormat = "text" | "json";
 
 /** The severity of a message. */
-export type LogLevel = "debug" | "info" | "warning" | "error";
+type LogLevel = "debug" | "info" | "warning" | "error";
 
 /** The options of a `Log`. */
-export interface LogOptions {
+interface LogOptions {
   readonly format: LogFormat;
   /** Whether messages of level `debug` are written. */
   readonly isVerbose: boolean;

@@ -8,7 +8,7 @@ import type { Handler } from "./serve.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The settings of logins. */
-export interface LoginSettings {
+interface LoginSettings {
   /** Path of the file with the users. */
   readonly path: string;
   /** Hosts whose images need a login; empty for all. */
@@ -31,7 +31,7 @@ export function readLoginSettings(invocation: Invocation, config: ConfigFile): L
 }
 
 /** What `withLogin` is given by the server. */
-export interface LoginContext {
+interface LoginContext {
   readonly warn: (message: string) => void;
   readonly hasTls: boolean;
   readonly address: Address;

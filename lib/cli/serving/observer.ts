@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import { methodLabel, type Metrics } from "./metrics.ts";
 
 /** The options of an `Observer`. */
-export interface ObserverOptions {
+interface ObserverOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   /** Size limit of the store, in bytes. */

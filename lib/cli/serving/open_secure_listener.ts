@@ -5,7 +5,7 @@ import type { SecureListener } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 /** Options of `openSecureListener`. */
-export interface SecureListenerOptions {
+interface SecureListenerOptions {
   /** The address that was asked for; by default the port behind that of the server, where it is free. */
   readonly given: Address | undefined;
   readonly context: Pick<ServerContext, "settings" | "log" | "isReadOnly">;

@@ -7,7 +7,7 @@ import { formatUnreachable } from "../wiring/open_releases.ts";
 import type { Log } from "./log.ts";
 
 /** The dependencies of a `ReleaseSync`. */
-export interface ReleaseSyncOptions extends SyncOptions {
+interface ReleaseSyncOptions extends SyncOptions {
   readonly log: Pick<Log, "write">;
   readonly audit: Pick<AuditLog, "end">;
   /** Between two comparisons, in milliseconds. */

@@ -52,7 +52,7 @@ export interface ServerContext {
 }
 
 /** The options of `serveRegistry`. */
-export interface ServeRegistryOptions {
+interface ServeRegistryOptions {
   /** The name of the server in the log: `crpe registry`. */
   readonly name: string;
   /** The port to listen on by default. */

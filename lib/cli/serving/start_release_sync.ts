@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 import { ReleaseSync } from "./release_sync.ts";
 
 /** The server that the comparisons belong to. */
-export interface SyncedServer {
+interface SyncedServer {
   readonly records: PackageRecords;
   readonly log: Log;
   readonly audit: AuditLog;

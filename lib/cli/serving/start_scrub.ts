@@ -16,7 +16,7 @@ export function readScrubPeriod(invocation: Invocation, configured: string | und
 }
 
 /** What the scrub of a server needs. */
-export interface ServerScrubOptions {
+interface ServerScrubOptions {
   /** The data folder. */
   readonly data: string;
   readonly store: DiskStore;

@@ -2,7 +2,7 @@ import type { RateLimit } from "../../http/rate_limit.ts";
 import type { UpstreamEvent } from "../../upstream/transport/events.ts";
 
 /** What the requests of a server have shown about an upstream host, since the server started. */
-export interface UpstreamState {
+interface UpstreamState {
   /** When it answered last. */
   readonly answered?: Date;
   /** When a request last got no response, and why. */

@@ -5,7 +5,7 @@ import { readNamed } from "./credentials.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** The certificates for connections to one host, in PEM. */
-export interface HostCertificates {
+interface HostCertificates {
   readonly caCerts: readonly string[];
   readonly clientCertificate?: ClientCertificate;
 }

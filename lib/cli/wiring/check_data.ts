@@ -22,7 +22,7 @@ const MAX_LEVEL_ENTRIES = 200;
 const SERVICE_FOLDER = "/var/lib/crpe";
 
 /** What `findDataProblem` has to know. */
-export interface DataQuestion {
+interface DataQuestion {
   /** Whether the command only uses what the folder has. An empty folder is then reported in any case. */
   readonly isReading: boolean;
   /** The data folder of this user when none is named; `undefined` when it cannot be told. */
@@ -88,7 +88,7 @@ export async function warnOfData(
 }
 
 /** As which user content is written, and what follows from that. */
-export interface WriterReport {
+interface WriterReport {
   /** Set when the folder is another user's. */
   readonly note?: string;
   /** What the registry of that user will not be able to do. */

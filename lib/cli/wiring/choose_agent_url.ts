@@ -12,7 +12,7 @@ export interface AgentAddress {
 }
 
 /** Dependencies of `chooseAgentUrl`. */
-export interface ChooseAgentUrlOptions {
+interface ChooseAgentUrlOptions {
   readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
   /** Whether the token may be sent unencrypted to another machine. */
   readonly isInsecureAllowed: boolean;

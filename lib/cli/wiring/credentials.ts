@@ -10,7 +10,7 @@ import { WatchedFile } from "./watched_file.ts";
 import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** What the credentials are read from. */
-export interface CredentialSettings extends Pick<Settings, "config" | "configPath" | "storedHosts"> {
+interface CredentialSettings extends Pick<Settings, "config" | "configPath" | "storedHosts"> {
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
 }

@@ -25,14 +25,14 @@ import { readProxyEnvironment } from "./proxy_environment.ts";
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };
 
 /** What `examineMachine` has found. */
-export interface Examination {
+interface Examination {
   readonly findings: readonly Finding[];
   /** Set if an image was traced. */
   readonly trace: Awaited<ReturnType<typeof traceImage>> | undefined;
 }
 
 /** The options of `examineMachine`. */
-export interface ExamineOptions {
+interface ExamineOptions {
   /** Traces this image only. */
   readonly image?: string | undefined;
   /** The root folder of the clients' files. */

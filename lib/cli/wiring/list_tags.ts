@@ -9,7 +9,7 @@ import { openUpstream } from "./open_upstream.ts";
 import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** The tags of a repository. */
-export interface TagList extends Pick<TagPage, "isPartial"> {
+interface TagList extends Pick<TagPage, "isPartial"> {
   /** The repository name that the store uses. */
   readonly repository: string;
   readonly from: "upstream" | "store";

@@ -1,7 +1,7 @@
 import { type AuditActor, AuditLog } from "../../files/audit_log.ts";
 
 /** The audit log of a data folder, for a command. */
-export interface CommandAudit {
+interface CommandAudit {
   readonly log: AuditLog;
   readonly by: AuditActor;
 }

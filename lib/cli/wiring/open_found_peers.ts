@@ -12,7 +12,7 @@ const TIMEOUTS = { connect: 5000, stall: 5000 };
 const STATUSES = [200, 206];
 
 /** What the sources of found peers are opened with. */
-export interface FoundPeersSettings extends Pick<UpstreamSettings, "onUpstreamEvent" | "via"> {
+interface FoundPeersSettings extends Pick<UpstreamSettings, "onUpstreamEvent" | "via"> {
   /** Lists the peers that are found at present, as addresses with ports. */
   readonly list: () => readonly string[];
   /** Called once, with the reason why a peer is not used. */

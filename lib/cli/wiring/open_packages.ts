@@ -19,7 +19,7 @@ export interface OpenedPackages {
 }
 
 /** Options of `openPackages`. */
-export interface OpenPackagesOptions {
+interface OpenPackagesOptions {
   readonly warn: (message: string) => void;
   /** Whether a blob counts as held only after its content was hashed once. */
   readonly isHashing?: boolean;

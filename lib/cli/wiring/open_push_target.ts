@@ -24,7 +24,7 @@ export interface PushTarget {
 }
 
 /** Options of `openPushTarget`. */
-export interface PushTargetOptions {
+interface PushTargetOptions {
   /** Whether a login may be sent unencrypted to another machine. */
   readonly isInsecureAllowed: boolean;
   /** Called with problems that do not stop the command. */

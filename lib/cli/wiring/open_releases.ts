@@ -11,7 +11,7 @@ import { runKubectl } from "./run_kubectl.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** Which releases are opened. */
-export interface OpenReleasesOptions {
+interface OpenReleasesOptions {
   /** The manifest folder of this server. */
   readonly manifestsDir: string;
   /** The node id of this server; default: the host name. */

@@ -36,7 +36,7 @@ export interface OpenedStore<Store = DiskStore> {
 }
 
 /** The options of `openStore`. */
-export interface OpenStoreOptions {
+interface OpenStoreOptions {
   /** Whether blobs that are read from a bucket are copied to the data folder. */
   readonly hasCopies?: boolean;
   /** Size limit of the store, in bytes. Only for servers: a command that holds a lease evicts nothing. */

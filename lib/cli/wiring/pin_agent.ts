@@ -16,7 +16,7 @@ export interface PinnedAgent {
 }
 
 /** Options of `pinAgent`. */
-export interface PinAgentOptions {
+interface PinAgentOptions {
   /** The fingerprint that the user has given; see `parseFingerprint`. */
   readonly given?: string | undefined;
   /** The agents that were pinned before; `undefined` without a data folder. */

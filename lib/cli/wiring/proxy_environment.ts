@@ -3,7 +3,7 @@ import { expandIpv6 } from "../../upstream/trust/private_address.ts";
 import type { Io } from "../console/io.ts";
 
 /** The proxies of the environment, which the runtime itself uses. */
-export interface ProxyEnvironment {
+interface ProxyEnvironment {
   /** Returns the proxy that the runtime uses for a URL, as `host:port`; `undefined` for none. */
   readonly proxyOf: (url: URL) => string | undefined;
   /** The variables that are set. */

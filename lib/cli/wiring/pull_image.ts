@@ -23,7 +23,7 @@ import { formatCount } from "../console/quantity.ts";
 const BLOBS_AT_A_TIME = 3;
 
 /** What is pulled of an image. */
-export interface PullChoice {
+interface PullChoice {
   /** The platforms to pull; `undefined` for all that the image has. */
   readonly platforms: readonly Platform[] | undefined;
   /** Whether signatures and other referrers are left out. */
@@ -33,7 +33,7 @@ export interface PullChoice {
 }
 
 /** Options of `pullImage`. */
-export interface PullImageOptions extends DownloadOptions, PullChoice {
+interface PullImageOptions extends DownloadOptions, PullChoice {
   /** The data folder that must have room for the image; absent where it is stored in a bucket. */
   readonly data?: string | undefined;
 }
@@ -79,7 +79,7 @@ export function createImageResolver(
 }
 
 /** An image that was pulled. */
-export interface PulledImage {
+interface PulledImage {
   readonly reference: string;
   readonly digest: Digest;
   readonly mediaType: string;

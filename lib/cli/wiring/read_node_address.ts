@@ -3,7 +3,7 @@ import type { AddressCheck } from "../../upstream/trust/address_check.ts";
 import { ADDRESS_ADVICE, type AgentAddress, readAgentAddress } from "./choose_agent_url.ts";
 
 /** An agent's address as a user of the page has written it. */
-export interface NodeAddress {
+interface NodeAddress {
   readonly address: AgentAddress;
   /** The one-time code of a link. */
   readonly code: string | undefined;

@@ -25,7 +25,7 @@ export interface PackageFlags {
 }
 
 /** The releases of an input. */
-export interface ReleaseInput {
+interface ReleaseInput {
   readonly packages: readonly KubePkg[];
   /** Whether the input is plain Kubernetes objects, which list no images. */
   readonly isPlain: boolean;

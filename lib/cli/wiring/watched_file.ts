@@ -1,7 +1,7 @@
 import { ifPresentSync } from "../../files/if_present.ts";
 
 /** Options of a `WatchedFile`. */
-export interface WatchedFileOptions<T> {
+interface WatchedFileOptions<T> {
   /** Parses the content of the file; its error is a problem of the file. */
   readonly parse: (bytes: Uint8Array) => T;
   /** Called once for each content that cannot be used, and when the file cannot be read. */

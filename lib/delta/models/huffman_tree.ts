@@ -4,7 +4,7 @@ const MOST_SYMBOLS = 288;
 const NEVER = Number.MAX_SAFE_INTEGER;
 
 /** Which of two nodes of equal frequency is joined first: it decides between several optimal codes. */
-export type TieRule =
+type TieRule =
   /** An inner node: this gives the code lengths of Go's package-merge algorithm where these need no limit. */
   | "node"
   /** A symbol: the lengths vary less. */

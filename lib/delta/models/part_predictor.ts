@@ -72,7 +72,7 @@ export class Part implements TokenList {
 }
 
 /** What the parts come from. */
-export interface PartSource {
+interface PartSource {
   readonly window: PlainWindow;
   /** The bytes of a chunk. Absent: the stream is one. */
   readonly chunk?: number;

@@ -17,14 +17,14 @@ import {
 } from "./release_secret.ts";
 
 /** Dependencies of `ClusterReleases`. */
-export interface ClusterReleasesOptions {
+interface ClusterReleasesOptions {
   /** The node id of this server, which is recorded with each release. */
   readonly node: string;
   readonly now?: () => Date;
 }
 
 /** What the releases of a cluster are, and which of their Secrets cannot be used. */
-export interface ListedReleases {
+interface ListedReleases {
   readonly releases: readonly ClusterRelease[];
   readonly problems: readonly CorruptError[];
 }

@@ -70,7 +70,7 @@ export interface Candidate {
 }
 
 /** How a hand-over is compared with the release in the cluster. */
-export interface ClaimOptions {
+interface ClaimOptions {
   /** What is recorded of the last hand-over of the package on this server. */
   readonly shared: SharedMark | undefined;
   readonly force: boolean;

@@ -7,7 +7,7 @@ import { RELEASE_ANNOTATION } from "./release_secret.ts";
 import { formatSecret, parseSecret } from "./secret_json.ts";
 
 /** How kubectl reaches the cluster that reads a manifest folder. */
-export interface KubectlApiOptions {
+interface KubectlApiOptions {
   readonly runKubectl: RunKubectl;
   /** The namespace of the Secrets. */
   readonly namespace: string;

@@ -5,7 +5,7 @@ import { type ClusterApi, ClusterUnreachableError, type Secret, type SecretMetad
 import { formatSecret, parseSecret, parseSecretMetadata } from "./secret_json.ts";
 
 /** How a pod reaches the API server of its cluster. */
-export interface PodClusterOptions {
+interface PodClusterOptions {
   /** The URL of the API server. */
   readonly url: string;
   /** The namespace of the Secrets. */

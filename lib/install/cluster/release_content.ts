@@ -8,7 +8,7 @@ import { isKubeObject } from "../handover/handover_records.ts";
 import { type ContentRef, isManifestFileName, type SharedContent } from "./release_secret.ts";
 
 /** The content of a release, compressed and split. */
-export interface EncodedContent {
+interface EncodedContent {
   readonly ref: ContentRef;
   readonly parts: readonly Uint8Array<ArrayBuffer>[];
 }

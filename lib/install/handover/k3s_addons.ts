@@ -5,7 +5,7 @@ import type { KubectlCluster } from "./kubectl_cluster.ts";
 import { baseNameOf, stemOf } from "./manifest_folder.ts";
 
 /** What k3s did with a manifest file. */
-export type AddonState =
+type AddonState =
   /** k3s has applied exactly this content. */
   | { readonly state: "applied" }
   /** k3s tried to apply this content and failed, and tries again; `reason` is its event's message. */
@@ -14,7 +14,7 @@ export type AddonState =
   | { readonly state: "pending" };
 
 /** A manifest file, by its content. */
-export interface ManifestFileRef {
+interface ManifestFileRef {
   readonly path: string;
   readonly digest: Digest;
   /** When it was written, if that is known: earlier failures were those of other content. */

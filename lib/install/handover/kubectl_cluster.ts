@@ -18,7 +18,7 @@ import {
 } from "./present_objects.ts";
 
 /** How a `KubectlCluster` asks. */
-export interface KubectlClusterOptions {
+interface KubectlClusterOptions {
   readonly runKubectl: RunKubectl;
   /** How long to wait until deleted objects are gone, in milliseconds. */
   readonly deleteTimeLimit?: number | undefined;

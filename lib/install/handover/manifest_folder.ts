@@ -66,7 +66,7 @@ export function watchedFolderOf(folder: string): string {
 }
 
 /** Files in a manifest folder that get in the way of another one; paths relative to the folder, sorted. */
-export interface RivalFiles {
+interface RivalFiles {
   /** k3s takes them for the same Addon. */
   readonly sameStem: readonly string[];
   /** k3s ignores the file because of them. */

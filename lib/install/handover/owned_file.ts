@@ -5,7 +5,7 @@ import type { OwnedFile } from "./handover.ts";
 import { baseNameOf, readManifestFile } from "./manifest_folder.ts";
 
 /** Whose content a manifest file has: as crpe wrote it, as a person left it since, or not crpe's at all. */
-export type FileOwner = "crpe" | "changed by hand" | "another program";
+type FileOwner = "crpe" | "changed by hand" | "another program";
 
 /**
  * Tells whose content the file at a path has.

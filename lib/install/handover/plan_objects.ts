@@ -10,7 +10,7 @@ import { isJsonObject } from "../../oci/json.ts";
 export type KeepReason = "data" | "shared" | "in use" | "unknown";
 
 /** An object that left a package and stays in the cluster. */
-export interface KeptObject {
+interface KeptObject {
   /** A shared object as the other package has it. */
   readonly object: PackageObject;
   readonly reason: KeepReason;
@@ -27,7 +27,7 @@ export interface ObjectChanges {
 }
 
 /** What the changes are decided by; every list in the order of installation. */
-export interface PlanObjectsOptions {
+interface PlanObjectsOptions {
   /** The objects that the package brought into the cluster so far, also those that an earlier change kept. */
   readonly before: readonly PackageObject[];
   /** The objects that the package is to have; none for a removal. */

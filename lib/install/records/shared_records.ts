@@ -8,14 +8,14 @@ import { INGEST } from "../../store/layout.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 
 /** A record in a vault. */
-export interface VaultEntry {
+interface VaultEntry {
   readonly digest: Digest;
   /** The name of its content in the vault, which no other content ever gets. */
   readonly object: string;
 }
 
 /** The records in a vault, by their path below the folder of all records. */
-export type VaultIndex = ReadonlyMap<string, VaultEntry>;
+type VaultIndex = ReadonlyMap<string, VaultEntry>;
 
 /** A record in the copy. */
 interface LocalRecord {
@@ -23,7 +23,7 @@ interface LocalRecord {
 }
 
 /** Where machines keep the records that they share. */
-export interface RecordVault {
+interface RecordVault {
   /** Reads the index. @returns what it lists, and a name of this state; `undefined` if there is none yet */
   readIndex(): Promise<{ readonly entries: VaultIndex; readonly etag: string } | undefined>;
   /** Replaces the index. @param etag the state that was read @returns `false` when it is in another state */
@@ -39,7 +39,7 @@ export interface RecordVault {
 }
 
 /** The lock of a vault. */
-export interface VaultLock extends AsyncDisposable {
+interface VaultLock extends AsyncDisposable {
   /** Whether it counts. It does not when the vault could not be reached for a time. */
   readonly isHeld: boolean;
 }

@@ -9,7 +9,7 @@ import { removeIfPresent } from "../../files/durable.ts";
 import type { TrustVerdict } from "../../signature/trust_policy.ts";
 
 /** The evidence of a release's origin, with which it can be verified again. */
-export interface TrustRecord {
+interface TrustRecord {
   readonly verdict: TrustVerdict;
   /** The text of `kubepkg.json`, which was signed. */
   readonly document: string;

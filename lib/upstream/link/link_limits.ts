@@ -7,7 +7,7 @@ export interface TimeWindow {
 }
 
 /** How long a budget lasts: it is full again at midnight, or at midnight before the first day of a month (local time). */
-export type BudgetPeriod = "day" | "month";
+type BudgetPeriod = "day" | "month";
 
 /** How many bytes may be received in a period. */
 export interface LinkBudget {

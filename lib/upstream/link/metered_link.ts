@@ -28,7 +28,7 @@ export interface LinkLedger {
 }
 
 /** Options of a `MeteredLink`. */
-export interface MeteredLinkOptions {
+interface MeteredLinkOptions {
   readonly limits: LinkLimits;
   readonly ledger: LinkLedger;
   /** Monotonic clock, in milliseconds. */
@@ -39,14 +39,14 @@ export interface MeteredLinkOptions {
 }
 
 /** The use of a budget, for people and metrics. */
-export interface BudgetUse extends LinkBudget {
+interface BudgetUse extends LinkBudget {
   readonly used: number;
   /** When it is full again, in milliseconds since 1970. */
   readonly end: number;
 }
 
 /** The limits of a link and their state. Times are in milliseconds since 1970. */
-export interface LinkState {
+interface LinkState {
   /** In bytes a second. */
   readonly rate: number | undefined;
   readonly windows: readonly string[];

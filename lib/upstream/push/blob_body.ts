@@ -2,7 +2,7 @@ import { TransportError } from "../transport/transport_error.ts";
 import type { BlobContent } from "./blob_content.ts";
 
 /** Options of a `BlobBody`. */
-export interface BlobBodyOptions {
+interface BlobBodyOptions {
   /** How long the connection may take no bytes, in milliseconds. */
   readonly stallTimeout: number;
   /** Receives the number of bytes of each piece that is sent. */

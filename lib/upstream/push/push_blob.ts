@@ -18,7 +18,7 @@ export interface PushBlobOptions {
 }
 
 /** How a registry got a blob. */
-export interface PushedBlob {
+interface PushedBlob {
   /** `present`: it had the blob. */
   readonly outcome: "present" | "mounted" | "sent";
   /** The number of bytes that were sent, repeated ones included. */

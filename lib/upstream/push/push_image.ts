@@ -35,7 +35,7 @@ export interface PushedImage {
 }
 
 /** Options of an `ImagePusher`. */
-export interface ImagePusherOptions {
+interface ImagePusherOptions {
   /** Whether nothing is sent: the result is what would be. */
   readonly dryRun?: boolean;
   /** Size of a chunk in bytes; see `PushBlobOptions`. */
@@ -44,7 +44,7 @@ export interface ImagePusherOptions {
 }
 
 /** How the blobs of one image are sent. */
-export interface PushImageOptions {
+interface PushImageOptions {
   /** How many blobs are sent at the same time: as many as the source can open. */
   readonly blobsAtATime: number;
   /** Receives how many bytes of the blobs the registry has, and their total. */

@@ -29,7 +29,7 @@ export function encodingOf(headers: Headers): string | undefined {
 }
 
 /** Options of `decodeBody`. */
-export interface DecodeOptions {
+interface DecodeOptions {
   /** Limits the wait for the first bytes. */
   readonly guard: StallGuard;
   /**

@@ -4,7 +4,7 @@ import { cannot, RegistryError } from "../../oci/error.ts";
 export type SlotUse = "small" | "blob";
 
 /** The limits of a `RequestLimiter`. */
-export interface RequestLimits {
+interface RequestLimits {
   /** Number of slots. */
   readonly max: number;
   /** Number of slots that blobs may use; the rest is reserved for small requests. */

@@ -16,7 +16,7 @@ export interface Connection {
 }
 
 /** Options of a resuming body. */
-export interface ResumeOptions {
+interface ResumeOptions {
   /** Position in the blob of the first byte to yield. */
   readonly start: number;
   /** Number of bytes to yield. */

@@ -34,7 +34,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 };
 
 /** Options of `withRetry`. */
-export interface RetryOptions {
+interface RetryOptions {
   readonly policy: RetryPolicy;
   readonly sleep: Sleep;
   /** From 0 up to, but not including, 1. */

@@ -5,7 +5,7 @@ import { toTransportError } from "./transport_error.ts";
 export type AddressClient = () => Deno.HttpClient;
 
 /** What `sendToAddress` sends requests with. */
-export interface AddressSender {
+interface AddressSender {
   readonly fetch: RuntimeFetch;
   readonly addressClient: AddressClient;
   /** See `TransportOptions.proxyOf`. */

@@ -2,7 +2,7 @@ import { createByteReader } from "./byte_reader.ts";
 import { StallGuard } from "./stall_guard.ts";
 
 /** Options of an unsized body. */
-export interface UnsizedBodyOptions {
+interface UnsizedBodyOptions {
   /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;
   /** Monotonic clock, in milliseconds. */

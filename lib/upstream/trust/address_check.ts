@@ -21,7 +21,7 @@ export interface CheckedAddress {
 export type AddressCheck = (url: URL) => Promise<CheckedAddress>;
 
 /** Options of an address check. */
-export interface AddressCheckOptions {
+interface AddressCheckOptions {
   /** Default: names are not resolved, and only the host itself is checked. */
   readonly resolveHost?: ResolveHost | undefined;
   /** Monotonic clock, in milliseconds. */

@@ -16,7 +16,7 @@ export async function whyAddressRefused(registry: URL, to: URL, check: AddressCh
 }
 
 /** Options of `createConnectionGuard`. */
-export interface ConnectionGuardOptions {
+interface ConnectionGuardOptions {
   /** The endpoint of the requests. */
   readonly registry: URL;
   /** Hosts that the configuration names as token servers; their addresses are not checked. */

@@ -20,7 +20,7 @@ export function isSameCredential(a: Credential | undefined, b: Credential | unde
 }
 
 /** A credential, and the entry that it is from. */
-export interface FoundCredential {
+interface FoundCredential {
   readonly credential: Credential;
   /** The number of path segments of the entry: the more, the more specific it is. */
   readonly depth: number;

@@ -4,7 +4,7 @@ import type { AddressCheck } from "./address_check.ts";
 import { whyAddressRefused } from "./address_rule.ts";
 
 /** Options of `withRedirects`. */
-export interface RedirectOptions {
+interface RedirectOptions {
   /** The endpoint of the requests; `whyAddressRefused` decides what it may redirect to. */
   readonly registry: URL;
   readonly checkAddress: AddressCheck;

@@ -6,7 +6,7 @@ import type { Fetch } from "../transport/middleware.ts";
 import type { Credential } from "./docker_config.ts";
 
 /** A request for a token. */
-export interface TokenRequest {
+interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scope: string | undefined;
@@ -18,7 +18,7 @@ export interface TokenRequest {
 }
 
 /** Options of `requestToken`. */
-export interface TokenOptions {
+interface TokenOptions {
   readonly fetch: Fetch;
   /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;

@@ -28,7 +28,7 @@ export interface TokenSourceOptions {
 }
 
 /** What a token is for. */
-export interface TokenPurpose {
+interface TokenPurpose {
   /** Names the token server, and the scope unless it is derived from the repository. */
   readonly challenge: Challenge;
   /** The registry that issued the challenge. */
