@@ -21,7 +21,7 @@ const LIST_LIFETIME = 30_000;
 const COST_OF_LIST = 100;
 
 /** Identifies a repository. */
-interface RepositoryName {
+export interface RepositoryName {
   /** The repository name that the store uses, for error messages. */
   readonly repo: string;
   /** The path of the repository on its registry. */
