@@ -51,7 +51,7 @@ function checkChallenges(header: string): string {
 
 function checkLink(header: string): string {
   const url = parseNextLink(header, BASE);
-  if (url !== undefined && !(url instanceof URL)) fault("the next page is no URL");
+  if (url !== undefined && url !== null && !(url instanceof URL)) fault("the next page is no URL");
   return url === undefined ? "no link" : "link";
 }
 
