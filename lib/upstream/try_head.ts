@@ -2,18 +2,21 @@ import { RegistryError } from "../oci/error.ts";
 import type { AnswerHead, EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { TransportError, type TransportFailure } from "./transport/transport_error.ts";
+import { ResponseError } from "./upstream_error.ts";
 
 // After these failures, a GET would take as long, or must not be sent.
 const LASTING: readonly TransportFailure[] = ["closed", "timeout"];
 
 const LOOP_DETECTED = 508;
+// An overloaded registry must not get a second request (fault 16).
+const OVERLOADED = 503;
 
 /**
  * Sends a HEAD; `undefined` unless it succeeds. A HEAD that fails decides nothing: the caller asks with a GET (fault 71).
  * Servers refuse a HEAD with nearly every status, gateways report the refusal as their own failure, storage services
  * reject it because the URL was signed for a GET, and some servers close the connection.
  *
- * @throws {RegistryError} `TOOMANYREQUESTS`; for a loop; and when the endpoint does not answer in time, or the link is closed
+ * @throws {RegistryError} `TOOMANYREQUESTS`; for an overloaded registry or a loop; and when the endpoint does not answer in time, or the link is closed
  */
 export async function tryHead(
   client: EndpointClient,
@@ -27,7 +30,9 @@ export async function tryHead(
   }
 }
 
-function isLasting({ code, status, cause }: RegistryError): boolean {
+function isLasting(error: RegistryError): boolean {
+  const { code, status, cause } = error;
   return code === "TOOMANYREQUESTS" || status === LOOP_DETECTED ||
+    error instanceof ResponseError && error.answered === OVERLOADED ||
     cause instanceof TransportError && LASTING.includes(cause.failure);
 }

@@ -1,4 +1,4 @@
-import { cannot, RegistryError } from "../oci/error.ts";
+import { cannot, type ErrorCode, type Failure, RegistryError, type RegistryErrorOptions } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { redactText } from "./transport/redact.ts";
@@ -26,6 +26,21 @@ export interface Attempt {
 const IS_HTTPS = /HTTP request to an HTTPS server|plain HTTP (?:request was sent )?to (?:an SSL-enabled|HTTPS)/;
 const MAX_ERROR_BYTES = 64 * 1024;
 const ERROR_STALL_TIMEOUT = 5000;
+
+/** A registry answered with a status that is neither a success nor 404. */
+export class ResponseError extends RegistryError {
+  /** The status of its response. */
+  readonly answered: number;
+
+  constructor(
+    code: ErrorCode,
+    failure: Failure,
+    { answered, ...options }: RegistryErrorOptions & { answered: number },
+  ) {
+    super(code, failure, options);
+    this.answered = answered;
+  }
+}
 
 /** Converts a `TransportError` into a `RegistryError` `UNAVAILABLE`. Other errors are returned unchanged. */
 export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
@@ -56,9 +71,9 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
     });
   }
   if (status >= 500 || status === 408) {
-    return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`), { retryAfter });
+    return new ResponseError("UNAVAILABLE", fail(`the registry answers ${status}`), { answered: status, retryAfter });
   }
-  return new RegistryError("BAD_GATEWAY", fail(`the registry answers ${status}`));
+  return new ResponseError("BAD_GATEWAY", fail(`the registry answers ${status}`), { answered: status });
 }
 
 function describe({ action, host, isPush }: Attempt): string {

@@ -3,6 +3,7 @@ import { LocalCopies } from "../../../lib/cache/local_copies.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { until } from "../../support/cache_fixture.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { testStoreContract } from "../../support/store_contract.ts";
@@ -20,6 +21,7 @@ async function openStore(s3 = new MemoryS3(), { maxBytes }: { maxBytes?: number 
   return Object.assign(store, {
     ...{ s3, spool, warnings },
     async [Symbol.asyncDispose]() {
+      await until("no copy is written any more", () => copies?.isCopying !== true);
       copies?.[Symbol.dispose]();
       await Deno.remove(spool, { recursive: true });
     },

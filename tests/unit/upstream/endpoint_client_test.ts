@@ -6,7 +6,7 @@ import { createTestSource, PATH, REGISTRY, REPO } from "../../support/upstream_s
 
 const [CLOSED_PORT] = freePorts(1);
 const REFUSALS: [name: string, fault: Fault, manifests: number][] = [
-  ...[300, 304, 400, 401, 402, 403, 404, 405, 406, 409, 410, 451, 500, 501, 502, 503, 504, 505].map((
+  ...[300, 304, 400, 401, 402, 403, 404, 405, 406, 409, 410, 451, 500, 501, 502, 504, 505].map((
     status,
   ): [string, Fault, number] => [
     `${status}`,
