@@ -10,7 +10,7 @@ import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { openS3Client, S3_BUCKET, s3Environment, startVersitygw } from "../support/object_storage.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
-import { createPackFixture } from "../support/pack_fixture.ts";
+import { createReleases } from "../support/pack_fixture.ts";
 import { findPeer, peerTest } from "../support/peers.ts";
 
 const NAME = "registry.test/team/app";
@@ -21,12 +21,7 @@ const [first, second] = ["1", "2"].map((text) => buildImage({ files: { "a.txt": 
 
 /** A bucket of its own, and two releases of a package, packed. */
 async function openFixture() {
-  const fixture = await createPackFixture({ [`${NAME}:1`]: first!, [`${NAME}:2`]: second! });
-  for (const [version, image] of [["1", first!], ["2", second!]] as const) {
-    const release = makeKubePkg({ [`${NAME}:${version}`]: image.root.digest }, { version: `${version}.0.0` });
-    const packed = await fixture.pack(release, `release${version}`);
-    assertEquals(packed.code, 0, packed.stderr);
-  }
+  const fixture = await createReleases(NAME, [first!, second!]);
   const prefix = crypto.randomUUID();
   const env = { HOME: fixture.folder.path, ...s3Environment(storage!) };
   const options = { env, cwd: fixture.folder.path };

@@ -5,8 +5,7 @@ import { makeBytes } from "../support/content.ts";
 import { type CrpeProcess, runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage } from "../support/images.ts";
-import { makeKubePkg } from "../support/kubepkg.ts";
-import { createPackFixture } from "../support/pack_fixture.ts";
+import { createReleases } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 import { type ServedS3, serveMemoryS3 } from "../support/served_s3.ts";
 
@@ -17,12 +16,7 @@ const STORE = "s3://bucket/pre";
 
 /** A bucket, and two releases of a package that were packed without it. */
 async function openFixture() {
-  const fixture = await createPackFixture({ [`${NAME}:1`]: first!, [`${NAME}:2`]: second! });
-  for (const [version, image] of [["1", first!], ["2", second!]] as const) {
-    const release = makeKubePkg({ [`${NAME}:${version}`]: image.root.digest }, { version: `${version}.0.0` });
-    const packed = await fixture.pack(release, `release${version}`);
-    assertEquals(packed.code, 0, packed.stderr);
-  }
+  const fixture = await createReleases(NAME, [first!, second!]);
   const s3: ServedS3 = serveMemoryS3();
   const { path } = fixture.folder;
   const options = { env: { HOME: path, ...s3.env }, cwd: path };

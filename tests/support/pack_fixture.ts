@@ -1,6 +1,8 @@
 import { DiskStore } from "../../lib/store/disk_store.ts";
+import { assertEquals } from "./assert.ts";
 import { runCrpe } from "./crpe_process.ts";
 import type { BuiltImage } from "./images.ts";
+import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
@@ -32,4 +34,16 @@ export async function createPackFixture(images: Readonly<Record<string, BuiltIma
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
+}
+
+/** A fixture with images that have the tags `1`, `2` and so on, each packed as the release `release<tag>.tgz`. */
+export async function createReleases(repository: string, images: readonly BuiltImage[]) {
+  const references = images.map((_, i) => `${repository}:${i + 1}`);
+  const fixture = await createPackFixture(Object.fromEntries(images.map((image, i) => [references[i]!, image])));
+  for (const [i, { root }] of images.entries()) {
+    const release = makeKubePkg({ [references[i]!]: root.digest }, { version: `${i + 1}.0.0` });
+    const { code, stderr } = await fixture.pack(release, `release${i + 1}`);
+    assertEquals(code, 0, stderr);
+  }
+  return fixture;
 }
