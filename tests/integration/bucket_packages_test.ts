@@ -7,7 +7,6 @@ import { makeBytes } from "../support/content.ts";
 import { ContainerTools } from "../support/container_tools.ts";
 import { runCrpe, spawnCrpe, startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
-import { makeKubePkg } from "../support/kubepkg.ts";
 import { openS3Client, S3_BUCKET, s3Environment, startVersitygw } from "../support/object_storage.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { createReleases } from "../support/pack_fixture.ts";
