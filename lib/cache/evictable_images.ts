@@ -1,3 +1,4 @@
+import { append } from "../content/append.ts";
 import { syncFolder } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
@@ -163,10 +164,4 @@ function createCompletenessCheck(read: Read, sizes: ReadonlyMap<Digest, number>)
 async function syncNearest(folder: string): Promise<void> {
   const isSynced = await ifPresent(syncFolder(folder).then(() => true));
   if (isSynced === undefined) await syncNearest(parentOf(folder));
-}
-
-function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const values = map.get(key);
-  if (values === undefined) map.set(key, [value]);
-  else values.push(value);
 }

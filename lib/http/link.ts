@@ -1,4 +1,4 @@
-const IS_NEXT = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![\w-]))/i;
+const REL = /;\s*rel\s*=\s*(?:"([^"]*)"|([\w-]+))/gi;
 
 /**
  * Returns the URL of the next page from a `Link` header (RFC 8288); `undefined` when it names none, and `null` when it
@@ -10,7 +10,14 @@ const IS_NEXT = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![\w-]))/
 export function parseNextLink(header: string | null, base: URL): URL | null | undefined {
   const text = header ?? "";
   for (const [, target = "", parameters = ""] of text.matchAll(/<([^<>]*)>([^<]*)/g)) {
-    if (IS_NEXT.test(parameters)) return URL.parse(target, base);
+    if (isNext(parameters)) return URL.parse(target, base);
   }
-  return !text.includes("<") && IS_NEXT.test(text) ? null : undefined;
+  return !text.includes("<") && isNext(text) ? null : undefined;
+}
+
+// A relation may have several types, with spaces between them.
+function isNext(parameters: string): boolean {
+  return [...parameters.matchAll(REL)].some(([, quoted, token = quoted!]) =>
+    token.toLowerCase().split(/\s+/).includes("next")
+  );
 }

@@ -5,7 +5,7 @@ import { checkExactNumbers } from "./exact_numbers.ts";
 import { findDuplicateKeys } from "./find_duplicate_keys.ts";
 import type { KubePkg } from "./kubepkg.ts";
 import { parseKubePkg, parseKubePkgs } from "./parse_kubepkg.ts";
-import { parseYamlDocuments } from "./read_yaml.ts";
+import { MAX_DOCUMENTS, parseYamlDocuments } from "./read_yaml.ts";
 import { splitJsonObjects } from "./scan_json.ts";
 
 /** Largest KubePkg document, in bytes as it is given, and how deep it may be nested. */
@@ -89,8 +89,11 @@ function readOtherDocuments(text: Uint8Array, what: string): unknown[] | undefin
   } catch {
     // The error of the JSON says more.
   }
-  const objects = splitJsonObjects(new TextDecoder().decode(text));
+  const objects = splitJsonObjects(new TextDecoder().decode(text), MAX_DOCUMENTS);
   if (objects.length < 2 || !objects.every((it) => it.trimStart().startsWith("{"))) return undefined;
+  if (objects.length > MAX_DOCUMENTS) {
+    throw new CorruptError(cannot(`read ${what}`, `it has more than ${MAX_DOCUMENTS} documents`));
+  }
   return objects.map((source, i) => {
     const one = `${what}, document ${i + 1}`;
     const document = parseJson(new TextEncoder().encode(source), one, KUBEPKG_LIMITS);

@@ -15,7 +15,7 @@ import {
 /** Largest number of values in a document, each alias counted as all that it stands for. */
 const MAX_VALUES = 5_000_000;
 /** Largest number of documents in a file. */
-const MAX_DOCUMENTS = 50_000;
+export const MAX_DOCUMENTS = 50_000;
 
 // A plain `<<` becomes a key of its own, since js-yaml would let the keys before it win and go-yaml does not. The
 // character U+FDD0 is none (Unicode 23.7), and each key is another one, since a mapping may have several.

@@ -66,11 +66,13 @@ export function scanJson(text: string, visitor: JsonVisitor): void {
 /**
  * Splits a text of JSON objects in a row, with or without line breaks between them, as `jq` writes them. Whether
  * each is JSON is not checked; what follows the last one is given as well.
+ *
+ * @param limit most objects; what follows them is the last text
  */
-export function splitJsonObjects(text: string): string[] {
+export function splitJsonObjects(text: string, limit: number): string[] {
   const objects: string[] = [];
   let [start, depth] = [0, 0];
-  for (let at = 0; at < text.length;) {
+  for (let at = 0; at < text.length && objects.length < limit;) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
       at = endOfString(text, at);

@@ -130,7 +130,7 @@ class Marks {
 }
 
 /** Reads the manifests and tags of a bucket. */
-class ManifestsInBucket {
+export class ManifestsInBucket {
   readonly #client: S3Client;
   readonly #warn: (message: string) => void;
 
@@ -189,7 +189,8 @@ class ManifestsInBucket {
   }
 }
 
-async function* walkLinks(client: S3Client, folders: readonly string[]) {
+/** Walks the links in some folders of a bucket. */
+export async function* walkLinks(client: S3Client, folders: readonly string[]) {
   for (const folder of folders) {
     for await (const link of client.walk({ prefix: `${folder}/` })) {
       const digest = digestOfLink(link);

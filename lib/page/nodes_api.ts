@@ -1,7 +1,7 @@
 import { answerJson } from "../agent/answer.ts";
 import { questionOfImport } from "../agent/check_token.ts";
 import type { Scope } from "../agent/named_tokens.ts";
-import { readSwitch, RequestBody } from "../agent/request_body.ts";
+import { checkParameters, readSwitch, RequestBody } from "../agent/request_body.ts";
 import { isDigest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -94,5 +94,6 @@ function readBundle({ searchParams }: URL) {
 }
 
 function readOptions({ searchParams }: URL) {
+  checkParameters(searchParams, ["bundle", "force", "prune-data"]);
   return { force: readSwitch(searchParams, "force"), pruneData: readSwitch(searchParams, "prune-data") };
 }

@@ -284,16 +284,12 @@ export class PageApi {
   async #change(asked: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
     const caller = await this.#check(asked, "admin");
     const actions = this.#openActions();
-    const query = checkParameters(asked.url.searchParams, ["namespace", "to", "dry-run"]);
-    const change: PackageChange = {
-      name,
-      namespace: query.get("namespace") ?? undefined,
-      to: query.get("to") ?? undefined,
-      dryRun: readSwitch(query, "dry-run"),
-    };
+    const known = kind === "rollback" ? ["namespace", "to", "dry-run"] : ["namespace", "dry-run"];
+    const query = checkParameters(asked.url.searchParams, known);
+    const [namespace, to] = ["namespace", "to"].map((it) => query.get(it) ?? undefined);
+    const change: PackageChange = { name, namespace, to, dryRun: readSwitch(query, "dry-run") };
     const work = () => kind === "remove" ? actions.remove(change) : actions.rollBack(change);
     if (change.dryRun) return answerJson(await work());
-    const { namespace, to } = change;
     const entry = { action: kind === "remove" ? "removal" : "rollback", name, namespace, to, caller };
     return answerJson(await this.#log(asked, entry, work));
   }

@@ -288,6 +288,7 @@ export class EndpointClient {
       host: this.host,
       hasCredential: this.hasCredential(path),
       withheld: this.#auth.withheld,
+      isLoginRefused: this.#auth.refusedLogin !== undefined,
       isPush,
       now,
     };

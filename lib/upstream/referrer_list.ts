@@ -61,7 +61,11 @@ export async function fetchReferrersByApi(
   let hasInvalid = false;
   for (let pages = 1;; pages++) {
     const request = { path, resource: `referrers/${digest}`, query, action: `list ${what}` };
-    const page = await requestPage(client, request, what);
+    // A later page that fails does not take away what was listed.
+    const page = await requestPage(client, request, what).catch((error) => {
+      if (pages === 1 || !(error instanceof RegistryError)) throw error;
+      return undefined;
+    });
     if (page === undefined) return pages === 1 ? undefined : end(true);
     for (const referrer of page.referrers) found.set(referrer.digest, referrer);
     hasInvalid ||= page.isPartial === true;

@@ -16,6 +16,8 @@ export interface Attempt {
   readonly hasCredential: boolean;
   /** The reason why a configured credential was not used. */
   readonly withheld?: string | undefined;
+  /** Whether the token server has refused the credential. */
+  readonly isLoginRefused?: boolean | undefined;
   /** Whether the action is a push to the host. */
   readonly isPush?: boolean | undefined;
   /** Monotonic clock, in milliseconds. */
@@ -58,7 +60,8 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
   const said = await readReason(response, attempt.now);
   const fail = (reason: string) => cannot(describe(attempt), `${reason}${said === "" ? "" : ` (${said})`}`);
   if (status === 401 || status === 403) {
-    const isLoginRefused = attempt.hasCredential || attempt.withheld !== undefined;
+    // A login that was withheld was refused only where the token server did so.
+    const isLoginRefused = attempt.withheld === undefined ? attempt.hasCredential : attempt.isLoginRefused === true;
     return new DeniedError(fail(whyDenied(status, attempt)), { isLoginRefused });
   }
   if (status === 407) return new RegistryError("UNAVAILABLE", fail("the proxy requires a login, or refuses it"));

@@ -47,7 +47,10 @@ async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
   const rest = [
     `${formatSize(usage.total)} in the store`,
     ...(usage.unreferenced === 0 ? [] : [`${formatSize(usage.unreferenced)} of it ${unreferenced}`]),
-    ...(partial === 0 ? [] : [`${formatSize(partial)} of partial downloads (crpe gc --partial frees it)`]),
+    // With a bucket, crpe gc does not look into the data folder.
+    ...(partial === 0 || store !== undefined
+      ? []
+      : [`${formatSize(partial)} of partial downloads (crpe gc --partial frees it)`]),
   ];
   io.out(`${rest.join("; ")}\n`);
   return 0;

@@ -1,7 +1,7 @@
 import { findPackageUser } from "../../install/image_pins.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
-import { cannot, CrpeError, RefusedError } from "../../oci/error.ts";
+import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { findImage } from "./remove_image.ts";
 
@@ -10,9 +10,8 @@ import { findImage } from "./remove_image.ts";
  * another machine may be using them.
  *
  * @returns the full reference of the image
- * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it
+ * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it; `BAD_REQUEST` when it is named by its digest alone
  * @throws {RefusedError} when a package needs it
- * @throws {Error} when it is named by its digest alone
  */
 export async function untagImage(
   wanted: Reference,
@@ -23,7 +22,8 @@ export async function untagImage(
   const full = formatReference(reference);
   const { tag } = reference;
   if (tag === undefined) {
-    throw new CrpeError(
+    throw new RegistryError(
+      "BAD_REQUEST",
       cannot(`remove ${full}`, "in a bucket, crpe gc --untagged removes what has no tag; name it by its tag"),
     );
   }

@@ -1,7 +1,7 @@
 import { writeFileDurably } from "../../files/durable.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
-import { CorruptError, type UsageError } from "../../oci/error.ts";
+import { CorruptError, CrpeError } from "../../oci/error.ts";
 import { createKeyPair, parsePrivateKey, type PrivateKey } from "../../signature/keys.ts";
 
 const OWNER_ONLY = { mode: 0o600 };
@@ -21,7 +21,8 @@ export class NodeKey {
   async read(): Promise<PrivateKey | undefined> {
     const pem = await ifPresent(Deno.readTextFile(this.#path));
     if (pem === undefined) return undefined;
-    return await parsePrivateKey(pem, { what: this.#path }).catch((cause: UsageError) => {
+    return await parsePrivateKey(pem, { what: this.#path }).catch((cause) => {
+      if (!(cause instanceof CrpeError)) throw cause;
       const { action, reason } = cause;
       throw new CorruptError({ action, reason, advice: "delete the file to make a new key" }, { cause });
     });

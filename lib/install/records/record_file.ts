@@ -43,8 +43,11 @@ export class RecordError extends CorruptError {
 }
 
 function describeDamage(path: string, cause: unknown): Failure {
-  const { action, reason } = cause instanceof CrpeError ? cause : cannot("", describeSystemError(cause));
-  return cannot(action || `read ${path}`, reason, describeRepair(path));
+  const advice = describeRepair(path);
+  if (!(cause instanceof CrpeError)) return cannot(`read ${path}`, describeSystemError(cause), advice);
+  const { action, reason } = cause;
+  // The action of a parser need not name the file.
+  return action?.includes(path) ? { action, reason, advice } : cannot(`read ${path}`, reason, advice);
 }
 
 function describeRepair(path: string): string {

@@ -179,9 +179,12 @@ class Transfer {
     const isTransient = error instanceof TransportError ||
       (error instanceof RegistryError && (error.code === "UNAVAILABLE" || error.code === "TOOMANYREQUESTS"));
     if (!isTransient) throw error;
-    if (++this.#failures >= retry.maxTries) throw toError("UNAVAILABLE", error.message);
+    if (++this.#failures >= retry.maxTries) {
+      throw error instanceof RegistryError ? error : toError("UNAVAILABLE", error.message);
+    }
     const delay = backoffDelay(this.#failures, random, retry);
-    onResume?.({ attempt: this.#failures, delay, offset: this.#position, reason: error.message });
+    const reason = error instanceof RegistryError ? error.reason : error.message;
+    onResume?.({ attempt: this.#failures, delay, offset: this.#position, reason });
     await sleep(delay, signal);
   }
 

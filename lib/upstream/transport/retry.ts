@@ -121,7 +121,7 @@ export function withRetry(options: RetryOptions): Middleware {
         await again(unreached, policy.connectDelay * 2 ** (unreached - 1), error.message);
         continue;
       }
-      const isRetried = isOnlyLimited ? response.status === 429 : isRetriableStatus(response.status);
+      const isRetried = isOnlyLimited ? LIMITED.includes(response.status) : isRetriableStatus(response.status);
       if (!isRetried || busy + 1 >= policy.maxTries) return response;
       const retryAfter = parseRetryAfter(response.headers, wallClock);
       if (retryAfter !== undefined && retryAfter > policy.maxRetryAfter) return response;
@@ -134,6 +134,9 @@ export function withRetry(options: RetryOptions): Middleware {
     }
   };
 }
+
+// A registry that is overloaded, or limits its clients, gets no other request instead.
+const LIMITED: readonly number[] = [429, 503];
 
 // Certificate errors do not go away, and a time-out would only repeat: neither is retried.
 function isUnreached(error: unknown): error is TransportError {

@@ -31,7 +31,12 @@ for (
     ],
     ["a denial without a login", await answered(401), "log in to the registry"],
     ["a denial with a login", await answered(403, { hasCredential: true }), "correct the user name"],
-    ["a login that was withheld", await answered(401, { withheld: "it is refused" }), "correct the user name"],
+    [
+      "a login that the token server refuses",
+      await answered(401, { withheld: "it is refused", isLoginRefused: true }),
+      "correct the user name",
+    ],
+    ["a login that was not sent", await answered(401, { withheld: "name it in token-hosts" }), "check the name"],
     ["a limit", await answered(429), "wait, or log in"],
     ["an unusual status", await answered(418), "check its address"],
   ] as const

@@ -90,6 +90,13 @@ const ROWS: readonly PageRow[] = [
     headers: AUTH,
     status: 400,
   },
+  {
+    name: "a removal to a version",
+    path: "/api/packages/line4?to=1.0.0",
+    method: "DELETE",
+    headers: AUTH,
+    status: 400,
+  },
   { name: "a rollback", path: "/api/packages/line4/rollback?to=1.0.0", method: "POST", headers: AUTH, status: 200 },
   { name: "a new code needs the token", path: "/api/codes", method: "POST", status: 401 },
   { name: "a new code", path: "/api/codes", method: "POST", headers: AUTH, status: 201 },

@@ -23,6 +23,8 @@ const LINKS: [name: string, header: string | null, expected: string | undefined]
   ],
   ["ignores other relations", `</x>; rel="nextish", </y>; rel="prev"`, undefined],
   ["ignores a link without a relation", `</x>`, undefined],
+  ["finds a relation of several types", `</x?last=b>; rel="prev Next"`, "https://registry.example.com/x?last=b"],
+  ["does not take a part of a word for a relation", `</x?last=b>; rel="nexts"`, undefined],
 ];
 for (const [name, header, expected] of LINKS) {
   Deno.test(`parseNextLink() ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
@@ -330,6 +332,17 @@ Deno.test("[73] UpstreamSource marks a list of referrers whose second page canno
     referrers: [ENTRY],
     isPartial: true,
   });
+});
+
+Deno.test("[73] UpstreamSource keeps the first page of referrers when the second one answers 503", async () => {
+  const { source } = createTestSource("http://registry.test", {
+    fetch: ({ url }) => {
+      if (new URL(url).searchParams.has("p")) return Promise.resolve(new Response(null, { status: 503 }));
+      const headers = { link: `<?p=2>; rel="next"` };
+      return Promise.resolve(Response.json({ schemaVersion: 2, manifests: [ENTRY] }, { headers }));
+    },
+  });
+  assertEquals(await source.listReferrers(REPO, computeDigest("x")), { referrers: [ENTRY], isPartial: true });
 });
 
 const EMPTY: [name: string, body: string][] = [

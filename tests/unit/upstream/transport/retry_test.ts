@@ -39,7 +39,10 @@ for (const [name, headers, expected] of RETRY_AFTER) {
 type Step = number | TransportFailure | { status: number; retryAfter: string };
 
 /** Sends one request to a server that answers with `steps` in order and repeats the last one. */
-async function run(steps: Step[], options: { took?: number; signal?: AbortSignal; maxWait?: number } = {}) {
+async function run(
+  steps: Step[],
+  options: { took?: number; signal?: AbortSignal; maxWait?: number; isOnlyLimited?: boolean } = {},
+) {
   const waits: number[] = [];
   let sent = 0;
   let time = 0;
@@ -60,6 +63,7 @@ async function run(steps: Step[], options: { took?: number; signal?: AbortSignal
     random: () => 1,
     now: () => time,
     wallClock: () => NOW,
+    isOnlyLimited: options.isOnlyLimited,
   })(next);
   const outcome = await fetch(new Request("http://registry.example.com/v2/", { signal: options.signal })).then(
     async (response) => {
@@ -83,6 +87,14 @@ const STATUSES: [name: string, steps: Step[], expected: Outcome][] = [
 ];
 for (const [name, steps, expected] of STATUSES) {
   Deno.test(`withRetry() ${name}`, async () => assertEquals(await run(steps), expected));
+}
+
+// Another request follows at once where these are not retried.
+const LIMITED: [status: number, sent: number][] = [[429, 2], [503, 2], [500, 1], [502, 1], [504, 1]];
+for (const [status, sent] of LIMITED) {
+  Deno.test(`[16] withRetry() of limits alone sends ${sent} requests when the first is answered with ${status}`, async () => {
+    assertEquals((await run([status, 200], { isOnlyLimited: true })).sent, sent);
+  });
 }
 
 Deno.test("[15] withRetry() waits for the Retry-After of a response", async () => {
