@@ -1,7 +1,7 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { RecordError } from "../install/records/record_file.ts";
-import { byForce, CrpeError, type Failure, IncompleteError, RegistryError } from "../oci/error.ts";
+import { byForce, CrpeError, type Failure, IncompleteError, RegistryError, UsageError } from "../oci/error.ts";
 
 /** The outcome of an import, as the log and the metrics name it. */
 export type ImportOutcome =
@@ -68,7 +68,8 @@ export function toApiError(cause: unknown, describe: (error: unknown) => string)
   if (cause instanceof DigestMismatchError) return new RegistryError("CORRUPT", cause, { cause });
   if (cause instanceof RegistryError) return cause;
   if (isNoSpace(cause)) return new RegistryError("NO_SPACE", describe(cause), { cause });
-  if (!(cause instanceof CrpeError) || cause.code === "INTERNAL") {
+  // A file of this machine, such as one of trusted keys, has changed since the start: that is no fault of the client.
+  if (!(cause instanceof CrpeError) || cause.code === "INTERNAL" || cause instanceof UsageError) {
     return new RegistryError("INTERNAL", describe(cause), { cause });
   }
   const { code, action, reason } = cause;

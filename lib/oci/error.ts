@@ -184,7 +184,10 @@ export class NoSpaceError extends CrpeError {
   override readonly code = "NO_SPACE";
 }
 
-/** A value that a user gave, such as a flag, a field of the configuration or a file named by one, is not valid. */
+/**
+ * A value that the user of the program gave, such as a flag, a field of the configuration or a file named by one, is not
+ * valid. A client of a server gets `INTERNAL` for it: what a client sends is refused with a `RegistryError`.
+ */
 export class UsageError extends CrpeError {
   override readonly code = "INVALID";
 }

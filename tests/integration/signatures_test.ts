@@ -237,12 +237,17 @@ Deno.test("a key for other packages does not replace the images of an installed 
   assertEquals((await crpe("images", "--data=site", "--json")).stdout, before);
 });
 
-Deno.test("a running agent reads its trusted keys for each import", async () => {
+Deno.test("[109] a running agent reads its trusted keys for each import, and logs why it cannot", async () => {
   await using fixture = await createFixture();
   const { folder } = fixture;
   await folder.write("keys/plant.pub", await fixture.read("plant.pub"));
   await using agent = await fixture.startAgent("--trusted-keys=keys");
   assertEquals((await fixture.push("1.0.0.tgz", agent.url).finished).code, 3);
+  await folder.write("keys/desk.pub", "");
+  const { code, stderr } = await fixture.push("1.0.0.tgz", agent.url).finished;
+  const reason = "Cannot read keys/desk.pub: it has no public key (PEM)";
+  assertEquals([code, stderr.includes(reason)], [1, true], stderr);
+  while (!agent.log().includes(`/kubepkgs/plan: ${reason}`)) await new Promise((resolve) => setTimeout(resolve, 20));
   await folder.write("keys/desk.pub", await fixture.read("desk.pub"));
   assertEquals((await fixture.push("1.0.0.tgz", agent.url).finished).code, 0);
 });

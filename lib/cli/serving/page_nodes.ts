@@ -29,6 +29,7 @@ import { pinAgent } from "../wiring/pin_agent.ts";
 import { resolveHost } from "../wiring/open_upstream.ts";
 import { readNodeAddress } from "../wiring/read_node_address.ts";
 import type { ServerContext } from "./serve_registry.ts";
+import { withInput } from "./with_input.ts";
 
 const AGENT_PORT = 36060;
 const STALL_MILLISECONDS = 30_000;
@@ -136,7 +137,7 @@ async function openNode(
   const isThisMachine = (host: string) => own.has(host);
   const isPlain = !given.hasScheme && (isInsecureAllowed || isThisMachine(new URL(given.url).hostname));
   const pinned = await pinAgent(given, {
-    given: fingerprint ?? (entered === undefined ? undefined : readFingerprint(entered, given)),
+    given: fingerprint ?? (entered === undefined ? undefined : await readFingerprint(entered, given)),
     isOptional: isPlain || ca !== undefined,
     advise: (found) => `enter ${found} as its fingerprint, below https`,
   });
@@ -156,15 +157,14 @@ async function openNode(
   return { ...access, token: known };
 }
 
-/** @throws {UsageError} */
-function readFingerprint(text: string, { url }: AgentAddress): string {
+async function readFingerprint(text: string, { url }: AgentAddress): Promise<string> {
   if (url.startsWith("http:")) {
     throw new RegistryError(
       "INVALID",
       cannot(`add ${url}`, "a fingerprint is of a certificate; write https://HOST:PORT"),
     );
   }
-  return parseFingerprint(text);
+  return await withInput(() => parseFingerprint(text));
 }
 
 async function searchNodes(): Promise<unknown> {

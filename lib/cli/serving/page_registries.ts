@@ -19,6 +19,7 @@ import {
 import type { Io } from "../console/io.ts";
 import { openUpstream, resolveHost } from "../wiring/open_upstream.ts";
 import type { ServerContext } from "./serve_registry.ts";
+import { withInput } from "./with_input.ts";
 
 /** What a test of a registry has found. */
 interface TestResult {
@@ -189,7 +190,7 @@ export class PageRegistryBook implements PageRegistries {
     const text = JSON.stringify({ hosts: { [host]: used } });
     // Loaded here, because few pages change registries.
     const { parseConfigFile } = await import("../command_line/config_file.ts");
-    const parsed = parseConfigFile(text, WHERE).hosts[host];
+    const parsed = (await withInput(() => parseConfigFile(text, WHERE))).hosts[host];
     const url = parsed?.url ?? defaultEndpointUrl(host);
     if (typeof url !== "string") throw new RegistryError("INVALID", cannot("use several URLs", "name one"));
     const known = findHost(this.#stored, host)?.[1];
@@ -197,7 +198,7 @@ export class PageRegistryBook implements PageRegistries {
     const isKnown = known?.url === url && known.username === parsed?.username && known.username !== undefined;
     const config: HostConfig = { ...(isKnown ? { password: known.password } : {}), ...parsed, url };
     const registry = { host, config, isFromPage: true };
-    await this.#tryOpen(registry);
+    await withInput(() => this.#tryOpen(registry));
     // The page may be asked to try addresses that the machine reaches, but its user must not.
     const checked = await this.#checkAddress(new URL(url.includes("://") ? url : `https://${url}`));
     if (checked.class === "forbidden") {

@@ -1,9 +1,10 @@
 import { ApiTokens } from "../../../lib/agent/check_token.ts";
+import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { modelNames } from "../../../lib/delta/models/all.ts";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { NoSpaceError } from "../../../lib/oci/error.ts";
+import { cannot, NoSpaceError, UsageError } from "../../../lib/oci/error.ts";
 import { type AskOptions, createAgentHandlerFixture, makeBundle, TOKEN } from "../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { makeBytes } from "../../support/content.ts";
@@ -16,6 +17,7 @@ const BUNDLE = await makeBundle(IMAGE);
 const NEWER = await makeBundle(buildImage({ files: { "c.txt": "c" } }), { version: "2.0.0" });
 const DAMAGED = BUNDLE.slice();
 DAMAGED[DAMAGED.length - 100_000]! ^= 1;
+const { document: DOCUMENT } = await readBundle(new Blob([BUNDLE]).stream(), { what: "the bundle" });
 const NDJSON = { accept: "application/x-ndjson" };
 const hash = (algorithm: string, encoding: "hex" | "base64") => createHash(algorithm).update(BUNDLE).digest(encoding);
 
@@ -155,6 +157,25 @@ for (const [what, path, options, status, code] of REFUSED) {
       assertEquals([site.errors, site.leases()], [[], 0]);
       const visible = (await site.listFiles()).filter((name) => /_manifests|kubepkg|manifests\/[^.]/.test(name));
       assertEquals(visible, []);
+    });
+  }
+}
+
+const BROKEN: readonly (readonly [what: string, error: Error])[] = [
+  ["have no key any more", new UsageError(cannot("read desk.pub", "it has no public key (PEM)"))],
+  ["are gone", new Deno.errors.NotFound("No such file or directory (os error 2): stat 'desk.pub'")],
+];
+for (const [what, error] of BROKEN) {
+  for (const [path, method] of [["/kubepkgs", "PUT"], ["/kubepkgs?dry-run=true", "PUT"], ["/kubepkgs/plan", "POST"]]) {
+    Deno.test(`[109] trusted keys that ${what} while the agent runs: ${method} ${path} is a failure of the agent, and is logged`, async () => {
+      await using site = await createAgentHandlerFixture({ readTrust: () => Promise.reject(error) });
+      const body = path === "/kubepkgs/plan" ? new Uint8Array(DOCUMENT) : BUNDLE;
+      for (const headers of [{}, NDJSON]) {
+        const response = await site.ask(path!, { method: method!, body, headers });
+        const { errors: [{ code, message }] } = await response.json();
+        assertEquals([response.status, code, message], [500, "INTERNAL", error.message]);
+      }
+      assertEquals([site.errors, await site.records.list()], [[error, error], []]);
     });
   }
 }

@@ -10,7 +10,7 @@ import { createSelfSigned, fingerprintOf, readCertificate } from "../../../../li
 import { createKeyPair, parsePrivateKey } from "../../../../lib/signature/keys.ts";
 import { createSigner } from "../../../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../../../lib/signature/trust_policy.ts";
-import { RefusedError, RegistryError, UntrustedError, UsageError } from "../../../../lib/oci/error.ts";
+import { RefusedError, RegistryError, UntrustedError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { MemoryStore } from "../../../support/memory_store.ts";
@@ -168,7 +168,7 @@ Deno.test("[107] an agent with its own certificate is added by its address and i
   ][] = [
     [`https://${host}`, undefined, RefusedError, `enter ${fingerprint} as its fingerprint`],
     [`https://${host}`, `sha256:${"0".repeat(64)}`, RefusedError, "another machine may answer in its place"],
-    [`https://${host}`, "12:34", UsageError, "write sha256: and 64 hex digits"],
+    [`https://${host}`, "12:34", RegistryError, "write sha256: and 64 hex digits"],
     [`http://${host}`, fingerprint, RegistryError, "a fingerprint is of a certificate; write https://HOST:PORT"],
     ["https://127.0.0.1:1", fingerprint, RegistryError, "it does not answer over https"],
   ];

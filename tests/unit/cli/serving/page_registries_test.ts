@@ -5,7 +5,7 @@ import { PageRegistryBook } from "../../../../lib/cli/serving/page_registries.ts
 import { UpstreamStates } from "../../../../lib/cli/serving/upstream_states.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
 import { openUpstream } from "../../../../lib/cli/wiring/open_upstream.ts";
-import { CrpeError, RefusedError, RegistryError, UsageError } from "../../../../lib/oci/error.ts";
+import { RefusedError, RegistryError, UsageError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { startFaultUpstream } from "../../../support/fault_upstream.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
@@ -67,7 +67,7 @@ for (
   Deno.test(`page: a registry with ${name} is refused, and is neither kept nor used`, async () => {
     await using fixture = await createBook();
     for (const change of [fixture.book.save, fixture.book.test]) {
-      const error = await assertRejects(() => change(host, settings), CrpeError, message);
+      const error = await assertRejects(() => change(host, settings), RegistryError, message);
       assert(["INVALID", "DENIED", "NAME_INVALID"].includes(error.code), error.code);
       assert(!error.message.includes(PASSWORD), error.message);
     }
@@ -111,6 +111,11 @@ Deno.test("page: what the configuration says about a registry stays as it is", a
     await assertRejects(() => fixture.book.remove(host), RegistryError, "it was not added on this page");
   }
   assertEquals((await fixture.list()).map(({ host, isEditable }) => [host, isEditable]), [["docker.io", false]]);
+});
+
+Deno.test("[109] page: a file of the configuration that breaks while a registry runs is not the fault of its client", async () => {
+  await using fixture = await createBook({ "registry.lan": { url: "https://127.0.0.1:1", "ca-file": "/dev/null" } });
+  await assertRejects(() => fixture.book.test("registry.lan", undefined), UsageError, "it has no certificate in PEM");
 });
 
 Deno.test("[31] page: a registry that cannot be kept is not used", async () => {
