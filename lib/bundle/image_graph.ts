@@ -136,9 +136,12 @@ function readManifest(image: Pick<PackageImage, "name">, digest: Digest, bytes: 
     return parseManifest(bytes);
   } catch (cause) {
     if (!(cause instanceof CorruptError)) throw cause;
-    throw new CorruptError(cannot(`use ${image.name}`, `the manifest ${digest} is broken: ${cause.message}`), {
-      cause,
-    });
+    throw new CorruptError(
+      cannot(`use ${image.name}`, `the manifest ${digest} is broken: ${cause.reason}`, cause.advice),
+      {
+        cause,
+      },
+    );
   }
 }
 

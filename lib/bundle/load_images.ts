@@ -112,7 +112,7 @@ class ArchiveContent {
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
-      throw new CorruptError(cannot(`load ${this.#options.what}`, `${name} is damaged: ${cause.message}`), { cause });
+      throw new CorruptError(cannot(`load ${this.#options.what}`, `${name} is damaged: ${cause.reason}`), { cause });
     } finally {
       await reader.cancel();
     }

@@ -155,7 +155,7 @@ export function rethrowWithImages(error: unknown, digest: Digest, images: readon
 function rethrow(error: unknown, digest: Digest | "", names: readonly string[]): never {
   if (!(error instanceof DigestMismatchError)) throw error;
   throw new WrongContentError(
-    cannot(`pack ${names.join(", ")}`, `${error.message}; run crpe verify to see what is broken`),
+    cannot(`pack ${names.join(", ")}`, error.clause, "run crpe verify to see what is broken"),
     digest,
   );
 }

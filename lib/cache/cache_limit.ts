@@ -3,6 +3,7 @@ import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
 import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
 import type { ReserveOptions, SpaceManager } from "./space_manager.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of a `CacheLimit`. */
 export interface CacheLimitOptions extends EvictorOptions {
@@ -125,7 +126,7 @@ export class CacheLimit implements SpaceManager {
   // space.
   #run<T>(work: () => Promise<T>): Promise<T | undefined> {
     const done = this.#work.then(work).catch((error) => {
-      this.#options.warn?.(`Cannot keep ${this.#options.root} within its size limit: ${(error as Error).message}`);
+      this.#options.warn?.(`Cannot keep ${this.#options.root} within its size limit: ${describeSystemError(error)}`);
       return undefined;
     });
     this.#work = done;

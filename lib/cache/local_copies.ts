@@ -14,6 +14,7 @@ import { HeldBlobs } from "../store/held_blobs.ts";
 import { Ingest } from "../store/ingest.ts";
 import { blobPath, BLOBS, INGEST, partialPath } from "../store/layout.ts";
 import { SharedDownload } from "./shared_download.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of `LocalCopies`. */
 interface LocalCopiesOptions {
@@ -114,7 +115,7 @@ export class LocalCopies implements BlobCopies {
       return true;
     } catch (error) {
       this.#bytes -= size;
-      this.#options.warn(`Cannot keep a copy of ${digest}: ${(error as Error).message}`);
+      this.#options.warn(`Cannot keep a copy of ${digest}: ${describeSystemError(error)}`);
       return false;
     }
   }
@@ -140,7 +141,7 @@ export class LocalCopies implements BlobCopies {
       return copy.isVerified ? await this.#blobs.open(digest, range) : undefined;
     } catch (error) {
       if (error instanceof RegistryError && error.code === "RANGE_INVALID") throw error;
-      this.#options.warn(`Cannot use the copy of ${digest}: ${(error as Error).message}`);
+      this.#options.warn(`Cannot use the copy of ${digest}: ${describeSystemError(error)}`);
       return undefined;
     }
   }
@@ -159,7 +160,7 @@ export class LocalCopies implements BlobCopies {
       await ingest?.abort();
       this.#bytes -= size;
       if (ingest !== undefined) throw error;
-      this.#options.warn(`Cannot keep a copy of ${digest}: ${(error as Error).message}`);
+      this.#options.warn(`Cannot keep a copy of ${digest}: ${describeSystemError(error)}`);
       return undefined;
     }
     this.#bytes -= size;
@@ -177,7 +178,7 @@ export class LocalCopies implements BlobCopies {
     const download = new SharedDownload(ingest, { digest, size, body, abort: () => {} }, {
       isKept: false,
       onBytes: () => {},
-      onFailure: (error) => this.#options.warn(`Cannot copy ${digest} from the bucket: ${(error as Error).message}`),
+      onFailure: (error) => this.#options.warn(`Cannot copy ${digest} from the bucket: ${describeSystemError(error)}`),
       openHeld: async (range) => await this.#openCopy(digest, range),
     });
     this.#running.set(digest, download);
@@ -224,7 +225,7 @@ export class LocalCopies implements BlobCopies {
     this.#copies.delete(digest);
     this.#bytes -= size;
     removeIfPresent(`${this.#options.folder}/${blobPath(digest)}`).catch((error) => {
-      this.#options.warn(`Cannot remove the copy of ${digest}: ${(error as Error).message}`);
+      this.#options.warn(`Cannot remove the copy of ${digest}: ${describeSystemError(error)}`);
     });
   }
 

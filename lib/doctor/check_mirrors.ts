@@ -9,6 +9,7 @@ import { folderOf, type MirrorClient } from "../mirror/mirror.ts";
 import { checkDockerStore } from "./check_docker_store.ts";
 import type { Finding } from "./finding.ts";
 import { asksForLogin, probeMirror, type ProbeOptions, type UsedMirror } from "./probe_mirror.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** The options of `checkMirrors`. */
 interface MirrorsOptions extends ProbeOptions {
@@ -54,7 +55,7 @@ async function checkClient(client: MirrorClient, { step, prefix, ...options }: C
     findings.push({
       step,
       status: isDenied ? "skipped" : "broken",
-      message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : (error as Error).message}`,
+      message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : describeSystemError(error)}`,
       advice: "correct the file, or run crpe doctor as root",
     });
   };
@@ -125,7 +126,7 @@ async function checkFolder(reader: FolderReader): Promise<Omit<Finding, "step"> 
     };
   } catch (error) {
     const isDenied = error instanceof Deno.errors.PermissionDenied;
-    const reason = isDenied ? "permission denied" : (error as Error).message;
+    const reason = isDenied ? "permission denied" : describeSystemError(error);
     return {
       status: isDenied ? "skipped" : "broken",
       message: `containerd's configuration cannot be checked: ${reason}`,

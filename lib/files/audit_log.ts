@@ -3,6 +3,7 @@ import { isFileAt, waitForLock } from "./file_lock.ts";
 import { ifPresent } from "./if_present.ts";
 import { openOwned } from "./inherit_owner.ts";
 import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** Who has done something. */
 export interface AuditActor {
@@ -69,7 +70,7 @@ export class AuditLog {
   /** Writes the begin of an action. @throws {Error} when it cannot be written; then the action must not be done */
   async begin(id: string, entry: AuditEntry): Promise<void> {
     await this.#append({ id, phase: "begin", ...entry }).catch((cause) => {
-      throw new CrpeError(cannot(`write ${this.#pathOf(0)}`, `${(cause as Error).message}; nothing was changed`), {
+      throw new CrpeError(cannot(`write ${this.#pathOf(0)}`, describeSystemError(cause), "nothing was changed"), {
         cause,
       });
     });
@@ -86,7 +87,7 @@ export class AuditLog {
     const reason = error === undefined ? undefined : describe(error);
     await this.#append({ id, phase: "end", ...entry, ...end, error: reason }).catch((cause) => {
       const what = `the end of an action (${entry.action}: ${end.result}) is not in the audit log`;
-      this.#options.onProblem?.(new Error(`${what}: ${(cause as Error).message}`, { cause }));
+      this.#options.onProblem?.(new Error(`${what}: ${describeSystemError(cause)}`, { cause }));
     });
   }
 

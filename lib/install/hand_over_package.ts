@@ -179,10 +179,13 @@ export async function readHandedOver(
     if (!(error instanceof CorruptError)) throw error;
     if (force) return "lost";
     if (error instanceof RecordError) throw error;
-    throw new CorruptError(cannot(`use the record of the hand-over of ${formatPackageId(id)}`, error.message), {
-      cause: error,
-      ...byForce("--force goes by the installed release instead"),
-    });
+    throw new CorruptError(
+      cannot(`use the record of the hand-over of ${formatPackageId(id)}`, error.clause, error.advice),
+      {
+        cause: error,
+        ...byForce("--force goes by the installed release instead"),
+      },
+    );
   }
 }
 

@@ -152,7 +152,7 @@ export class PartImport {
         if (await pieces.commit(size)) await link(digest);
       } catch (error) {
         if (!(error instanceof DigestMismatchError)) throw error;
-        broken.push(error.message);
+        broken.push(error.clause);
         for (const { part } of ranges) bad.add(part);
       }
     }
@@ -164,7 +164,8 @@ export class PartImport {
     throw new CorruptError(
       cannot(
         `import ${formatRelease(this.#kubepkg)}`,
-        `${broken.join("; ")}; it was assembled from ${parts}; import these again`,
+        `${broken.join("; ")}; it was assembled from ${parts}`,
+        "import these again",
       ),
     );
   }

@@ -243,7 +243,7 @@ class BundleImport {
     if (!(error instanceof DigestMismatchError)) return error;
     const { what } = this.#options;
     const from = what === undefined ? "" : ` from ${what}`;
-    return new CorruptError(cannot(`import ${formatRelease(kubepkg)}${from}`, error.message), { cause: error });
+    return new CorruptError(cannot(`import ${formatRelease(kubepkg)}${from}`, error.clause), { cause: error });
   }
 }
 

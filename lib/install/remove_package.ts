@@ -16,6 +16,7 @@ import { collectPackageDigests } from "./package_digests.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError } from "./records/record_file.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** An image of a removed package. */
 interface ReleasedImage {
@@ -175,7 +176,11 @@ async function releaseImages(
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {
   await records.checkWritable().catch((cause) => {
     throw new CrpeError(
-      cannot(`remove ${name}`, `the data folder cannot be written (${cause.message}); nothing was changed`),
+      cannot(
+        `remove ${name}`,
+        `the data folder cannot be written (${describeSystemError(cause)})`,
+        "nothing was changed",
+      ),
       { cause },
     );
   });

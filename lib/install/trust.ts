@@ -51,7 +51,7 @@ export async function readSignedDocument(
     return { bytes, text, signatures: text === undefined ? [] : parseSignatureLines(text, bundle.what) };
   } catch (cause) {
     if (trust === undefined || !(cause instanceof CorruptError)) throw cause;
-    throw new UntrustedError(cause.message, { cause });
+    throw new UntrustedError(cause, { cause });
   }
 }
 

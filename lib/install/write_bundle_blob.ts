@@ -111,7 +111,7 @@ async function ingestBlob(
   }
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
-    const rest = `its first ${begun} bytes were left by an interrupted import and are deleted now; import it again`;
-    throw new StalePartialError(`${error.message}; ${rest}`, { cause: error });
+    const reason = `${error.reason}; its first ${begun} bytes were left by an interrupted import and are deleted now`;
+    throw new StalePartialError({ action: error.action, reason, advice: "import it again" }, { cause: error });
   });
 }

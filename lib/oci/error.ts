@@ -99,6 +99,11 @@ export class CrpeError extends Error implements Failure {
     this.#exit = exit;
   }
 
+  /** The failure as a part of another sentence, without the advice: `cannot read line4.tgz: it is empty`. */
+  get clause(): string {
+    return this.action === undefined ? this.reason : `cannot ${this.action}: ${this.reason}`;
+  }
+
   /** The exit status of a command that fails with this error. */
   get exit(): number {
     return this.#exit ?? CODES[this.code][1];

@@ -1,3 +1,5 @@
+import { CrpeError } from "./error.ts";
+
 /** A call of the operating system that failed. */
 interface SystemError {
   /** The number of the error, which differs between systems for some. */
@@ -14,10 +16,10 @@ interface SystemError {
  * Reads the error of the runtime for a failed call of the system. All of it is in the message,
  * `No such file or directory (os error 2): open 'x.tgz'`; only some of these errors have a class or a `code`.
  *
- * @returns `undefined` for all other errors
+ * @returns `undefined` for all other errors. An error of crpe is one, whatever its message says: its parts are fields.
  */
 export function parseSystemError(error: unknown): SystemError | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (!(error instanceof Error) || error instanceof CrpeError) return undefined;
   const [, words, number, call, path, to] = MESSAGE.exec(error.message) ?? [];
   return words === undefined ? undefined : { number: Number(number), words: inLowerCase(words), call, path, to };
 }

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** A user name and a password. */
 export interface Login {
@@ -148,7 +149,7 @@ export class Htpasswd {
         if (!this.#users.has(user)) this.#right.delete(user);
       }
     } catch (error) {
-      warn(`Keeping the current logins: ${(error as Error).message}`);
+      warn(`Keeping the current logins: ${describeSystemError(error)}`);
     }
   }
 }
@@ -163,7 +164,7 @@ async function readFile(path: string): Promise<{ users: Users; stamp: string }> 
     if ((await Deno.stat(path)).size > MAX_FILE_BYTES) throw new Error("it is larger than 1 MiB");
     text = await Deno.readTextFile(path);
   } catch (error) {
-    throw fail(error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message);
+    throw fail(error instanceof Deno.errors.NotFound ? "there is no such file" : describeSystemError(error));
   }
   for (const [i, line] of text.split("\n").entries()) {
     const entry = line.trim();

@@ -1,4 +1,5 @@
 import { cannot, CrpeError } from "../oci/error.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** An address to listen on. */
 export interface Address {
@@ -55,6 +56,6 @@ function listenError(cause: unknown, { hostname, port, flag = "--addr" }: Addres
     ? "this machine has no such address"
     : cause instanceof Deno.errors.PermissionDenied
     ? `permission denied; ports below 1024 need special privileges, choose another port with ${flag}`
-    : (cause as Error).message;
+    : describeSystemError(cause);
   return new CrpeError(cannot(`listen on ${where}`, reason), { cause });
 }

@@ -1,4 +1,5 @@
 import { cannot, CrpeError } from "../oci/error.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** A certificate and its key, in PEM. */
 export interface TlsIdentity {
@@ -78,7 +79,7 @@ async function readPem(path: string, what: string, flag: string): Promise<string
   try {
     text = await Deno.readTextFile(path);
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : (cause as Error).message;
+    const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : describeSystemError(cause);
     throw new CrpeError(cannot(`use ${flag} ${path}`, reason), { cause });
   }
   if (!new RegExp(`^-----BEGIN (?:[A-Z]+ )?${what}-----`, "m").test(text)) {

@@ -11,6 +11,7 @@ import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { type Manifest, successorsOf } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
 import { moveToQuarantine } from "./quarantine.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of `HeldBlobs`. */
 interface HeldBlobsOptions {
@@ -159,7 +160,7 @@ export class HeldBlobs {
       const path = await moveToQuarantine(root, digest);
       outcome = path === undefined ? "removed it" : `moved it to ${path}`;
     } catch (error) {
-      outcome = `treating it as missing, but could not move it aside (${(error as Error).message})`;
+      outcome = `treating it as missing, but could not move it aside (${describeSystemError(error)})`;
     }
     warn(`${digest} is corrupt: ${reason}; ${outcome}; it will be fetched again, or crpe verify names its images`);
   }

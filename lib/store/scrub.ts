@@ -5,6 +5,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import type { DiskStore } from "./disk_store.ts";
 import { BLOBS, INGEST } from "./layout.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of a `Scrub`. */
 export interface ScrubOptions {
@@ -101,7 +102,7 @@ export class Scrub implements AsyncDisposable {
       };
     } catch (error) {
       if (this.#stop.signal.aborted) return position;
-      this.#options.warn(`Cannot check the store for corrupt blobs: ${(error as Error).message}`);
+      this.#options.warn(`Cannot check the store for corrupt blobs: ${describeSystemError(error)}`);
     }
     if (this.#stop.signal.aborted) return position;
     if (next.done >= STEPS) {
@@ -165,7 +166,7 @@ export class Scrub implements AsyncDisposable {
       });
     } catch (error) {
       if (!isNotWritable(error)) {
-        this.#options.warn(`Cannot record the position of the scrub: ${(error as Error).message}`);
+        this.#options.warn(`Cannot record the position of the scrub: ${describeSystemError(error)}`);
       }
     }
   }

@@ -7,6 +7,7 @@ import { findRot } from "./held_blobs.ts";
 import { blobPath } from "./layout.ts";
 import { listBlobs } from "./store_scan.ts";
 import { type BrokenLink, verifyLinks } from "./verify_links.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 
 /** A corrupt or missing blob, and the images that it affects. */
 export interface BrokenBlob {
@@ -89,7 +90,7 @@ export async function verifyBlobs(
       if (rot === "missing") continue;
       if (rot !== undefined) reasons.set(digest, rot.reason);
     } catch (error) {
-      unread.push({ path: blobPath(digest), reason: (error as Error).message });
+      unread.push({ path: blobPath(digest), reason: describeSystemError(error) });
     }
     blobs++;
   }

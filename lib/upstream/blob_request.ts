@@ -168,8 +168,7 @@ class BlobRequest {
   async #openUnsized(response: Response): Promise<UpstreamBody> {
     const { now, timeouts } = this.#client.context;
     const { body } = await this.#decode(response);
-    const toError = (error: unknown) =>
-      error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+    const toError = (error: unknown) => error instanceof TransportError ? this.#error("UNAVAILABLE", error) : error;
     const onEnd = () => this.#end();
     const passed = openUnsizedBody(body, { stallTimeout: timeouts.stall, now, toError, onEnd });
     return { size: undefined, start: 0, length: undefined, body: passed };
@@ -185,7 +184,7 @@ class BlobRequest {
       this.#end();
       return { size: bytes.length, start: 0, length: bytes.length, body };
     } catch (error) {
-      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error) : error;
     }
   }
 
@@ -207,7 +206,7 @@ class BlobRequest {
         return connection;
       },
       onResume: (event) => onEvent?.({ type: "resume", host, path, ...event }),
-      toError: (code, reason) => this.#error(code, reason),
+      toError: (code, failure) => this.#error(code, failure),
       cancel: (reason) => this.#cancelled.abort(reason),
       onEnd: () => this.#end(),
       signal: this.signal,
@@ -278,7 +277,7 @@ class BlobRequest {
     try {
       return await decodeBody(response, { guard: new StallGuard(timeouts.stall, now), length });
     } catch (error) {
-      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error) : error;
     }
   }
 
@@ -286,8 +285,9 @@ class BlobRequest {
     return { path: this.#name.path, resource: `blobs/${this.#name.digest}` };
   }
 
-  #error(code: "UNAVAILABLE" | "BAD_GATEWAY", reason: string): RegistryError {
+  #error(code: "UNAVAILABLE" | "BAD_GATEWAY", failure: TransportError | string): RegistryError {
     const { repo, digest } = this.#name;
-    return new RegistryError(code, cannot(`read blob ${digest} of ${repo} from ${this.#client.host}`, reason));
+    const { reason, advice } = typeof failure === "string" ? { reason: failure } : failure;
+    return new RegistryError(code, cannot(`read blob ${digest} of ${repo} from ${this.#client.host}`, reason, advice));
   }
 }

@@ -181,6 +181,6 @@ function parsePage(bytes: Uint8Array, what: string): unknown {
     return parseJson(bytes, what);
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    throw new RegistryError("BAD_GATEWAY", error.message, { cause: error });
+    throw new RegistryError("BAD_GATEWAY", error, { cause: error });
   }
 }

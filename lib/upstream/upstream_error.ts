@@ -48,7 +48,7 @@ export class ResponseError extends RegistryError {
 export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
   if (!(error instanceof TransportError)) return error;
   const retryAfter = error instanceof LinkClosedError ? error.retryAfter : undefined;
-  return new RegistryError("UNAVAILABLE", cannot(describe(attempt), error.message), {
+  return new RegistryError("UNAVAILABLE", cannot(describe(attempt), error.reason, error.advice), {
     cause: error,
     retryAfter,
   });
@@ -68,10 +68,9 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
   const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
   const retryAfter = wait === undefined || Number.isNaN(wait) ? undefined : Math.ceil(wait / 1000);
   if (status === 429) {
-    const advice = retryAfter === undefined ? "" : `; try again in ${retryAfter} s`;
-    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it can be used${advice}`), {
-      retryAfter,
-    });
+    const advice = retryAfter === undefined ? undefined : `try again in ${retryAfter} s`;
+    const failure = { ...fail("the registry limits how often it can be used"), advice };
+    return new RegistryError("TOOMANYREQUESTS", failure, { retryAfter });
   }
   if (status >= 500 || status === 408) {
     return new ResponseError("UNAVAILABLE", fail(`the registry answers ${status}`), { answered: status, retryAfter });

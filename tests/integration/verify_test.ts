@@ -44,7 +44,7 @@ Deno.test("[29] verify and pack name the broken blob of the store, and pack leav
   assertStringIncludes(store.stdout, IMAGE);
   const repacked = await fixture.pack(makeKubePkg({ [IMAGE]: "" }), "b");
   assertEquals(repacked.code, 4);
-  assertStringIncludes(repacked.stderr, `Cannot pack ${IMAGE}: Cannot accept ${LAYER}: `);
+  assertStringIncludes(repacked.stderr, `Cannot pack ${IMAGE}: cannot accept ${LAYER}: `);
   assertStringIncludes(repacked.stderr, "; run crpe verify to see what is broken\n");
   assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("b.tgz")), []);
 });

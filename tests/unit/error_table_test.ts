@@ -29,10 +29,11 @@ import {
   UntrustedError,
   UsageError,
 } from "../../lib/oci/error.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 
 const DIGEST = `sha256:${"a".repeat(64)}` as const;
 const MESSAGE = cannot("do it", "a reason");
+const FULL = "No space left on device (os error 28): write";
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 
@@ -72,6 +73,15 @@ const TABLE: readonly (readonly [
   [new KubectlError("do it", undefined), 1, "500 INTERNAL", "failed", AgentError],
   [new TransportError("dns", "a reason"), 1, "500 INTERNAL", "failed", AgentError],
   [new CrpeError(MESSAGE), 1, "500 INTERNAL", "failed", AgentError],
+  [new CrpeError(MESSAGE, { cause: new Error(FULL) }), 1, "507 NO_SPACE", "no-space", NoSpaceError],
+  [
+    new CrpeError(MESSAGE, { cause: new CrpeError("x", { cause: { code: "EDQUOT" } }) }),
+    1,
+    "507 NO_SPACE",
+    "no-space",
+    NoSpaceError,
+  ],
+  [new Error(FULL), 1, "507 NO_SPACE", "no-space", NoSpaceError],
   [new Error("a reason"), 1, "500 INTERNAL", "failed", AgentError],
 ];
 
@@ -103,7 +113,24 @@ Deno.test("an error is a sentence of its parts", () => {
   for (const [failure, message, reason] of rows) {
     const error = new CorruptError(failure);
     assertEquals([error.message, error.reason], [message, reason]);
+    assertEquals(error.clause, message.replace(/^Cannot (?=read)/, "cannot ").replace(/; delete it$/, ""));
     // An error may be made of the parts of another one.
     assertEquals(new RegistryError("CORRUPT", error).message, message);
+  }
+});
+
+Deno.test("an answer of an agent is a reason of another action, and no whole sentence behind it", () => {
+  const said = new RegistryError("INTERNAL", cannot("read desk.pub", "it has no public key (PEM)"));
+  const denied = new RegistryError("UNAUTHORIZED", cannot("answer", "the token is wrong"));
+  const rows = [
+    [500, said, "it answered 500: Cannot read desk.pub: it has no public key (PEM)", undefined],
+    [401, denied, "it answered 401: Cannot answer: the token is wrong", "name the token's file with --token-file"],
+    [502, {}, "it answered 502", undefined],
+    [404, {}, "it answered 404", "is that the address of a crpe agent?"],
+  ] as const;
+  for (const [status, document, reason, advice] of rows) {
+    const error = errorOfAnswer(status, new TextEncoder().encode(JSON.stringify(document)));
+    assert(error instanceof AgentError);
+    assertEquals([error.action, error.reason, error.advice], [undefined, reason, advice]);
   }
 });

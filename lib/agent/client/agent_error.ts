@@ -1,6 +1,7 @@
 import {
   CorruptError,
   CrpeError,
+  type Failure,
   IncompleteError,
   NoSpaceError,
   type Overrule,
@@ -22,8 +23,8 @@ export class AgentError extends CrpeError {
   /** Why no response was received; `undefined` if one was. */
   readonly failure: TransportFailure | undefined;
 
-  constructor(message: string, options: AgentErrorOptions) {
-    super(message, { cause: options.cause });
+  constructor(failure: Failure | string, options: AgentErrorOptions) {
+    super(failure, { cause: options.cause });
     this.status = options.status;
     this.isTransient = options.isTransient;
     this.failure = options.failure;
@@ -40,13 +41,17 @@ interface AgentErrorOptions extends ErrorOptions {
  * Converts the response of an agent to an error; if possible, to the same one that an import on this machine throws.
  */
 export function errorOfAnswer(status: number, bytes: Uint8Array, location?: string): Error {
-  const { code, message = `it answered ${status}`, offset, missing, overrule } = readError(bytes);
+  const { code, message: sentence, offset, missing, overrule } = readError(bytes);
+  const answer = `it answered ${status}`;
+  const message = sentence ?? answer;
+  // The sentence of the agent is not a reason: a catcher adds another action.
+  const reason = sentence === undefined ? answer : `${answer}: ${sentence}`;
   switch (code) {
     case "CONFLICT":
       // An offset is only given for a blob: another client has sent some of its bytes meanwhile.
       return offset === undefined
         ? new RefusedError(message, { overrule })
-        : new AgentError(message, { status, isTransient: true });
+        : new AgentError(reason, { status, isTransient: true });
     case "UNTRUSTED":
       return new UntrustedError(message);
     case "TOO_LARGE":
@@ -59,32 +64,37 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, location?: stri
       return new NoSpaceError(message);
     case "BLOB_UNKNOWN":
     case "LOCKED":
-      return new AgentError(message, { status, isTransient: true });
+      return new AgentError(reason, { status, isTransient: true });
   }
   if (status === 401) {
-    return new AgentError(`${message}; name the token's file with --token-file`, { status, isTransient: false });
-  }
-  if (status >= 300 && status < 400) {
-    return new AgentError(`it redirects to ${location ?? "another address"}; use that with --to`, {
+    return new AgentError({ reason, advice: "name the token's file with --token-file" }, {
       status,
       isTransient: false,
     });
+  }
+  if (status >= 300 && status < 400) {
+    return new AgentError(
+      { reason: `it redirects to ${location ?? "another address"}`, advice: "use that with --to" },
+      { status, isTransient: false },
+    );
   }
   if (status === 404 || status === 405) return notAnAgent(`${status}`);
   // An error with a code is from the agent, and a retry would not change it. One without is from a proxy before the
   // agent.
   const isTransient = code === undefined && status >= 500 || status === 408 || status === 429;
-  return new AgentError(message, { status, isTransient });
+  return new AgentError(reason, { status, isTransient });
 }
 
 /** Creates the error for a response that no agent would send. @param what describes the response */
 export function notAnAgent(what: string): AgentError {
-  return new AgentError(`it answered ${what}; is that the address of a crpe agent?`, { isTransient: false });
+  return new AgentError({ reason: `it answered ${what}`, advice: "is that the address of a crpe agent?" }, {
+    isTransient: false,
+  });
 }
 
 /** Describes why an agent could not be reached. The CA file of an agent is a flag of the command. */
-export function describeFailure({ failure, reason, message }: TransportError): string {
-  return failure === "authority" ? `${reason}; name its CA file with --ca-file` : message;
+export function describeFailure({ failure, reason, advice }: TransportError): Failure {
+  return { reason, advice: failure === "authority" ? "name its CA file with --ca-file" : advice };
 }
 
 function readError(bytes: Uint8Array) {

@@ -162,7 +162,7 @@ class Push {
       // The bundle is correct, so bytes of this or of an earlier upload were changed in transit. The agent has deleted
       // its partial file, and a retry starts over.
       if (!(error instanceof CorruptError) || body.isDamaged) throw error;
-      throw new AgentError(error.message, { isTransient: true, cause: error });
+      throw new AgentError(`bytes of ${digest} were changed in transit`, { isTransient: true, cause: error });
     }
   }
 
@@ -274,7 +274,7 @@ class BlobBody {
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
       this.#isDamaged = true;
-      throw new CorruptError(cannot(`push ${this.#what}`, cause.message), { cause });
+      throw new CorruptError(cannot(`push ${this.#what}`, cause.clause), { cause });
     }
   }
 }

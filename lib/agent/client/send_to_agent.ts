@@ -160,13 +160,10 @@ function toAgentError(cause: unknown, url: string): unknown {
   // error.
   const error = toTransportError(words === undefined ? cause : new Error(words, { cause }));
   const { failure } = error;
+  const { reason, advice } = describeFailure(error);
   // Deno up to 2.7 reports all TLS failures with the same message.
   const hint = failure === "other" && url.startsWith("https:")
-    ? "; if its certificate is from a private authority, name its CA file with --ca-file"
-    : "";
-  return new AgentError(`${describeFailure(error)}${hint}`, {
-    isTransient: !PERMANENT.includes(failure),
-    failure,
-    cause,
-  });
+    ? "if its certificate is from a private authority, name its CA file with --ca-file"
+    : advice;
+  return new AgentError({ reason, advice: hint }, { isTransient: !PERMANENT.includes(failure), failure, cause });
 }

@@ -49,7 +49,7 @@ export async function ask(invocation: Invocation, io: Io, run: (task: Task) => P
     return await run({ invocation, io, packages: new AgentPackages(connection), url });
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    throw new CrpeError(cannot(`ask ${url}`, error.message), { cause: error });
+    throw new CrpeError(cannot(`ask ${url}`, error.reason, error.advice), { cause: error });
   }
 }
 

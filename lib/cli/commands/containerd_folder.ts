@@ -1,6 +1,7 @@
 import { createFolderReader } from "../../files/folder_reader.ts";
 import { CONTAINERD_CONFIG, type ContainerdConfig, readContainerdConfig } from "../../mirror/containerd_config.ts";
 import { type ConfigChange, isCriDisabled, planConfigChange, whyFolderUnread } from "../../mirror/containerd_folder.ts";
+import { describeSystemError } from "../../oci/system_error.ts";
 
 /** Where containerd's files are. */
 export interface ContainerdPlace {
@@ -72,7 +73,7 @@ async function tryRead({ prefix }: ContainerdPlace): Promise<ContainerdConfig | 
   try {
     return await readContainerdConfig(createFolderReader(prefix));
   } catch (error) {
-    const reason = error instanceof Deno.errors.PermissionDenied ? "permission denied" : (error as Error).message;
+    const reason = error instanceof Deno.errors.PermissionDenied ? "permission denied" : describeSystemError(error);
     return `containerd's configuration cannot be checked: ${reason}`;
   }
 }

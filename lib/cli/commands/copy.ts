@@ -226,8 +226,8 @@ function sumUp(pushed: readonly PushedImage[]): PushedImage {
 
 function withAdvice(error: unknown): unknown {
   if (!(error instanceof RegistryError) || !["UNAVAILABLE", "TOOMANYREQUESTS"].includes(error.code)) return error;
-  const message = `${error.message}; run the same command again: what is there is not sent twice`;
-  return new RegistryError(error.code, message, { cause: error });
+  const advice = "run the same command again: what is there is not sent twice";
+  return new RegistryError(error.code, { action: error.action, reason: error.reason, advice }, { cause: error });
 }
 
 function describeRetry(event: UpstreamEvent): string | undefined {

@@ -127,7 +127,7 @@ export async function fetchInventory(to: string, options: FetchInventoryOptions 
     return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
-    throw new CrpeError(cannot(`read ${shown}`, describeFailure(error)), { cause: error });
+    throw new CrpeError({ action: `read ${shown}`, ...describeFailure(error) }, { cause: error });
   } finally {
     client?.close();
   }

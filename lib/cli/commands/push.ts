@@ -188,8 +188,8 @@ function warnOfSameName(
 }
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
-  const advice = error.isTransient ? "; run the same command again to resume" : "";
-  return new CrpeError(cannot(`push ${file} to ${url}`, `${error.message}${advice}`), { cause: error });
+  const { reason, isTransient, advice = isTransient ? "run the same command again to resume" : undefined } = error;
+  return new CrpeError(cannot(`push ${file} to ${url}`, reason, advice), { cause: error });
 }
 
 // A bundle of several packages was sent whole; what was sent is not known for each.

@@ -187,13 +187,13 @@ async function fetchText(
     if (cause instanceof CorruptError) throw cause;
     const error = toTransportError(cause);
     const { failure } = error;
-    // The advice is for upstreams.
-    const reason = failure === "refused" || failure === "blocked"
-      ? "no server answers there; start crpe registry, or name its URL"
+    // The advice of other failures is for upstreams.
+    const { reason, advice } = failure === "refused" || failure === "blocked"
+      ? { reason: "no server answers there", advice: "start crpe registry, or name its URL" }
       : failure === "authority"
       ? describeFailure(error)
-      : error.reason;
-    throw new CrpeError(cannot(`ask ${url}`, reason), { cause });
+      : { reason: error.reason, advice: undefined };
+    throw new CrpeError(cannot(`ask ${url}`, reason, advice), { cause });
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ObjectStore } from "../../object_store/object_store.ts";
 import { DiskStore } from "../../store/disk_store.ts";
+import { describeSystemError } from "../../oci/system_error.ts";
 
 /** What the health check reads. */
 export interface HealthOptions {
@@ -22,7 +23,7 @@ export async function checkHealth({ data, store, isReadOnly }: HealthOptions): P
   } catch (error) {
     // Content of upstreams is served all the same.
     if (error instanceof Deno.errors.NotFound) return `the data folder ${data} does not exist`;
-    throw new Error(`the data folder ${data} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new Error(`the data folder ${data} cannot be read: ${describeSystemError(error)}`, { cause: error });
   }
   // The data folder has the downloads in progress only.
   if (!(store instanceof DiskStore)) await store.checkReachable();

@@ -249,7 +249,7 @@ async function describeBundle(outbox: Outbox, digest: Digest): Promise<{ name: s
 function rethrow(error: unknown, action: string): never {
   if (!(error instanceof AgentError)) throw error;
   if (error.status === UNAUTHORIZED) throw denied(action.split(" ").at(-1)!);
-  throw new RegistryError("BAD_GATEWAY", cannot(action, error.message), { cause: error });
+  throw new RegistryError("BAD_GATEWAY", cannot(action, error.reason, error.advice), { cause: error });
 }
 
 function denied(url: string): RefusedError {

@@ -8,6 +8,7 @@ import { withStoredRegistries } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
 import { WatchedFile } from "./watched_file.ts";
 import { cannot, CrpeError } from "../../oci/error.ts";
+import { describeSystemError } from "../../oci/system_error.ts";
 
 /** What the credentials are read from. */
 interface CredentialSettings extends Pick<Settings, "config" | "configPath" | "storedHosts"> {
@@ -112,7 +113,8 @@ export class Credentials {
       const { warn, now } = this.#reading;
       file = new WatchedFile(path, {
         parse: (bytes) => new TextDecoder().decode(bytes).replace(/\r?\n$/, ""),
-        onProblem: ({ message }) => warn(`Cannot read ${path} (${field}): ${message}; the last content is used`),
+        onProblem: (error) =>
+          warn(`Cannot read ${path} (${field}): ${describeSystemError(error)}; the last content is used`),
         isKept: true,
         now,
       });
@@ -158,7 +160,9 @@ function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<Doc
       return config;
     },
     onProblem: (error) => {
-      const { message } = error instanceof CrpeError ? error : new CrpeError(cannot(`read ${path}`, error.message));
+      const { message } = error instanceof CrpeError
+        ? error
+        : new CrpeError(cannot(`read ${path}`, describeSystemError(error)));
       warn(`${message}; the file is ignored`);
     },
     now,
@@ -189,7 +193,7 @@ export async function readNamed(path: string, field: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound ? "no such file" : (cause as Error).message;
+    const reason = cause instanceof Deno.errors.NotFound ? "no such file" : describeSystemError(cause);
     throw new CrpeError(cannot(`read ${path} (${field})`, reason), { cause });
   }
 }

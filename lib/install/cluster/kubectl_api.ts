@@ -42,8 +42,8 @@ export class KubectlApi implements ClusterApi {
     try {
       return parseSecret(parseJson(new TextEncoder().encode(stdout), "the output of kubectl", LIMITS));
     } catch (error) {
-      if (error instanceof CorruptError) throw new ClusterUnreachableError(error.message, { cause: error });
-      throw error;
+      if (!(error instanceof CorruptError)) throw error;
+      throw new ClusterUnreachableError(`the output of kubectl is damaged: ${error.reason}`, { cause: error });
     }
   }
 

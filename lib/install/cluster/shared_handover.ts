@@ -111,7 +111,7 @@ export class SharedHandover implements Handover {
     } catch (error) {
       if (this.#isUnreachable(error)) return undefined;
       // The bundle is not at fault.
-      if (error instanceof CorruptError) throw new RefusedError(error.message, { cause: error });
+      if (error instanceof CorruptError) throw new RefusedError(error, { cause: error });
       throw error;
     }
   }

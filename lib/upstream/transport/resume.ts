@@ -26,7 +26,7 @@ interface ResumeOptions {
   /** Called before each reconnect; `delay` is in milliseconds. */
   onResume?(event: { attempt: number; delay: number; offset: number; reason: string }): void;
   /** Creates the error of a transfer that is given up, or that has more bytes than promised. */
-  toError(code: "UNAVAILABLE" | "BAD_GATEWAY", reason: string): Error;
+  toError(code: "UNAVAILABLE" | "BAD_GATEWAY", failure: TransportError | string): Error;
   readonly retry: RetryPolicy;
   readonly sleep: Sleep;
   readonly random: () => number;
@@ -175,12 +175,12 @@ class Transfer {
     const { retry, random, sleep, signal, onResume, toError } = this.#options;
     signal.throwIfAborted();
     // Hours may pass until then, so nothing waits for it; the next request resumes.
-    if (error instanceof TransportError && error.failure === "closed") throw toError("UNAVAILABLE", error.message);
+    if (error instanceof TransportError && error.failure === "closed") throw toError("UNAVAILABLE", error);
     const isTransient = error instanceof TransportError ||
       (error instanceof RegistryError && (error.code === "UNAVAILABLE" || error.code === "TOOMANYREQUESTS"));
     if (!isTransient) throw error;
     if (++this.#failures >= retry.maxTries) {
-      throw error instanceof RegistryError ? error : toError("UNAVAILABLE", error.message);
+      throw error instanceof RegistryError ? error : toError("UNAVAILABLE", error);
     }
     const delay = backoffDelay(this.#failures, random, retry);
     const reason = error instanceof RegistryError ? error.reason : error.message;

@@ -145,8 +145,10 @@ export class TokenSource {
       return token;
     } catch (error) {
       if (error instanceof TransportError) {
-        const reason = `its token server ${realm.host} cannot be reached: ${error.message}`;
-        throw new RegistryError("UNAVAILABLE", cannot(`log in to ${asker.host}`, reason), { cause: error });
+        const reason = `its token server ${realm.host} cannot be reached: ${error.reason}`;
+        throw new RegistryError("UNAVAILABLE", cannot(`log in to ${asker.host}`, reason, error.advice), {
+          cause: error,
+        });
       }
       if (credential === undefined || !(error instanceof RegistryError) || error.code !== "DENIED") throw error;
       this.#refusedLogin = error;

@@ -31,7 +31,7 @@ Deno.test("[43] importBundle() refuses a blob or manifest whose content does not
       });
       const store = new WatchedStore();
       const error = await assertRejects(() => importBundle(streamOf(makeTgz(files)), store), CorruptError);
-      assertStringIncludes(error.message, `Cannot import demo@1.0.0: Cannot accept ${wrong.descriptor.digest}`);
+      assertStringIncludes(error.message, `Cannot import demo@1.0.0: cannot accept ${wrong.descriptor.digest}`);
       assertEquals(store.visible, []);
     }
   }

@@ -150,7 +150,7 @@ Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and never 
   damaged[damaged.length - 200_000]! ^= 1;
   const { push } = createPush(site);
   const { message } = await assertRejects(() => push(damaged), CorruptError);
-  assertStringIncludes(message, `Cannot push p.tgz: Cannot accept ${LAYER[0]}`);
+  assertStringIncludes(message, `Cannot push p.tgz: cannot accept ${LAYER[0]}`);
   assertEquals(await site.store.statBlob("", LAYER[0]), undefined);
   assertEquals((await push()).document.imported, true);
 });

@@ -1,7 +1,12 @@
 import { createWarning, describeError } from "../../../../lib/cli/console/describe_error.ts";
 import { escapeControls } from "../../../../lib/oci/escape_controls.ts";
-import { CorruptError } from "../../../../lib/oci/error.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { cannot, CorruptError } from "../../../../lib/oci/error.ts";
+import { readNamed } from "../../../../lib/cli/wiring/credentials.ts";
+import { AuditLog } from "../../../../lib/files/audit_log.ts";
+import { Htpasswd } from "../../../../lib/server/htpasswd.ts";
+import { readTlsFiles } from "../../../../lib/server/tls_files.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
 const escaped: [string, string][] = [
@@ -28,3 +33,39 @@ Deno.test("createWarning() colours a word that says the same without the colour"
     assertEquals(io.errText, text);
   }
 });
+
+const REFUSED: readonly (readonly [name: string, use: (folder: string) => Promise<unknown>, line: string])[] = [
+  [
+    "the audit log",
+    (folder) => new AuditLog(folder).begin("1", { action: "import", by: {} }),
+    "Cannot write DIR/audit.ndjson: is a directory; nothing was changed",
+  ],
+  [
+    "a certificate",
+    (folder) => readTlsFiles({ cert: `${folder}/audit.ndjson`, key: `${folder}/audit.ndjson` }),
+    "Cannot use --tls-cert DIR/audit.ndjson: is a directory",
+  ],
+  [
+    "the logins",
+    (folder) => Htpasswd.open({ path: `${folder}/audit.ndjson`, warn() {} }),
+    "Cannot use the logins in DIR/audit.ndjson: is a directory",
+  ],
+  [
+    "a file of the configuration",
+    (folder) => readNamed(`${folder}/audit.ndjson`, "hosts.a.password-file"),
+    "Cannot read DIR/audit.ndjson (hosts.a.password-file): is a directory",
+  ],
+  [
+    "an error of crpe that quotes the system",
+    () => Promise.reject(new CorruptError(cannot("use x", "Is a directory (os error 21): open '/y'", "remove it"))),
+    "Cannot use x: Is a directory (os error 21): open '/y'; remove it",
+  ],
+];
+for (const [name, use, line] of REFUSED) {
+  Deno.test(`describeError() keeps the action and the advice where the system refuses ${name}`, async () => {
+    await using folder = await TestFolder.create();
+    await Deno.mkdir(`${folder.path}/audit.ndjson`);
+    const error = await assertRejects(() => use(folder.path), Error);
+    assertEquals(describeError(error).replaceAll(folder.path, "DIR"), line);
+  });
+}
