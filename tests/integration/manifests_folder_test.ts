@@ -119,7 +119,7 @@ peerTest("[26][78] a removal that is killed while it waits for k3s is finished b
     env: site.env,
   });
   crpe.listening.catch(() => {});
-  while (!crpe.log().includes("waiting up to 10:00")) await new Promise((resolve) => setTimeout(resolve, 20));
+  await crpe.printed("waiting up to 10:00");
   crpe.kill("SIGKILL");
   await crpe.finished;
   assertEquals((await Deno.readTextFile(site.file)).includes("ConfigMap"), false);

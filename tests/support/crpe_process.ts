@@ -14,6 +14,8 @@ export interface CrpeProcess extends AsyncDisposable {
   readonly finished: Promise<ProcessResult>;
   /** Everything that it has printed to standard error so far. */
   readonly log: () => string;
+  /** Waits until it has printed a text to standard error. */
+  printed(text: string): Promise<void>;
   kill(signal: Deno.Signal): void;
 }
 
@@ -90,7 +92,9 @@ export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   };
   const finished = Promise.all([child.status, new Response(child.stdout).text(), readLog()])
     .then(([{ code }, stdout]) => ({ code, stdout, stderr: log }));
+  let isEnded = false;
   const ended = finished.then(({ code, stderr }) => {
+    isEnded = true;
     listening.reject(new Error(`crpe ${args[0]} ended with ${code} before it listened: ${stderr}`));
   });
   listening.promise.catch(() => {});
@@ -99,6 +103,12 @@ export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
     pid: child.pid,
     finished,
     log: () => log,
+    async printed(text: string) {
+      while (!log.includes(text)) {
+        if (isEnded) throw new Error(`crpe ${args[0]} ended without printing ${text}: ${log}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    },
     kill: (signal: Deno.Signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
       try {

@@ -25,6 +25,8 @@ export interface PushFault {
   readonly headers?: Record<string, string>;
   /** The registry does what it is asked, and its answer is lost. */
   readonly losesAnswer?: boolean;
+  /** The runtime sends the request again on a new connection: only the answer to that is received. */
+  readonly isRepeated?: boolean;
 }
 
 interface Upload {
@@ -66,18 +68,19 @@ export class PushRegistry {
     }
     if (kind === "manifests") return await this.#answerManifest(request, `${name} ${last}`);
     if (method === "POST") return this.#begin(url, name);
-    const upload = this.#uploads.get(last);
-    if (upload === undefined || url.searchParams.get("state") !== "a+b") return error(404, "BLOB_UPLOAD_UNKNOWN");
+    if (!this.#uploads.has(last) || url.searchParams.get("state") !== "a+b") return error(404, "BLOB_UPLOAD_UNKNOWN");
     if (method === "GET") return this.#accepted(url, last, 204);
     const fault = this.fault(++this.#bodies);
     const { body, isCut } = await readBody(request);
     if (fault?.drops) this.#uploads.delete(last);
     if (fault?.drops) return error(404, "BLOB_UPLOAD_UNKNOWN");
     if (fault?.status !== undefined) return new Response(null, { status: fault.status, headers: fault.headers ?? {} });
-    const answer = this.#take({ url, upload, id: last, method, range: request.headers.get("content-range") }, {
+    const upload = { url, id: last, method, range: request.headers.get("content-range") };
+    const answer = this.#take(upload, {
       body: body.subarray(0, fault?.cutAfter ?? body.length),
       isCut: isCut || fault?.cutAfter !== undefined,
     });
+    if (fault?.isRepeated) return this.#take(upload, { body, isCut });
     if (isCut || fault?.cutAfter !== undefined || fault?.losesAnswer) throw new TypeError("connection reset by peer");
     return answer;
   };
@@ -103,9 +106,11 @@ export class PushRegistry {
   }
 
   #take(
-    { url, upload, id, method, range }: { url: URL; upload: Upload; id: string; method: string; range: string | null },
+    { url, id, method, range }: { url: URL; id: string; method: string; range: string | null },
     { body, isCut }: { body: Uint8Array; isCut: boolean },
   ): Response {
+    const upload = this.#uploads.get(id);
+    if (upload === undefined) return error(404, "BLOB_UPLOAD_UNKNOWN");
     const { minChunk = 0, maxBody = Infinity, chunks = "append" } = this.#options;
     this.received += body.length;
     if (body.length > maxBody) return error(413, "SIZE_INVALID");

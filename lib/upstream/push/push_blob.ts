@@ -127,6 +127,9 @@ class BlobUpload {
           const outcome = await this.#advance(session);
           this.#noteProgress(session);
           if (outcome === "committed") return "sent";
+          // The runtime repeats a request whose connection was closed before the answer, and does not tell: an upload that
+          // is not known any more may have been committed by the first of the two.
+          if (outcome === "lost" && await this.isPresent({ hasSlot: true })) return "sent";
           if (await this.#mustBeginAgain(outcome)) session = undefined;
           else isUncertain = outcome === "too-large";
         } catch (error) {

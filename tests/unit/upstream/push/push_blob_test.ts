@@ -81,6 +81,13 @@ const ROWS: readonly Row[] = [
   },
   { what: "an answer that is lost: the chunk is not sent again", faults: { 2: { losesAnswer: true } }, waits: [500] },
   { what: "the answer to the end that is lost", faults: { 5: { losesAnswer: true } }, waits: [500] },
+  { what: "a chunk that the runtime has sent twice", faults: { 2: { isRepeated: true } } },
+  {
+    what: "a chunk that was cut, and that the runtime has sent again: resumes in it",
+    faults: { 3: { cutAfter: 100_000, isRepeated: true } },
+    repeated: CHUNK - 100_000,
+  },
+  { what: "an end that the runtime has sent twice: the blob is there", faults: { 5: { isRepeated: true } } },
   {
     what: "a registry that drops the upload (404): begins again",
     faults: { 4: { drops: true } },
