@@ -27,7 +27,7 @@ export async function readAgentCertificate(data: string): Promise<AgentCertifica
   const certificate = readCertificate(pem);
   const [key] = KEY.exec(pem) ?? [];
   if (certificate === undefined || key === undefined) {
-    throw new CorruptError(cannot(`use ${path}`, "it is damaged; delete it to make a new certificate"));
+    throw new CorruptError(cannot(`use ${path}`, "it is damaged", "delete it to make a new certificate"));
   }
   return { cert: pem.replace(KEY, ""), key, fingerprint: fingerprintOf(certificate) };
 }

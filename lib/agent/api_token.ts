@@ -27,14 +27,15 @@ export interface ApiToken {
 export async function readTokenFile(path: string): Promise<ApiToken> {
   const [text, { mode }] = [await Deno.readTextFile(path), await Deno.stat(path)];
   const token = text.trim();
-  const refuse = (reason: string) => new CrpeError(cannot(`use the token file ${path}`, reason));
+  const refuse = (reason: string, advice?: string) =>
+    new CrpeError(cannot(`use the token file ${path}`, reason, advice));
   if (token === "") throw refuse("it is empty");
   // RFC 9110, 5.5: other characters are not allowed in a header.
   if (!/^[\x21-\x7e]+$/.test(token)) throw refuse("it must contain one word of printable ASCII characters");
-  if (token.length < MIN_LENGTH) throw refuse(`the token is too short; write at least ${MIN_LENGTH} characters`);
+  if (token.length < MIN_LENGTH) throw refuse(`the token is too short`, `write at least ${MIN_LENGTH} characters`);
   const may = (bits: number) => mode !== null && (mode & bits) !== 0;
-  if (may(WRITABLE_BY_OTHERS)) throw refuse("others than its owner may write it; chmod 600 it");
-  if (may(READABLE_BY_OTHERS)) throw refuse("every user may read it; chmod 600 it");
+  if (may(WRITABLE_BY_OTHERS)) throw refuse("others than its owner may write it", "chmod 600 it");
+  if (may(READABLE_BY_OTHERS)) throw refuse("every user may read it", "chmod 600 it");
   return { token, path, isReadableByGroup: may(READABLE_BY_GROUP) };
 }
 

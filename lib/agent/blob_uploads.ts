@@ -85,7 +85,7 @@ export class BlobUploads {
     }
     throw new RegistryError(
       "BLOB_UNKNOWN",
-      cannot(`accept ${digest}`, "no pending package contains it; send the plan first"),
+      cannot(`accept ${digest}`, "no pending package contains it", "send the plan first"),
     );
   }
 
@@ -153,5 +153,5 @@ export function parseUploadRange(text: string | null): UploadRange {
 }
 
 function locked(digest: Digest): RegistryError {
-  return new RegistryError("LOCKED", cannot(`accept ${digest}`, "another upload of it is in progress; retry later"));
+  return new RegistryError("LOCKED", cannot(`accept ${digest}`, "another upload of it is in progress", "retry later"));
 }

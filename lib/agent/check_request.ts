@@ -15,7 +15,8 @@ export function checkHost(headers: Headers, url: URL, isOwnHost: (hostname: stri
     "DENIED",
     cannot(
       "answer",
-      `${JSON.stringify(foreign)} is not a name or an address of this agent; start it with --host-name to allow it`,
+      `${JSON.stringify(foreign)} is not a name or an address of this agent`,
+      "start it with --host-name to allow it",
     ),
   );
 }

@@ -48,7 +48,8 @@ export class ApiTokens {
    *   server has no tokens
    */
   async check(headers: Headers, { scope, action }: TokenQuestion): Promise<Caller> {
-    const refuse = (reason: string) => new RegistryError("UNAUTHORIZED", cannot(action, reason));
+    const refuse = (reason: string, advice?: string) =>
+      new RegistryError("UNAUTHORIZED", cannot(action, reason, advice));
     const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.get("authorization") ?? "") ?? [];
     if (this.first === undefined && this.#named === undefined) {
       throw new RegistryError("UNAVAILABLE", cannot(action, "the data folder is not writable, so there is no token"));
@@ -58,7 +59,7 @@ export class ApiTokens {
     }
     const caller = given === undefined ? undefined : await this.#find(given, action);
     if (caller === undefined) throw refuse("the token is not the one of this server");
-    if (caller === "expired") throw refuse("the token has expired; crpe token create makes another one");
+    if (caller === "expired") throw refuse("the token has expired", "crpe token create makes another one");
     if (SCOPES.indexOf(caller.scope) >= SCOPES.indexOf(scope)) return caller;
     throw new RegistryError(
       "DENIED",

@@ -28,7 +28,7 @@ export function describePackages({ packages, problems }: PackageScan): unknown[]
   ];
 }
 
-/** Describes a package as `describePackages` does. The result is a KubePkg without `spec.manifests`. */
+/** Describes a package as `describePackages` does: what is not named here is left out. */
 export function describePackage(kubepkg: KubePkg): unknown {
   const { apiVersion, kind, metadata: { name, namespace }, spec: { version, images }, status } = kubepkg;
   const digests = status?.digests?.map((line) => {

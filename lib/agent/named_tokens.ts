@@ -92,10 +92,12 @@ export class NamedTokens {
     });
     await this.#file.change((tokens) => {
       if (tokens.some((known) => known.name === name)) {
-        throw new RefusedError(cannot(`create the token ${name}`, "there is one of that name; revoke it first"));
+        throw new RefusedError(cannot(`create the token ${name}`, "there is one of that name", "revoke it first"));
       }
       if (tokens.length >= MAX_TOKENS) {
-        throw new RefusedError(cannot(`create the token ${name}`, `there are ${MAX_TOKENS} tokens; revoke some first`));
+        throw new RefusedError(
+          cannot(`create the token ${name}`, `there are ${MAX_TOKENS} tokens`, "revoke some first"),
+        );
       }
       const added: NamedToken = {
         name,

@@ -37,7 +37,8 @@ export async function checkRoom(
       cannot(
         `write ${large.path}`,
         `it has ${formatSize(large.size)}, and the file system of ${folder} (FAT) takes files ` +
-          `of less than ${formatSize(maxFile + 1)}; ${advice}`,
+          `of less than ${formatSize(maxFile + 1)}`,
+        advice,
       ),
     );
   }

@@ -19,12 +19,12 @@ export async function readHeldImage(reference: Reference, store: ContentSource, 
   const name = formatReference(reference);
   const root = await store.resolve(repositoryOf(reference), reference.digest ?? reference.tag ?? "latest");
   if (root === undefined) {
-    throw new NotHeldError(cannot(`${action} ${name}`, `it is not in the store; pull it first (crpe pull ${name})`));
+    throw new NotHeldError(cannot(`${action} ${name}`, "it is not in the store", `pull it first (crpe pull ${name})`));
   }
   const { graph, missing } = await readComplete(reference, root.digest, { source: store, what: "the store" });
   if (missing.size === 0) return graph;
   throw new NotHeldError(
-    cannot(`${action} ${name}`, `the store does not have all its content; complete it with crpe pull ${name}`),
+    cannot(`${action} ${name}`, "the store does not have all its content", `complete it with crpe pull ${name}`),
   );
 }
 
@@ -46,7 +46,7 @@ export async function readSourceImage(
     const why = await source.explainMissing?.(repository, wanted);
     const where = why === undefined ? "in the store or at its registry" : `(${why.reason})`;
     throw new CrpeError(
-      cannot(`${action} ${name}`, `the image was not found ${where}; crpe doctor IMAGE shows where crpe looked`),
+      cannot(`${action} ${name}`, `the image was not found ${where}`, "crpe doctor IMAGE shows where crpe looked"),
     );
   }
   const { graph, missing } = await readComplete(reference, root.digest, { source, what: reference.host });

@@ -91,7 +91,7 @@ export class ImageFile {
         if (number === MAX_FILES) throw new CorruptError(cannot(`copy ${what}`, `it has more than ${MAX_FILES} files`));
         if (name.startsWith("pieces/")) {
           throw new CrpeError(
-            cannot(`copy ${what}`, "it is a part of a split bundle; import it, and copy the images by name"),
+            cannot(`copy ${what}`, "it is a part of a split bundle", "import it, and copy the images by name"),
           );
         }
         const digest = parseBlobEntryName(name);
@@ -230,7 +230,7 @@ interface ListedImages {
 function listImages(index: Uint8Array | undefined, what: string): ListedImages {
   if (index === undefined) {
     throw new CrpeError(
-      cannot(`copy ${what}`, `it has no index.json; load it first (crpe load ${what}), and copy the images by name`),
+      cannot(`copy ${what}`, "it has no index.json", `load it first (crpe load ${what}), and copy the images by name`),
     );
   }
   const listed = parseArchiveIndex(index, what);
@@ -240,6 +240,6 @@ function listImages(index: Uint8Array | undefined, what: string): ListedImages {
   const images = named.filter(({ isReferrer }) => !isReferrer);
   if (images.length > 0) return { images, referrers: named.filter(({ isReferrer }) => isReferrer) };
   throw new CrpeError(
-    cannot(`copy ${what}`, `it names no image; load it first with a name (crpe load ${what} --name IMAGE)`),
+    cannot(`copy ${what}`, "it names no image", `load it first with a name (crpe load ${what} --name IMAGE)`),
   );
 }

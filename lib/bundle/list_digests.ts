@@ -19,7 +19,8 @@ export async function listBundleDigests(source: BundleSource, what?: string): Pr
       throw new RefusedError(
         cannot(
           `use ${bundle.what}`,
-          `it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown; use the site's inventory (--have)`,
+          `it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown`,
+          "use the site's inventory (--have)",
         ),
       );
     }

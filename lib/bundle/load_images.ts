@@ -161,8 +161,8 @@ class ArchiveContent {
     throw new CrpeError(
       cannot(
         `load ${what}`,
-        `it names no image${tag === undefined ? "" : `, only the tag ${tag}`}; ` +
-          "give the name with --name, such as --name registry.example/team/app",
+        `it names no image${tag === undefined ? "" : `, only the tag ${tag}`}`,
+        "give the name with --name, such as --name registry.example/team/app",
       ),
     );
   }

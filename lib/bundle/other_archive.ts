@@ -44,7 +44,8 @@ export function notATar(head: Uint8Array, what: string, expected: "bundle" | "im
     return otherArchive(
       cannot(
         `read ${what}`,
-        `it is ${kind}, which crpe does not read; if it has the ${expected}, unpack it first: ` +
+        `it is ${kind}, which crpe does not read`,
+        `if it has the ${expected}, unpack it first: ` +
           withFile(reader, what),
       ),
     );

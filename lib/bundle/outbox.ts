@@ -102,7 +102,7 @@ export class Outbox {
       : bundles.filter(({ digest }) => digest.startsWith(`sha256:${digits}`));
     if (found.length === 1) return found[0]!;
     const reason = found.length === 0 ? "there is no such bundle" : `${found.length} bundles begin with it`;
-    throw new CrpeError(cannot(`find ${selector} in the outbox`, `${reason}; crpe outbox lists them`));
+    throw new CrpeError(cannot(`find ${selector} in the outbox`, reason, "crpe outbox lists them"));
   }
 
   /** The path of a bundle's file. */

@@ -149,12 +149,12 @@ async function openTemporary(temporary: string, path: string, mode: number): Pro
     try {
       if (await lockFile(file, temporary) === "taken") {
         throw new CrpeError(
-          cannot(`write ${path}`, "another crpe is writing it; wait for it to finish, or choose another name"),
+          cannot(`write ${path}`, "another crpe is writing it", "wait for it to finish, or choose another name"),
         );
       }
       const [opened, atPath] = [await file.stat(), await statOf(temporary, Deno.lstat)];
       if (atPath !== undefined && !atPath.isFile) {
-        throw new CrpeError(cannot(`write ${path}`, `${temporary} is not a regular file; remove it`));
+        throw new CrpeError(cannot(`write ${path}`, `${temporary} is not a regular file`, "remove it"));
       }
       // Between opening and locking, the previous lock holder may have renamed the file to its final name.
       if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) {
@@ -168,7 +168,7 @@ async function openTemporary(temporary: string, path: string, mode: number): Pro
     }
     file.close();
   }
-  throw new CrpeError(cannot(`write ${path}`, "other processes keep writing it; choose another name"));
+  throw new CrpeError(cannot(`write ${path}`, "other processes keep writing it", "choose another name"));
 }
 
 async function followLinks(path: string): Promise<string> {

@@ -116,7 +116,7 @@ async function askUpstream(repo: string, upstream: Upstream): Promise<Repository
     return {
       reason: isRefused
         ? `${host} refused access to ${path}; check the credentials for ${host}`
-        : `${host} does not have it, or did not say so: ${error.reason}`,
+        : `${host} does not have it, or did not say so: ${error.explanation}`,
     };
   }
 }

@@ -14,8 +14,8 @@ export interface Finding {
   readonly advice?: string;
 }
 
-/** Returns the reason of an error of crpe, and the whole message of any other one, as one line. */
+/** Returns the reason and the advice of an error of crpe, and the whole message of any other one, as one line. */
 export function reasonOf(error: unknown): string {
-  const text = error instanceof CrpeError ? error.reason : error instanceof Error ? error.message : String(error);
+  const text = error instanceof CrpeError ? error.explanation : error instanceof Error ? error.message : String(error);
   return text.replaceAll(/\s*\n\s*/g, " ");
 }

@@ -168,6 +168,6 @@ function decode(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new CrpeError(cannot(`change ${path}`, "it is not UTF-8; convert it, or change it by hand"), { cause });
+    throw new CrpeError(cannot(`change ${path}`, "it is not UTF-8", "convert it, or change it by hand"), { cause });
   }
 }

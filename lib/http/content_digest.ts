@@ -26,7 +26,7 @@ export function parseContentDigest(text: string): Digest[] {
     if (!isDigest(digest)) throw invalid(`its ${name} has the wrong length`);
     found.push(digest);
   }
-  if (found.length === 0) throw invalid("it has no supported algorithm; use sha-256 or sha-512");
+  if (found.length === 0) throw invalid("it has no supported algorithm", "use sha-256 or sha-512");
   return found;
 }
 
@@ -62,6 +62,6 @@ export class ContentDigest {
   }
 }
 
-function invalid(reason: string): RegistryError {
-  return new RegistryError("DIGEST_INVALID", cannot("use Content-Digest", reason));
+function invalid(reason: string, advice?: string): RegistryError {
+  return new RegistryError("DIGEST_INVALID", cannot("use Content-Digest", reason, advice));
 }

@@ -73,7 +73,11 @@ export class ImageFiles {
     const stat = await Deno.stat(place.folder).catch(() => undefined);
     if (!stat?.isDirectory) {
       return new CrpeError(
-        cannot(`write the images of ${name}@${version}`, `there is no folder ${place.folder}; create it with mkdir -p`),
+        cannot(
+          `write the images of ${name}@${version}`,
+          `there is no folder ${place.folder}`,
+          "create it with mkdir -p",
+        ),
       );
     }
     const path = pathOf(kubepkg, place.folder);
@@ -223,7 +227,8 @@ function refuseForeign({ metadata: { name }, spec: { version } }: KubePkg, path:
   return new RefusedError(
     cannot(
       `write the images of ${name}@${version}`,
-      `${path} exists, and crpe did not write it for this package; move it away`,
+      `${path} exists, and crpe did not write it for this package`,
+      "move it away",
     ),
     byForce("--force replaces it"),
   );

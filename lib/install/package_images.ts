@@ -61,7 +61,8 @@ function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], actio
     cannot(
       action,
       `the store does not hold ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${images.join(", ")}; ` +
-        "nothing was changed; import that version's bundle again",
+        "nothing was changed",
+      "import that version's bundle again",
     ),
     missing,
     byForce("crpe import needs --force for that"),

@@ -285,7 +285,8 @@ export function checkPart(
     order < 0 ? cannot(`import ${release}`, `${earlier}, which is higher`) : cannot(
       `import ${what}`,
       `it is part ${part.number} of ${part.count} of another pack of ${release} ` +
-        `(${part.id}); ${earlier}; import the parts of one pack`,
+        `(${part.id}); ${earlier}`,
+      "import the parts of one pack",
     ),
     byForce("--force discards the earlier parts"),
   );

@@ -35,7 +35,8 @@ export function refuseLaterGeneration(spec: unknown, what: string): void {
     cannot(
       `use ${what}`,
       `${names} ${used.length === 1 ? "is" : "are"} of the later generation of KubePkg, which crpe does ` +
-        `not render; give the Kubernetes objects in spec.manifests and their images in spec.images`,
+        "not render",
+      "give the Kubernetes objects in spec.manifests and their images in spec.images",
     ),
   );
 }

@@ -10,12 +10,12 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERT
  * @throws {UsageError} when there are none, or when the file also has a private key
  */
 export function parseCaCertificates(text: string, what: string): string {
-  const fail = (reason: string) => new UsageError(cannot(`use ${what}`, reason));
+  const fail = (reason: string, advice?: string) => new UsageError(cannot(`use ${what}`, reason, advice));
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    throw fail("it has a private key, which clients must not get; give a file with certificates only");
+    throw fail("it has a private key, which clients must not get", "give a file with certificates only");
   }
   const found = text.match(CERTIFICATE);
-  if (found === null) throw fail("it has no certificate; it must be in PEM (-----BEGIN CERTIFICATE-----)");
+  if (found === null) throw fail("it has no certificate", "it must be in PEM (-----BEGIN CERTIFICATE-----)");
   return found.map((certificate) => `${certificate.replaceAll("\r", "")}\n`).join("");
 }
 

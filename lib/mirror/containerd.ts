@@ -1,4 +1,5 @@
 import { parse } from "smol-toml";
+import { CrpeError } from "../oci/error.ts";
 import { planCaFile } from "./ca_file.ts";
 import { asTable } from "./containerd_config.ts";
 import { describeFallback, type ListedMirror, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
@@ -59,7 +60,10 @@ function mergeHostsToml(mirror: FolderMirror, current: string | undefined): Merg
   const others = urls.filter((other) => other !== url);
   const isFirst = urls[0] === url;
   if (!isFirst && urls.includes(url)) {
-    throw new Error(`it lists ${others[0]} before ${url}; move crpe's table to the front by hand`);
+    throw new CrpeError({
+      reason: `it lists ${others[0]} before ${url}`,
+      advice: "move crpe's table to the front by hand",
+    });
   }
   // The lines before the first table apply to the whole file. Hosts are tried in the order of their tables.
   const at = TABLE.exec(current)?.index ?? current.length;
@@ -69,7 +73,10 @@ function mergeHostsToml(mirror: FolderMirror, current: string | undefined): Merg
   const text = `${head}${gap}${isFirst ? "" : block}${isFirst || rest === "" ? "" : "\n"}${rest}`;
   const known = CONTAINERD.listMirrors(text)[0]?.caFile;
   if (ca !== "" && known !== mirror.caFile && known !== "ca.crt") {
-    throw new Error(`it names other certificates for ${url}; add those of --ca-file to them by hand`);
+    throw new CrpeError({
+      reason: `it names other certificates for ${url}`,
+      advice: "add those of --ca-file to them by hand",
+    });
   }
   return {
     text,

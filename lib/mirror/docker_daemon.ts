@@ -2,7 +2,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { DEFAULT_HOST } from "../oci/reference.ts";
 import { planCaFile } from "./ca_file.ts";
 import { addressOf, folderOf, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
-import { cannot, UsageError } from "../oci/error.ts";
+import { cannot, CrpeError, UsageError } from "../oci/error.ts";
 
 /**
  * docker's `daemon.json`. Its mirrors (`registry-mirrors`) apply to Docker Hub's images only. Other images are named by
@@ -21,7 +21,8 @@ export const DOCKER: MirrorClient = {
       throw new UsageError(
         cannot(
           `make docker pull ${other}'s images from a mirror`,
-          `it supports mirrors of ${DEFAULT_HOST} only; name images as ADDRESS/${other}/…`,
+          `it supports mirrors of ${DEFAULT_HOST} only`,
+          `name images as ADDRESS/${other}/…`,
         ),
       );
     }
@@ -78,14 +79,14 @@ function parseDaemonJson(text: string): Record<string, unknown> {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new Error("it is not JSON", { cause });
+    throw new CrpeError("it is not JSON", { cause });
   }
-  if (!isJsonObject(json)) throw new Error("it is not a JSON object");
+  if (!isJsonObject(json)) throw new CrpeError("it is not a JSON object");
   return json;
 }
 
 function readList(json: Record<string, unknown>, name: string): string[] {
   const list = json[name] ?? [];
   if (Array.isArray(list) && list.every((item) => typeof item === "string")) return list;
-  throw new Error(`${name} is not a list of addresses`);
+  throw new CrpeError(`${name} is not a list of addresses`);
 }

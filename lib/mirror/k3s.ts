@@ -12,7 +12,7 @@ import {
   type Mirror,
   type MirrorClient,
 } from "./mirror.ts";
-import { cannot, UsageError } from "../oci/error.ts";
+import { cannot, CrpeError, UsageError } from "../oci/error.ts";
 
 // All registries without an entry of their own (k3s, "Private Registry Configuration").
 const ALL = "*";
@@ -81,13 +81,14 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
     const before = parseYaml(text);
     const endpoints = readEndpoints(readMirrors(before)[host]);
     const problem = explainRewrite(host, readMirrors(before)[host]);
-    if (problem !== undefined) throw new Error(problem);
+    if (problem !== undefined) throw new CrpeError(problem);
     if (isSameUrl(endpoints[0], mirror.url)) continue;
     const changed = insertEndpoint(text, host, mirror.url);
     if (changed === undefined || !parsesTo(changed, withEndpoint(before, host, mirror.url))) {
-      throw new Error(
-        `it is written in a way that crpe cannot change safely; add ${mirror.url} in front of the endpoints of ${host} by hand`,
-      );
+      throw new CrpeError({
+        reason: "it is written in a way that crpe cannot change safely",
+        advice: `add ${mirror.url} in front of the endpoints of ${host} by hand`,
+      });
     }
     text = changed;
     if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} is kept, and is tried after crpe`);
@@ -117,8 +118,12 @@ function mergeCaFile(mirror: Mirror, caFile: string, { text, notes }: MergedFile
   const changed = known === undefined ? setNestedValue(text, ["configs", host, "tls", "ca_file"], caFile) : undefined;
   if (changed === undefined || !parsesTo(changed, withCaFile(before, host, caFile))) {
     const reason = known === undefined ? "it is written in a way that crpe cannot change safely" : `it names ${known}`;
-    const advice = `set ca_file of tls of configs ${JSON.stringify(host)} to ${caFile} by hand`;
-    throw new Error(`${reason}; ${advice}, or run this again without --ca-file`);
+    throw new CrpeError({
+      reason,
+      advice: `set ca_file of tls of configs ${
+        JSON.stringify(host)
+      } to ${caFile} by hand, or run this again without --ca-file`,
+    });
   }
   return { text: changed, notes };
 }
@@ -175,17 +180,17 @@ function parseYaml(text: string): Yaml {
     document = parse(text, { schema: "failsafe" }) ?? {};
   } catch {
     // The parser's message is dropped: it quotes the document, and the quoted part may be a password.
-    throw new Error("it is not YAML");
+    throw new CrpeError("it is not YAML");
   }
   if (document === "") return {};
-  if (!isJsonObject(document)) throw new Error("it is not a YAML mapping");
+  if (!isJsonObject(document)) throw new CrpeError("it is not a YAML mapping");
   return document;
 }
 
 function readMirrors(registries: Yaml): Yaml {
   const { mirrors } = registries;
   if (mirrors === undefined || mirrors === null || mirrors === "") return {};
-  if (!isJsonObject(mirrors)) throw new Error("its mirrors are not a mapping");
+  if (!isJsonObject(mirrors)) throw new CrpeError("its mirrors are not a mapping");
   return mirrors;
 }
 

@@ -56,7 +56,7 @@ export async function collectBucket(options: CollectBucketOptions): Promise<GcRe
   const lease = await takeCollectionLease(client);
   if (lease === undefined) {
     throw new CrpeError(
-      cannot(`collect garbage in ${name}`, "another collection is in progress; try again when it has finished"),
+      cannot(`collect garbage in ${name}`, "another collection is in progress", "try again when it has finished"),
     );
   }
   await using _lease = lease;
@@ -192,7 +192,7 @@ class BucketCollection {
   #checkLease(): void {
     if (this.#lease.isHeld) return;
     throw new CrpeError(
-      cannot(`collect garbage in ${this.#options.name}`, "the lease was lost; run the same command again"),
+      cannot(`collect garbage in ${this.#options.name}`, "the lease was lost", "run the same command again"),
     );
   }
 }

@@ -104,6 +104,11 @@ export class CrpeError extends Error implements Failure {
     return this.action === undefined ? this.reason : `cannot ${this.action}: ${this.reason}`;
   }
 
+  /** The reason with the advice, where another sentence has the action: `it is empty; delete it`. */
+  get explanation(): string {
+    return this.advice === undefined ? this.reason : `${this.reason}; ${this.advice}`;
+  }
+
   /** The exit status of a command that fails with this error. */
   get exit(): number {
     return this.#exit ?? CODES[this.code][1];

@@ -113,7 +113,8 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
     throw new CorruptError(
       cannot(
         "use the manifest",
-        "it is Docker schema 1, which has no verifiable digests; push the image again with a current tool",
+        "it is Docker schema 1, which has no verifiable digests",
+        "push the image again with a current tool",
       ),
     );
   }

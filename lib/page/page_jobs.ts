@@ -64,11 +64,11 @@ export class PageJobs {
     if (count > most) {
       throw new RegistryError(
         "INVALID",
-        cannot(`start ${count} jobs`, `at most ${most} run at once; start some of them`),
+        cannot(`start ${count} jobs`, `at most ${most} run at once`, "start some of them"),
       );
     }
     if (running + count > most) {
-      throw new RegistryError("TOOMANYREQUESTS", cannot("start", `${running} jobs are running; wait for one to end`));
+      throw new RegistryError("TOOMANYREQUESTS", cannot("start", `${running} jobs are running`, "wait for one to end"));
     }
   }
 

@@ -115,7 +115,7 @@ function digestOf({ headers }: Answer): Digest | undefined {
 
 function hideError(error: unknown, request: Request, onError: RegistryHandlerOptions["onError"]): RegistryError {
   onError?.(error, request);
-  return new RegistryError("INTERNAL", cannot("answer", "internal error; see the log of the registry"));
+  return new RegistryError("INTERNAL", cannot("answer", "internal error", "see the log of the registry"));
 }
 
 type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "greeting" | "locateBlob"> & {

@@ -16,6 +16,6 @@ export async function streamLargeBody(answer: Answer): Promise<Answer> {
   if (lease !== undefined) return { ...answer, body: streamCopies(body, () => lease[Symbol.dispose]()) };
   throw new RegistryError(
     "UNAVAILABLE",
-    cannot("answer now", "the responses in progress need all memory; try again later"),
+    cannot("answer now", "the responses in progress need all memory", "try again later"),
   );
 }

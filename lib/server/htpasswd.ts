@@ -155,7 +155,7 @@ export class Htpasswd {
 }
 
 async function readFile(path: string): Promise<{ users: Users; stamp: string }> {
-  const fail = (reason: string) => new CrpeError(cannot(`use the logins in ${path}`, reason));
+  const fail = (reason: string, advice?: string) => new CrpeError(cannot(`use the logins in ${path}`, reason, advice));
   const users = new Map<string, string>();
   let stamp: string;
   let text: string;
@@ -172,7 +172,7 @@ async function readFile(path: string): Promise<{ users: Users; stamp: string }> 
     const [, user, hash, cost] = ENTRY.exec(entry) ?? [];
     // The line itself is not quoted: it may hold a password.
     if (user === undefined || hash === undefined) {
-      throw fail(`line ${i + 1} is not a user with a bcrypt hash; create it with htpasswd -B`);
+      throw fail(`line ${i + 1} is not a user with a bcrypt hash`, `create it with htpasswd -B`);
     }
     if (Number(cost) > MAX_COST) {
       throw fail(`line ${i + 1} has a bcrypt cost above ${MAX_COST}, which would block others`);
@@ -182,7 +182,7 @@ async function readFile(path: string): Promise<{ users: Users; stamp: string }> 
     }
     users.set(user, hash);
   }
-  if (users.size === 0) throw fail("it has no users; add one with htpasswd -B");
+  if (users.size === 0) throw fail("it has no users", "add one with htpasswd -B");
   return { users, stamp };
 }
 

@@ -247,9 +247,13 @@ function handleRefusable({ handle, connection }: PendingRequest): Response | Pro
 }
 
 function unavailable(): Response {
-  const error = new RegistryError("UNAVAILABLE", cannot("answer now", "there are too many requests; try again later"), {
-    retryAfter: RETRY_AFTER_SECONDS,
-  });
+  const error = new RegistryError(
+    "UNAVAILABLE",
+    cannot("answer now", "there are too many requests", "try again later"),
+    {
+      retryAfter: RETRY_AFTER_SECONDS,
+    },
+  );
   const answer = answerError(error);
   return new Response(answer.body as BodyInit, answer);
 }

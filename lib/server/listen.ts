@@ -50,12 +50,12 @@ function listenEverywhere(port: number, listenOn: Listen<unknown>): unknown {
 
 function listenError(cause: unknown, { hostname, port, flag = "--addr" }: Address): Error {
   const where = `${hostname === undefined ? "" : formatHost(hostname)}:${port}`;
-  const reason = cause instanceof Deno.errors.AddrInUse
-    ? `the port is in use; stop the program that uses it, or choose another port with ${flag}`
+  const [reason, advice] = cause instanceof Deno.errors.AddrInUse
+    ? ["the port is in use", `stop the program that uses it, or choose another port with ${flag}`]
     : cause instanceof Deno.errors.AddrNotAvailable
-    ? "this machine has no such address"
+    ? ["this machine has no such address"]
     : cause instanceof Deno.errors.PermissionDenied
-    ? `permission denied; ports below 1024 need special privileges, choose another port with ${flag}`
-    : describeSystemError(cause);
-  return new CrpeError(cannot(`listen on ${where}`, reason), { cause });
+    ? ["permission denied", `ports below 1024 need special privileges, choose another port with ${flag}`]
+    : [describeSystemError(cause)];
+  return new CrpeError(cannot(`listen on ${where}`, reason, advice), { cause });
 }

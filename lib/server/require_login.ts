@@ -48,7 +48,7 @@ export function createLoginCheck(
     }
     const isPrivate = hosts.size === 0 || place === "all" ||
       typeof place === "object" && hosts.has(withoutDefaultPort(place.host));
-    if (isPrivate) return { refusal: refuse(method, "it needs a login; use docker login or its like") };
+    if (isPrivate) return { refusal: refuse(method, "it needs a login", "use docker login or its like") };
     // Clients log in because of this response, if at all: podman reads the challenge of a success too.
     return { headers: place === "ping" ? CHALLENGE : {} };
   };
@@ -105,8 +105,8 @@ function parseBasic(header: string | null): Login | "malformed" | undefined {
   }
 }
 
-function refuse(method: string, reason: string): Response {
-  const error = new RegistryError("UNAUTHORIZED", cannot("answer", reason));
+function refuse(method: string, reason: string, advice?: string): Response {
+  const error = new RegistryError("UNAUTHORIZED", cannot("answer", reason, advice));
   return toResponse(error, method, { ...CHALLENGE, "docker-distribution-api-version": "registry/2.0" });
 }
 

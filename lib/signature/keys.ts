@@ -82,7 +82,7 @@ export async function parsePrivateKey(pem: string, { what, passphrase }: Private
   const isEncrypted = label === ENCRYPTED || /^Proc-Type:.*ENCRYPTED/m.test(text);
   if (isEncrypted && passphrase === undefined) {
     throw new UsageError(
-      cannot(`read ${what}`, "the private key has a passphrase; --passphrase-file names a file with it"),
+      cannot(`read ${what}`, "the private key has a passphrase", "--passphrase-file names a file with it"),
     );
   }
   const secret = isEncrypted ? await passphrase!() : undefined;

@@ -99,7 +99,7 @@ export class BlobPieces {
     await this.#file.syncData();
     if (!isFileAt(path, this.#file)) {
       throw new CrpeError(
-        cannot(`keep the pieces of ${digest}`, "they were removed during the import; import that part again"),
+        cannot(`keep the pieces of ${digest}`, "they were removed during the import", "import that part again"),
       );
     }
     const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);

@@ -39,7 +39,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     // A file system without locks is used without one: there is no way to detect a second server.
     if (await lockFile(file, path) === "taken") {
       throw new FolderInUseError(
-        cannot(`serve ${root}`, "another crpe is serving it; stop that one, or choose another folder with --data"),
+        cannot(`serve ${root}`, "another crpe is serving it", "stop that one, or choose another folder with --data"),
       );
     }
     // The trash is restored while writers are excluded: no collection is in progress then, so it is a left-over.

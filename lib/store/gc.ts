@@ -72,7 +72,8 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
     throw new CrpeError(
       cannot(
         `collect garbage in ${root}`,
-        "an import, a pull, a pack or another collection is in progress; " + "try again when it has finished",
+        "an import, a pull, a pack or another collection is in progress",
+        "try again when it has finished",
       ),
     );
   }

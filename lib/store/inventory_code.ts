@@ -70,7 +70,7 @@ function encodePrefixes(digests: readonly Digest[]): string {
  * @throws {CorruptError} when the text is not valid; `what` names the document
  */
 export function parsePrefixes(text: string, what: string): Set<string> {
-  const invalid = () => new CorruptError(cannot(`use ${what}`, 'its "prefixes" are not valid; was it copied whole?'));
+  const invalid = () => new CorruptError(cannot(`use ${what}`, 'its "prefixes" are not valid', "was it copied whole?"));
   if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % (PREFIX_BYTES / 3 * 4) !== 0) throw invalid();
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   const hex = Array.from(binary, (char) => char.charCodeAt(0).toString(16).padStart(2, "0")).join("");

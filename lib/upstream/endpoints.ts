@@ -272,13 +272,14 @@ function nameOf({ host }: { readonly host?: string }): string {
 
 function parseEndpointUrl(text: string, upstream: string): URL {
   const withScheme = text.includes("://") ? text : `https://${text}`;
-  const fail = (reason: string) => new UsageError(cannot(`use the URL of ${upstream}`, reason));
+  const fail = (reason: string, advice?: string) =>
+    new UsageError(cannot(`use the URL of ${upstream}`, reason, advice));
   if (!URL.canParse(withScheme)) throw fail("it is not a URL");
   const url = new URL(withScheme);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw fail(`${url.protocol} is neither http: nor https:`);
   // URLs are shown in logs and error messages, and the password must not be.
   if (url.username !== "" || url.password !== "") {
-    throw fail("it has a user name or a password; put them into the configuration");
+    throw fail("it has a user name or a password", "put them into the configuration");
   }
   url.search = url.hash = "";
   return url;

@@ -59,7 +59,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     return { descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length }, bytes, manifest };
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
-    throw new RegistryError("BAD_GATEWAY", cannot(`use ${what} from ${client.host}`, error.reason), {
+    throw new RegistryError("BAD_GATEWAY", cannot(`use ${what} from ${client.host}`, error.reason, error.advice), {
       cause: error,
     });
   }

@@ -41,7 +41,7 @@ export class BoundNodes {
     await this.#file.change((nodes) => {
       const others = nodes.filter(({ url }) => url !== node.url);
       if (others.length < MAX_NODES) return [...others, node].sort((a, b) => a.url < b.url ? -1 : 1);
-      throw new RefusedError(cannot(`add ${node.url}`, `${MAX_NODES} agents are known already; forget one first`));
+      throw new RefusedError(cannot(`add ${node.url}`, `${MAX_NODES} agents are known already`, "forget one first"));
     });
   }
 

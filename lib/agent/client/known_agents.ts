@@ -42,7 +42,7 @@ export class KnownAgents {
         const [, host, fingerprint] = LINE.exec(line) ?? [];
         if (host !== undefined && fingerprint !== undefined) return [host, fingerprint];
         throw new CorruptError(
-          cannot(`read ${this.path}`, "a line of it is not HOST:PORT and a fingerprint; remove that line"),
+          cannot(`read ${this.path}`, "a line of it is not HOST:PORT and a fingerprint", "remove that line"),
         );
       }),
     );

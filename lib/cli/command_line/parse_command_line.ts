@@ -50,7 +50,7 @@ function checkSwitch(argument: string, known: readonly Flag[]): void {
   const [, name] = /^--([^=]+)=/.exec(argument) ?? [];
   const flag = known.find((flag) => flag.name === name);
   if (flag !== undefined && flag.value === undefined) {
-    throw new UsageError(cannot(`use --${name} with a value`, "it is a switch; omit it to turn it off"));
+    throw new UsageError(cannot(`use --${name} with a value`, "it is a switch", "omit it to turn it off"));
   }
 }
 

@@ -68,12 +68,12 @@ export async function readSettings(
   const upstreams = invocation.flags("upstream");
   const data = dataFolder(invocation, { io, config });
   if (data === undefined) {
-    throw new UsageError(cannot("choose a data folder", "$HOME is not set; name one with --data DIR"));
+    throw new UsageError(cannot("choose a data folder", "$HOME is not set", "name one with --data DIR"));
   }
   const store = invocation.flag("store") ?? io.env("CRPE_STORE") ?? config.store;
   if (store !== undefined && !canUseBucket) {
     throw new UsageError(
-      cannot(`use the store ${store}`, "this command works with a data folder only; unset CRPE_STORE or store"),
+      cannot(`use the store ${store}`, "this command works with a data folder only", "unset CRPE_STORE or store"),
     );
   }
   const stored = await readStoredRegistries(data);

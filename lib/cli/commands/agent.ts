@@ -221,7 +221,8 @@ function readNodeId(named: string | undefined): string {
   throw new UsageError(
     cannot(
       `use the node id ${JSON.stringify(id)}`,
-      'it must be printable ASCII without spaces or ";"; name one with --node-id',
+      'it must be printable ASCII without spaces or ";"',
+      "name one with --node-id",
     ),
   );
 }

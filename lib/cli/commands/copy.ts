@@ -58,7 +58,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const target = parsePushTarget(invocation.flag("to"));
   const manifests = invocation.flag("manifests");
   if (manifests !== undefined && !invocation.arguments.some(isFileOperand)) {
-    throw new UsageError(cannot("use --manifests", "only a bundle has manifests; name it (PKG.tgz)"));
+    throw new UsageError(cannot("use --manifests", "only a bundle has manifests", "name it (PKG.tgz)"));
   }
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const warn = createWarning(io);
@@ -163,7 +163,7 @@ async function planCopy(
   const { reference } = source;
   const name = formatReference(reference);
   const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
-  const fail = (reason: string) => new CrpeError(cannot(`copy ${name}`, reason));
+  const fail = (reason: string, advice?: string) => new CrpeError(cannot(`copy ${name}`, reason, advice));
   if (!isRepositoryPath(path)) throw fail(`${target.host}/${path} is no valid name`);
   // Before the registry is asked for anything, which sends the login.
   checkLogin(path);
@@ -185,9 +185,8 @@ async function planCopy(
       `${where} does not have ${
         namePlatforms(missing).join(", ")
       } of its index, and registries refuse an index without ` +
-        `all its manifests; copy what is there with --platform${
-          held === "" ? "" : `=${held}`
-        } (with a digest of its own)`,
+        `all its manifests`,
+      `copy what is there with --platform${held === "" ? "" : `=${held}`} (with a digest of its own)`,
     );
   }
   const blobs = selected.blobs.toSorted((a, b) => source.orderOf(a.digest) - source.orderOf(b.digest));

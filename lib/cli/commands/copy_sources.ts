@@ -62,7 +62,7 @@ export async function openCopySources(
   { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
 ): Promise<CopySources> {
   if (operands.includes("-")) {
-    throw new UsageError(cannot("copy standard input", "it would be read twice; name a file"));
+    throw new UsageError(cannot("copy standard input", "it would be read twice", "name a file"));
   }
   const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
   const { data, offline } = settings;

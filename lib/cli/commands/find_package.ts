@@ -37,7 +37,8 @@ export function selectPackage<T extends PackageId>(ids: readonly T[], text: stri
     throw new CrpeError(
       cannot(
         `use the package ${JSON.stringify(text)}`,
-        `it is installed in ${found.length} namespaces; name one of ${found.map(formatFullPackageId).join(", ")}`,
+        `it is installed in ${found.length} namespaces`,
+        `name one of ${found.map(formatFullPackageId).join(", ")}`,
       ),
     );
   }

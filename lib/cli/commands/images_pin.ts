@@ -54,7 +54,7 @@ async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
 async function runUnpinImages(invocation: Invocation, io: Io): Promise<number> {
   return await changePins(invocation, io, (pins, name) => {
     const pin = pinOf(readReference(name));
-    if (!pins.delete(pin)) throw new CrpeError(cannot(`unpin ${pin}`, "it is not pinned; crpe images shows what is"));
+    if (!pins.delete(pin)) throw new CrpeError(cannot(`unpin ${pin}`, "it is not pinned", "crpe images shows what is"));
     return Promise.resolve(pin);
   });
 }
@@ -66,8 +66,8 @@ async function readPinnedFolder(invocation: Invocation, io: Io): Promise<string>
   throw new UsageError(
     cannot(
       `change the pins of ${store}`,
-      "nothing is evicted from a bucket, and a tag keeps its image there; " +
-        "unset CRPE_STORE or store for those of the data folder",
+      "nothing is evicted from a bucket, and a tag keeps its image there",
+      "unset CRPE_STORE or store for those of the data folder",
     ),
   );
 }

@@ -78,7 +78,7 @@ async function refuseFilled(folder: string): Promise<void> {
   const [first] = await listFolder(folder) ?? [];
   if (first === undefined) return;
   throw new RefusedError(
-    cannot(`write the chart to ${folder}`, `it is not empty (${first.name}); name a new or an empty folder`),
+    cannot(`write the chart to ${folder}`, `it is not empty (${first.name})`, "name a new or an empty folder"),
   );
 }
 
@@ -93,9 +93,8 @@ async function writeChart(
     throw new CrpeError(
       cannot(
         `make one chart of ${where}`,
-        `it has ${formatCount(packages.length, "package")}, ${
-          packages.map(formatRelease).join(", ")
-        }; import it, and name one of them`,
+        `it has ${formatCount(packages.length, "package")}, ${packages.map(formatRelease).join(", ")}`,
+        "import it, and name one of them",
       ),
     );
   }

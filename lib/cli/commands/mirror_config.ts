@@ -134,7 +134,8 @@ async function mergeFile(file: ManagedFile, { merge }: MirrorFile) {
   try {
     return merge(base);
   } catch (cause) {
-    throw new CrpeError(cannot(`change ${file.path}`, (cause as Error).message), { cause });
+    const { reason, advice } = cause instanceof CrpeError ? cause : new CrpeError((cause as Error).message);
+    throw new CrpeError(cannot(`change ${file.path}`, reason, advice), { cause });
   }
 }
 

@@ -92,7 +92,7 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
   } catch (cause) {
     // Android does not let programs list the network interfaces.
     throw new CrpeError(
-      cannot("list this machine's networks", "the system does not allow it; name one with --subnet"),
+      cannot("list this machine's networks", "the system does not allow it", "name one with --subnet"),
       {
         cause,
       },

@@ -177,7 +177,7 @@ function readPackOptions(invocation: Invocation, data: string, io: Io): OutputOp
     throw new UsageError(cannot("use --json with -o -", "standard output carries the bundle"));
   }
   if (output === "-" && split !== undefined) {
-    throw new UsageError(cannot("use --split with -o -", "standard output is one file; name a file or a folder"));
+    throw new UsageError(cannot("use --split with -o -", "standard output is one file", "name a file or a folder"));
   }
   const isKept = invocation.isSet("outbox");
   const other = ["output", "split"].find((flag) => invocation.flag(flag) !== undefined);
@@ -198,13 +198,14 @@ async function choosePaths(packages: readonly KubePkg[], { output, outbox }: Out
     throw new UsageError(
       cannot(
         `write ${packages.length} packages to ${output}`,
-        "each is a bundle of its own; name a folder, such as out/",
+        "each is a bundle of its own",
+        "name a folder, such as out/",
       ),
     );
   }
   const twice = paths.find((path, i) => paths.indexOf(path) !== i);
   if (twice !== undefined) {
-    throw new CorruptError(cannot("pack the list", `two of its packages would be ${twice}; pack them one at a time`));
+    throw new CorruptError(cannot("pack the list", `two of its packages would be ${twice}`, "pack them one at a time"));
   }
   return paths;
 }

@@ -80,7 +80,8 @@ export async function findPendingPackage(records: PackageRecords, text: string):
   throw new CrpeError(
     cannot(
       `use the package ${JSON.stringify(text)}`,
-      `it is pending in ${found.length} namespaces; name one of ${names}`,
+      `it is pending in ${found.length} namespaces`,
+      `name one of ${names}`,
     ),
   );
 }

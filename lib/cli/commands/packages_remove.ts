@@ -94,7 +94,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
   const pending = await findPendingPackage(records, named);
   const isPendingOnly = pending !== undefined && !forget && await records.read(pending).catch(() => null) === undefined;
   if (invocation.isSet("pending") && pending === undefined) {
-    throw new CrpeError(cannot(`end ${named}`, "it is not pending; crpe packages --pending lists what is"));
+    throw new CrpeError(cannot(`end ${named}`, "it is not pending", "crpe packages --pending lists what is"));
   }
   if (pending !== undefined && (invocation.isSet("pending") || isPendingOnly)) {
     return await endPending(pending, { records, store, data, invocation, io });
@@ -137,7 +137,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
 
 async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.flag("wait") !== undefined) {
-    throw new UsageError(cannot("use --wait with --to", "the agent does not wait; run the same command again"));
+    throw new UsageError(cannot("use --wait with --to", "the agent does not wait", "run the same command again"));
   }
   const dryRun = invocation.isSet("dry-run");
   return await askAbout(invocation.arguments[0]!, { invocation, io }, async (id, { packages, url }) => {

@@ -103,9 +103,8 @@ function refuse({ metadata, spec }: KubePkg, messages: readonly string[], io: Io
   return new RefusedError(
     cannot(
       `pack ${metadata.name}@${spec.version}`,
-      `${messages.length} ${
-        messages.length === 1 ? "problem was" : "problems were"
-      } found; mend the package, or pack it without --strict`,
+      `${messages.length} ${messages.length === 1 ? "problem was" : "problems were"} found`,
+      "mend the package, or pack it without --strict",
     ),
   );
 }

@@ -158,7 +158,7 @@ async function listMatching(
   const tags = list.tags.filter(isWanted);
   const count = `${formatCount(tags.length, "tag")} of ${list.repository} (${list.tags.length} in all)`;
   if (tags.length === 0) {
-    throw new CrpeError(cannot(`pull ${glob}`, `it matches ${count}; crpe tags ${list.repository} lists them`));
+    throw new CrpeError(cannot(`pull ${glob}`, `it matches ${count}`, `crpe tags ${list.repository} lists them`));
   }
   if (!invocation.isSet("quiet")) io.err(`crpe: pulling ${count}: ${limitLines(tags).join(", ")}\n`);
   const { host, path } = repository;

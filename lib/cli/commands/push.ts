@@ -76,7 +76,7 @@ const ANSWER_MILLISECONDS = 600_000;
 async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   if (files.includes("-")) {
-    throw new UsageError(cannot("push standard input", "an interrupted push could not be resumed; name a file"));
+    throw new UsageError(cannot("push standard input", "an interrupted push could not be resumed", "name a file"));
   }
   const to = invocation.flag("to");
   if (to === undefined) throw new UsageError(cannot("push", "name the agent with --to URL"));

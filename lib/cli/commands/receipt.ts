@@ -128,7 +128,7 @@ async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
   const key = await new NodeKey(data).read();
   if (key === undefined) {
     throw new CrpeError(
-      cannot("print the key", "there is none yet; the first import, or the first start of an agent, makes it"),
+      cannot("print the key", "there is none yet", "the first import, or the first start of an agent, makes it"),
     );
   }
   io.out(formatPublicKey(key.public));

@@ -54,7 +54,7 @@ export async function replaceExecutable(
     return old;
   } catch (error) {
     if (!isNoSpace(error)) throw error;
-    throw new NoSpaceError(cannot(`upgrade ${path}`, "no space left on its disk; nothing was changed"), {
+    throw new NoSpaceError(cannot(`upgrade ${path}`, "no space left on its disk", "nothing was changed"), {
       cause: error,
     });
   } finally {
@@ -81,7 +81,7 @@ async function openTemporary(path: string): Promise<Deno.FsFile> {
     file = await Deno.open(temporary, { read: true, write: true, create: true });
   } catch (error) {
     if (!isNotWritable(error)) throw error;
-    throw new CrpeError(cannot(`upgrade ${path}`, `${describeOwner(temporary).text}; run as that user`), {
+    throw new CrpeError(cannot(`upgrade ${path}`, describeOwner(temporary).text, "run as that user"), {
       cause: error,
     });
   }
@@ -106,7 +106,7 @@ async function download(file: Deno.FsFile, release: ReleaseFile, onProgress: (by
     onProgress(size);
   });
   if (hash.digest("hex") === release.sha256) return;
-  throw new CorruptError(cannot(`use ${release.file}`, "its checksum does not match; nothing was changed"));
+  throw new CorruptError(cannot(`use ${release.file}`, "its checksum does not match", "nothing was changed"));
 }
 
 async function unpack(packed: Deno.FsFile, target: string, what: string): Promise<void> {

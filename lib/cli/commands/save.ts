@@ -83,7 +83,7 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
   if (skipped !== undefined) {
     const wanted = platforms?.map(formatPlatform).join(", ");
     throw new CrpeError(
-      cannot(`save ${skipped}`, `the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`),
+      cannot(`save ${skipped}`, `the store does not have it for ${wanted}`, `pull it first (crpe pull ${skipped})`),
     );
   }
   const progress = createProgress(io, "save", {

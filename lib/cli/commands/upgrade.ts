@@ -50,7 +50,8 @@ async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
     throw new CrpeError(
       cannot(
         "upgrade",
-        "this crpe runs from its sources; update those (git pull), or compile an executable (deno task compile)",
+        "this crpe runs from its sources",
+        "update those (git pull), or compile an executable (deno task compile)",
       ),
     );
   }
@@ -81,7 +82,8 @@ export async function upgrade(path: string, { from, key, invocation, io }: Upgra
     throw new RefusedError(
       cannot(
         `upgrade to ${release.version}`,
-        `${VERSION} is installed, which is newer; --force installs the older one`,
+        `${VERSION} is installed, which is newer`,
+        "--force installs the older one",
       ),
     );
   }
@@ -105,7 +107,8 @@ async function readKey(path: string | undefined): Promise<PublicKey> {
   throw new UsageError(
     cannot(
       "upgrade without --key FILE",
-      "this executable knows no key of its releases; name the public key (PEM) that signed the release",
+      "this executable knows no key of its releases",
+      "name the public key (PEM) that signed the release",
     ),
   );
 }

@@ -48,7 +48,7 @@ async function runVerify(invocation: Invocation, io: Io): Promise<number> {
   if (bundle === undefined) return await (await import("./verify_store.ts")).verifyData(invocation, io, progress);
   if (invocation.isSet("repair")) {
     throw new UsageError(
-      cannot(`repair ${bundle}`, `only a store can be repaired; crpe verify --repair --from ${bundle}`),
+      cannot(`repair ${bundle}`, "only a store can be repaired", `crpe verify --repair --from ${bundle}`),
     );
   }
   return await verifyFile(invocation, io, { bundle, progress });

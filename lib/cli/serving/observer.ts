@@ -167,7 +167,7 @@ export class Observer {
     const isUpstream = error instanceof RegistryError;
     const from = host ?? splitRepository(repo).host;
     if (isUpstream) this.#metrics.add("crpe_upstream_errors_total", 1, { host: from });
-    const reason = error instanceof CrpeError ? error.reason : describeError(error);
+    const reason = error instanceof CrpeError ? error.explanation : describeError(error);
     const message = `the download of ${digest} of ${repo} from ${from} failed: ${reason}`;
     if (error instanceof Error) this.#warnOnce(error, message);
     else this.#log.write("warning", message);

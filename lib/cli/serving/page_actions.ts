@@ -91,8 +91,8 @@ function refuseHandover(recorded: HandoverPlace): RefusedError {
   return new RefusedError(
     cannot(
       "change the package",
-      `its objects were handed over ${where}, and this agent was started without ${flag}; ` +
-        "start it with that, or run crpe packages remove or crpe packages rollback on this machine",
+      `its objects were handed over ${where}, and this agent was started without ${flag}`,
+      "start it with that, or run crpe packages remove or crpe packages rollback on this machine",
     ),
   );
 }

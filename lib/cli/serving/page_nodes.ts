@@ -161,7 +161,7 @@ async function readFingerprint(text: string, { url }: AgentAddress): Promise<str
   if (url.startsWith("http:")) {
     throw new RegistryError(
       "INVALID",
-      cannot(`add ${url}`, "a fingerprint is of a certificate; write https://HOST:PORT"),
+      cannot(`add ${url}`, "a fingerprint is of a certificate", "write https://HOST:PORT"),
     );
   }
   return await withInput(() => parseFingerprint(text));
@@ -182,7 +182,7 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
     // Android does not let programs list the network interfaces.
     throw new RegistryError(
       "UNAVAILABLE",
-      cannot("search for agents", "the system does not list its network interfaces; add the agent by its address"),
+      cannot("search for agents", "the system does not list its network interfaces", "add the agent by its address"),
       { cause },
     );
   }
@@ -253,5 +253,7 @@ function rethrow(error: unknown, action: string): never {
 }
 
 function denied(url: string): RefusedError {
-  return new RefusedError(cannot(`use ${url}`, "it does not accept the token any more; add it again with its new one"));
+  return new RefusedError(
+    cannot(`use ${url}`, "it does not accept the token any more", "add it again with its new one"),
+  );
 }

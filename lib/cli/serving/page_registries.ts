@@ -99,13 +99,13 @@ export class PageRegistryBook implements PageRegistries {
   readonly save = async (name: string, given: unknown): Promise<unknown> => {
     const { host, config } = await this.#read(name, given);
     if (findHost(this.#given.hosts, host) !== undefined) {
-      throw new RefusedError(cannot(`change ${host}`, "the configuration of this server names it; change it there"));
+      throw new RefusedError(cannot(`change ${host}`, "the configuration of this server names it", "change it there"));
     }
     await this.#change((hosts) => {
       const others = Object.entries(hosts).filter(([known]) => normalizeHost(known) !== host);
       if (others.length >= MAX_REGISTRIES) {
         throw new RefusedError(
-          cannot(`add ${host}`, `${MAX_REGISTRIES} registries are known already; remove one first`),
+          cannot(`add ${host}`, `${MAX_REGISTRIES} registries are known already`, "remove one first"),
         );
       }
       return Object.fromEntries([...others, [host, config] as const].sort(([a], [b]) => a < b ? -1 : 1));
@@ -182,7 +182,8 @@ export class PageRegistryBook implements PageRegistries {
         "INVALID",
         cannot(
           `use ${shorten(foreign)}`,
-          `the page sets ${FIELDS.join(", ")}; other fields are set in the configuration`,
+          `the page sets ${FIELDS.join(", ")}`,
+          "other fields are set in the configuration",
         ),
       );
     }

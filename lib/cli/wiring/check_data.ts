@@ -82,7 +82,9 @@ export async function warnOfData(
   { isReading = true, warn = createWarning(io) }: { isReading?: boolean; warn?: (message: string) => void } = {},
 ): Promise<void> {
   const isFile = await Deno.stat(data).then((it) => !it.isDirectory, () => false);
-  if (isFile) throw new CrpeError(cannot(`use ${data} as the data folder`, "it is a file; name a folder with --data"));
+  if (isFile) {
+    throw new CrpeError(cannot(`use ${data} as the data folder`, "it is a file", "name a folder with --data"));
+  }
   const problem = await findDataProblem(data, { isReading, usual: defaultDataFolder(io) });
   if (problem !== undefined) warn(problem);
 }

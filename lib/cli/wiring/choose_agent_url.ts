@@ -83,7 +83,8 @@ function refuse(url: string, reason: string): RefusedError {
   return new RefusedError(
     cannot(
       `connect to ${url}`,
-      `${reason}the token is not sent unencrypted to another machine; use https, by ` +
+      `${reason}the token is not sent unencrypted to another machine`,
+      "use https, by " +
         "default at port 36061, with --fingerprint",
     ),
     { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } },

@@ -36,9 +36,10 @@ export function chooseInterface(entries: readonly InterfaceEntry[], named?: stri
     first === undefined
       ? cannot(
         "use --discover",
-        "no network interface has a private IPv4 address (RFC 1918); name one with --discover-on",
+        "no network interface has a private IPv4 address (RFC 1918)",
+        "name one with --discover-on",
       )
-      : cannot("use --discover", `several networks are possible; name one with --discover-on${describe(outer)}`),
+      : cannot("use --discover", "several networks are possible", `name one with --discover-on${describe(outer)}`),
   );
 }
 

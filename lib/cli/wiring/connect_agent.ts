@@ -40,7 +40,7 @@ export async function pinByFlags(
   const given = invocation.flag("fingerprint");
   if (given !== undefined && address.url.startsWith("http:")) {
     throw new UsageError(
-      cannot(`use --fingerprint with ${address.url}`, "it is of a certificate; write https://HOST:PORT"),
+      cannot(`use --fingerprint with ${address.url}`, "it is of a certificate", "write https://HOST:PORT"),
     );
   }
   if (address.url.startsWith("http:")) return undefined;

@@ -26,7 +26,8 @@ interface TagList extends Pick<TagPage, "isPartial"> {
  */
 export async function listTags(reference: Reference, settings: Settings, io: Io): Promise<TagList> {
   const repository = repositoryOf(reference);
-  const fail = (reason: string) => new CrpeError(cannot(`list the tags of ${repository}`, reason));
+  const fail = (reason: string, advice?: string) =>
+    new CrpeError(cannot(`list the tags of ${repository}`, reason, advice));
   if (settings.offline) {
     await warnOfData(settings.data, io);
     const held = await new DiskStore(settings.data, { isReadOnly: true }).listTags(repository);
@@ -37,7 +38,7 @@ export async function listTags(reference: Reference, settings: Settings, io: Io)
   const warn = createWarning(io);
   const { source } = await openUpstream(settings, io, { warn });
   if (!source.allows(repository)) {
-    throw fail(`${host} is not configured as an upstream; name it with --upstream ${host}, or use --offline`);
+    throw fail(`${host} is not configured as an upstream`, `name it with --upstream ${host}, or use --offline`);
   }
   const page = await source.listTags(repository);
   if (page === undefined) throw fail(`${host} has no such repository, or shows it only with a login`);

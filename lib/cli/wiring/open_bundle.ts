@@ -41,7 +41,7 @@ export function openBundleAgain(where: string, flag: string, io: Io): () => Prom
     const source = where === "-" ? undefined : await openBundle(where, io);
     if (source !== undefined && !(source instanceof ReadableStream)) return source;
     await source?.cancel();
-    throw new UsageError(cannot(`use ${flag} with ${nameOfBundle(where)}`, "it can be read once only; name a file"));
+    throw new UsageError(cannot(`use ${flag} with ${nameOfBundle(where)}`, "it can be read once only", "name a file"));
   };
 }
 

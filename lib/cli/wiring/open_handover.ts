@@ -33,7 +33,7 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
   if (!invocation.isSet("kubectl")) return manifestsDir === undefined ? undefined : { manifestsDir };
   if (manifestsDir === undefined) return { kubectl: true };
   throw new UsageError(
-    cannot("use --kubectl with --manifests-dir", "the objects would have two owners in the cluster; choose one"),
+    cannot("use --kubectl with --manifests-dir", "the objects would have two owners in the cluster", "choose one"),
   );
 }
 

@@ -110,8 +110,8 @@ export async function openPushTarget(
     throw new RefusedError(
       cannot(
         `copy to ${url}/${path}`,
-        `the login is not sent unencrypted to another machine${proxy === undefined ? "" : ` (the proxy ${proxy})`}; ` +
-          "use https, or allow it with --insecure-http",
+        `the login is not sent unencrypted to another machine${proxy === undefined ? "" : ` (the proxy ${proxy})`}`,
+        "use https, or allow it with --insecure-http",
       ),
     );
   };

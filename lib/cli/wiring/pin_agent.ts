@@ -53,7 +53,8 @@ export async function pinAgent(
       throw new RefusedError(
         cannot(
           `connect to ${url.origin}`,
-          `its certificate is not known yet; if the agent has printed ${found.fingerprint} ` +
+          "its certificate is not known yet",
+          `if the agent has printed ${found.fingerprint} ` +
             `at its start, ${advise(found.fingerprint)}`,
         ),
       );
@@ -87,7 +88,8 @@ function refuseChanged(
   return new RefusedError(
     cannot(
       `connect to ${url.origin}`,
-      `its certificate is ${found}, and not ${expected}: another machine may answer in its ` + `place; ${advice}`,
+      `its certificate is ${found}, and not ${expected}: another machine may answer in its place`,
+      advice,
     ),
   );
 }

@@ -78,7 +78,8 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
     throw new UsageError(
       cannot(
         `pack ${shown}`,
-        "it holds Kubernetes objects and no KubePkg; give the package a name and a version with " +
+        "it holds Kubernetes objects and no KubePkg",
+        "give the package a name and a version with " +
           `--name and --version`,
       ),
     );
@@ -125,7 +126,7 @@ function refuseArchive(bytes: Uint8Array, what: string): void {
   const isCompressed = ["1f8b", "28b52ffd"].some((magic) => bytes.subarray(0, magic.length / 2).toHex() === magic);
   if (!isTar && !isCompressed) return;
   throw otherArchive(
-    cannot(`pack ${what}`, "it is an archive, not a release; crpe load reads images, and crpe import reads bundles"),
+    cannot(`pack ${what}`, "it is an archive, not a release", "crpe load reads images, and crpe import reads bundles"),
   );
 }
 
@@ -143,6 +144,6 @@ function isPlainObject(document: unknown): boolean {
 function refuseKustomization(document: unknown, what: string): void {
   if (!isJsonObject(document) || !String(document.apiVersion).startsWith("kustomize.config.k8s.io/")) return;
   throw new CorruptError(
-    cannot(`use ${what}`, "it is an input of kustomize and not an object; pack the output of kubectl kustomize"),
+    cannot(`use ${what}`, "it is an input of kustomize and not an object", "pack the output of kubectl kustomize"),
   );
 }

@@ -38,7 +38,9 @@ export async function findRelease(
   const sums = await readSmall(from, SUMS, MAX_SUMS);
   const signature = new TextDecoder().decode(await readSmall(from, `${SUMS}.sig`, MAX_SIGNATURE));
   if (!verifyDetached(sums, signature, key)) {
-    throw new RefusedError(cannot(`use ${shown}`, `its ${SUMS} is not signed with key ${key.id}; nothing was changed`));
+    throw new RefusedError(
+      cannot(`use ${shown}`, `its ${SUMS} is not signed with key ${key.id}`, "nothing was changed"),
+    );
   }
   const lines = new TextDecoder().decode(sums).matchAll(
     /^([0-9a-f]{64}) {2}(crpe-([a-z0-9]+-[a-z0-9]+)-(\d\S*)\.tgz)$/gm,

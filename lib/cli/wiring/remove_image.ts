@@ -26,7 +26,7 @@ export async function removeImage(
   // What is installed or pinned meanwhile would else lose its images.
   await using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
   const user = await findImageUser(data, reference, digest);
-  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, `${user.what}; ${user.advice}`));
+  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, user.what, user.advice));
   if (dryRun) return full;
   await forgetImages(data, [{ repository, tag: reference.tag, digest }], await collectKeptDigests(data));
   return full;

@@ -59,7 +59,7 @@ function spawnKubectl({ args, input }: KubectlCall): Deno.ChildProcess | undefin
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
     // The permission to run kubectl is resolved to a path when crpe starts.
-    throw new CrpeError(cannot("run kubectl", "it was installed or moved after crpe started; restart crpe"), {
+    throw new CrpeError(cannot("run kubectl", "it was installed or moved after crpe started", "restart crpe"), {
       cause: error,
     });
   }

@@ -24,14 +24,14 @@ export async function untagImage(
   if (tag === undefined) {
     throw new RegistryError(
       "BAD_REQUEST",
-      cannot(`remove ${full}`, "in a bucket, crpe gc --untagged removes what has no tag; name it by its tag"),
+      cannot(`remove ${full}`, "in a bucket, crpe gc --untagged removes what has no tag", "name it by its tag"),
     );
   }
   // What is installed meanwhile would else lose its images.
   await using _lock = dryRun ? undefined : await records.lock();
   await records.refresh();
   const user = await findPackageUser(records, reference, digest);
-  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, `${user.what}; ${user.advice}`));
+  if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, user.what, user.advice));
   if (!dryRun) await store.untag(repositoryOf(reference), tag, digest);
   return full;
 }

@@ -126,7 +126,8 @@ export function parseRelease({ name: secretName, annotations, resourceVersion }:
     throw new CorruptError(
       cannot(
         `use ${what}`,
-        `its annotation ${RELEASE_ANNOTATION} is not as crpe writes it; delete the Secret, and a server writes it again`,
+        `its annotation ${RELEASE_ANNOTATION} is not as crpe writes it`,
+        "delete the Secret, and a server writes it again",
       ),
     );
   }

@@ -98,7 +98,7 @@ export class SharedHandover implements Handover {
     }
     const { metadata: { name }, spec: { version } } = given.package;
     throw new CrpeError(
-      cannot(`hand over ${name}@${version}`, "other servers keep changing it in the cluster; run it again later"),
+      cannot(`hand over ${name}@${version}`, "other servers keep changing it in the cluster", "run it again later"),
     );
   }
 
@@ -203,8 +203,8 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
     return new RefusedError(
       cannot(
         `remove ${name}`,
-        "other servers of the cluster have it too, and the cluster cannot be asked from here; " +
-          "run this where crpe reaches the cluster",
+        "other servers of the cluster have it too, and the cluster cannot be asked from here",
+        "run this where crpe reaches the cluster",
       ),
       byForce("--force removes it from this server alone"),
     );
@@ -217,9 +217,8 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
     cannot(
       `hand over ${name}@${version}`,
       `the cluster has ${release!.version}${isOther ? " with other content" : ""}, ` +
-        `installed on server ${release!.node}, and this server missed it; import ${
-          isOther ? "that" : `${release!.version} or a higher version`
-        }`,
+        `installed on server ${release!.node}, and this server missed it`,
+      `import ${isOther ? "that" : `${release!.version} or a higher version`}`,
     ),
     byForce("--force replaces it"),
   );

@@ -164,7 +164,8 @@ async function removeFile(
       error: new RefusedError(
         cannot(
           `remove ${left[0]!.path}`,
-          `it ${reason}, but was changed by hand; remove it, or k3s applies it at its start`,
+          `it ${reason}, but was changed by hand`,
+          "remove it, or k3s applies it at its start",
         ),
       ),
     };

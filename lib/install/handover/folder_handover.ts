@@ -161,13 +161,13 @@ export class FolderHandover implements Handover {
       return this.#unusableError(error);
     }
     if ((await readManifestFile(path))?.isFolder) {
-      return new CrpeError(cannot(`write manifests to ${path}`, "it is a folder; remove it, or rename the package"));
+      return new CrpeError(cannot(`write manifests to ${path}`, "it is a folder", "remove it, or rename the package"));
     }
     return undefined;
   }
 
   #unusableError(cause: unknown): Error {
-    return new CrpeError(cannot(`write manifests into ${this.#folder}`, `${reasonOf(cause)}; nothing was changed`), {
+    return new CrpeError(cannot(`write manifests into ${this.#folder}`, reasonOf(cause), "nothing was changed"), {
       cause,
     });
   }

@@ -258,7 +258,7 @@ export class SharedRecords {
 }
 
 function changedElsewhere(reason: string): RegistryError {
-  return new RegistryError("UNAVAILABLE", cannot("change the records of packages", `${reason}; run it again`));
+  return new RegistryError("UNAVAILABLE", cannot("change the records of packages", reason, "run it again"));
 }
 
 async function listFiles(root: string, below = ""): Promise<string[]> {

@@ -42,7 +42,7 @@ const REFUSED: readonly (readonly [name: string, use: (folder: string) => Promis
   ],
   [
     "a certificate",
-    (folder) => readTlsFiles({ cert: `${folder}/audit.ndjson`, key: `${folder}/audit.ndjson` }),
+    (folder) => readTlsFiles({ cert: `${folder}/audit.ndjson`, key: `${folder}/key.pem` }),
     "Cannot use --tls-cert DIR/audit.ndjson: is a directory",
   ],
   [
@@ -65,6 +65,7 @@ for (const [name, use, line] of REFUSED) {
   Deno.test(`describeError() keeps the action and the advice where the system refuses ${name}`, async () => {
     await using folder = await TestFolder.create();
     await Deno.mkdir(`${folder.path}/audit.ndjson`);
+    await folder.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     const error = await assertRejects(() => use(folder.path), Error);
     assertEquals(describeError(error).replaceAll(folder.path, "DIR"), line);
   });
