@@ -1,4 +1,4 @@
-import { cannot, RegistryError } from "../oci/error.ts";
+import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import type { AnswerHead, ClientContext, ClientOptions, EndpointRequest, WholeAnswer } from "./client_context.ts";
 import { prefixOf } from "./endpoints.ts";
@@ -28,8 +28,6 @@ const MAX_READS = 3;
 
 // A registry that does not know the parameter `ns` may refuse it with one of these.
 const NAMESPACE_REFUSED = [400, 422];
-
-const LOOP_DETECTED = 508;
 
 /** Sends requests to one endpoint of a registry, with authentication, retries and redirects. */
 export class EndpointClient {
@@ -130,7 +128,7 @@ export class EndpointClient {
    * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other response
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
-    const { accept = [], action } = request;
+    const { accept = [] } = request;
     let response: Response;
     try {
       response = await this.#exchange(request);
@@ -138,13 +136,9 @@ export class EndpointClient {
       throw toUpstreamError(error, this.#attempt(request));
     }
     if (response.ok || accept.includes(response.status)) return response;
-    if (response.status === 404 || response.status === LOOP_DETECTED) await response.body?.cancel();
-    if (response.status === 404) return undefined;
-    if (response.status === LOOP_DETECTED) {
-      const reason = "the request came back to crpe, so this upstream leads in a circle; remove it";
-      throw new RegistryError("BAD_GATEWAY", cannot(`${action} from ${this.host}`, reason), {
-        status: LOOP_DETECTED,
-      });
+    if (response.status === 404) {
+      await response.body?.cancel();
+      return undefined;
     }
     throw await errorOfResponse(response, this.#attempt(request));
   }

@@ -1,8 +1,7 @@
 import { cannot, RegistryError } from "../oci/error.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import type { Outage } from "./transport/endpoint_health.ts";
-
-const LOOP_DETECTED = 508;
+import { isLoop } from "./upstream_error.ts";
 
 /** Collects what the endpoints of an upstream answered to one query, and decides what the result is. */
 export class QueryOutcome {
@@ -63,8 +62,4 @@ export class QueryOutcome {
 // another endpoint.
 function isWeak(error: RegistryError): boolean {
   return error.code === "DENIED" || isLoop(error);
-}
-
-function isLoop(error: RegistryError): boolean {
-  return error.status === LOOP_DETECTED;
 }

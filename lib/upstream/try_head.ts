@@ -2,12 +2,11 @@ import { RegistryError } from "../oci/error.ts";
 import type { AnswerHead, EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { TransportError, type TransportFailure } from "./transport/transport_error.ts";
-import { ResponseError } from "./upstream_error.ts";
+import { isLoop, ResponseError } from "./upstream_error.ts";
 
 // After these failures, a GET would take as long, or must not be sent.
 const LASTING: readonly TransportFailure[] = ["closed", "timeout"];
 
-const LOOP_DETECTED = 508;
 // An overloaded registry must not get a second request (fault 16).
 const OVERLOADED = 503;
 
@@ -31,8 +30,8 @@ export async function tryHead(
 }
 
 function isLasting(error: RegistryError): boolean {
-  const { code, status, cause } = error;
-  return code === "TOOMANYREQUESTS" || status === LOOP_DETECTED ||
+  const { code, cause } = error;
+  return code === "TOOMANYREQUESTS" || isLoop(error) ||
     error instanceof ResponseError && error.answered === OVERLOADED ||
     cause instanceof TransportError && LASTING.includes(cause.failure);
 }

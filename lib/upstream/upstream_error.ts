@@ -28,6 +28,8 @@ export interface Attempt {
 const IS_HTTPS = /HTTP request to an HTTPS server|plain HTTP (?:request was sent )?to (?:an SSL-enabled|HTTPS)/;
 const MAX_ERROR_BYTES = 64 * 1024;
 const ERROR_STALL_TIMEOUT = 5000;
+// RFC 5842, 7.2. crpe answers so to a request that has passed through it before.
+const LOOP_DETECTED = 508;
 
 /** A registry answered with a status that is neither a success nor 404. */
 export class ResponseError extends RegistryError {
@@ -54,9 +56,19 @@ export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
   });
 }
 
+/** Reports whether an upstream leads back to this registry. */
+export function isLoop({ status }: RegistryError): boolean {
+  return status === LOOP_DETECTED;
+}
+
 /** Creates the error for a response that is neither a success nor 404. The body is read completely or cancelled. */
 export async function errorOfResponse(response: Response, attempt: Attempt): Promise<RegistryError> {
   const { status } = response;
+  if (status === LOOP_DETECTED) {
+    await response.body?.cancel();
+    const reason = "the request came back to crpe, so this upstream leads in a circle";
+    return new RegistryError("BAD_GATEWAY", cannot(describe(attempt), reason, "remove it"), { status });
+  }
   const said = await readReason(response, attempt.now);
   const fail = (reason: string) => cannot(describe(attempt), `${reason}${said === "" ? "" : ` (${said})`}`);
   if (status === 401 || status === 403) {

@@ -25,8 +25,11 @@ export async function addToReferrers(
   const tag = referrersTagOf(subject);
   const listed = await fetchManifest(client, { repo, path, tagOrDigest: tag });
   if (listed !== undefined && (listed.manifest.kind !== "index" || listed.descriptor.digest === subject)) {
-    const reason = `its tag ${tag} is that of an image; --no-referrers leaves referrers out`;
-    throw new RegistryError("CONFLICT", cannot(`list ${descriptor.digest} as a referrer in ${repo}`, reason));
+    const [action, reason] = [
+      `list ${descriptor.digest} as a referrer in ${repo}`,
+      `its tag ${tag} is that of an image`,
+    ];
+    throw new RegistryError("BAD_GATEWAY", cannot(action, reason, "--no-referrers leaves referrers out"));
   }
   const others: readonly Descriptor[] = listed?.manifest.kind === "index" ? listed.manifest.manifests : [];
   if (others.some(({ digest }) => digest === descriptor.digest)) return;

@@ -1,3 +1,4 @@
+import { CrpeError } from "../../../../lib/oci/error.ts";
 import { EndpointPool } from "../../../../lib/upstream/endpoint_pool.ts";
 import { createEndpointSelector } from "../../../../lib/upstream/endpoints.ts";
 import { computeDigest } from "../../../../lib/oci/digest.ts";
@@ -87,6 +88,8 @@ Deno.test("[73] a referrers tag that is an image is not replaced", async () => {
   const registry = new PushRegistry();
   const pusher = createPusher(registry, { isNamed: false, hasApi: false });
   await push(pusher, image, TAG);
-  await assertRejects(() => push(pusher, sbom!), Error, `its tag ${TAG} is that of an image`);
+  const error = await assertRejects(() => push(pusher, sbom!), CrpeError, `its tag ${TAG} is that of an image`);
+  // The registry is at fault, and no rule of crpe.
+  assertEquals(error.exit, 1);
   assertEquals(computeDigest(registry.manifests.get(`app ${TAG}`)!), image.root.digest);
 });
