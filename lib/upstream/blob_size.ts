@@ -35,12 +35,12 @@ export async function fetchBlobSize(
     signal,
     hasSlot,
   };
-  const head = await tryHead(client, request);
+  const { head, isLate } = await tryHead(client, request);
   const size = head && encodingOf(head.headers) === undefined ? parseContentLength(head.headers) : undefined;
   // Some proxies answer every HEAD with a length of 0.
   if (size !== undefined && size > 0) return size;
 
-  const first = await client.sendForHead({ ...request, headers: { range: "bytes=0-0" }, accept: [416] });
+  const first = await client.sendForHead({ ...request, isLate, headers: { range: "bytes=0-0" }, accept: [416] });
   if (first === undefined) return undefined;
   // An empty blob has no first byte.
   if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();

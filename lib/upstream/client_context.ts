@@ -91,8 +91,13 @@ export interface EndpointRequest {
   readonly isUrgent?: boolean | undefined;
   /** The request is not repeated as it is when it fails: the caller asks first what was received. */
   readonly isOnce?: boolean | undefined;
-  /** The caller continues with another request, so that only a rate limit is retried, not a failure. */
+  /**
+   * The caller continues with another request, so that only a rate limit is retried, not a failure. It has half of the time
+   * to be answered.
+   */
   readonly isTentative?: boolean | undefined;
+  /** An earlier, tentative request has used up half of the time. */
+  readonly isLate?: boolean | undefined;
   /** Statuses outside 2xx that are returned instead of thrown. A 404 is never thrown. */
   readonly accept?: readonly number[];
   /** Whether the caller holds a slot of the endpoint for the whole transfer; see `EndpointClient.acquireBlob`. */

@@ -41,6 +41,7 @@ export class EndpointClient {
   readonly #canOmitNamespace: boolean;
   readonly #credentialFor: (path: string) => Credential | undefined;
   readonly #wire: TransportOptions;
+  readonly #halfTimeTransport: Fetch;
   readonly #transport: Fetch;
   readonly #isPush: boolean;
   readonly #outer: Middleware;
@@ -80,6 +81,8 @@ export class EndpointClient {
     const transport = createTransport(wire);
     this.health = new EndpointHealth({ origin: url.origin, now, probe: () => this.#probe(wire) });
     this.#transport = withMiddleware(transport, this.health.middleware);
+    const half = createTransport({ ...wire, connectTimeout: wire.connectTimeout / 2 });
+    this.#halfTimeTransport = withMiddleware(half, this.health.middleware);
     this.#retry = withRetry({ ...context, policy: context.retry });
     this.#retryLimited = withRetry({ ...context, policy: context.retry, isOnlyLimited: true });
     this.#outer = withRedirects({ registry: url, checkAddress });
@@ -213,7 +216,8 @@ export class EndpointClient {
     const fetch = this.#fetchFor(request.path, request);
     const send = async (url: URL) => {
       const answer = fetch(this.#createRequest(url, request));
-      return await (request.isUrgent ? awaitResponse(answer, URGENT_TIMEOUT) : answer);
+      const share = request.isTentative || request.isLate ? 0.5 : 1;
+      return await (request.isUrgent ? awaitResponse(answer, URGENT_TIMEOUT * share) : answer);
     };
     const response = await send(request.url ?? this.urlOf(request));
     if (
@@ -244,11 +248,15 @@ export class EndpointClient {
   }
 
   #fetchFor(path: string, request: Partial<EndpointRequest>): Fetch {
-    const { isUrgent, isOnce, isTentative, hasSlot, body } = request;
+    const { isUrgent, isOnce, isTentative, isLate, hasSlot, body } = request;
     const retry = isTentative ? this.#retryLimited : this.#retry;
     const name = this.#prefix === "" || path === "" ? path : `${this.#prefix}/${path}`;
     const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent || isOnce ? [] : [retry])];
-    const transport = body === undefined ? this.#transport : this.#transportOf(body, request);
+    const transport = body !== undefined
+      ? this.#transportOf(body, request)
+      : isTentative || isLate
+      ? this.#halfTimeTransport
+      : this.#transport;
     return withMiddleware(transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
   }
 

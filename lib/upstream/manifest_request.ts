@@ -30,6 +30,8 @@ interface ManifestName {
   readonly tagOrDigest: string;
   /** See `EndpointRequest.isUrgent`. */
   readonly isUrgent?: boolean | undefined;
+  /** See `EndpointRequest.isLate`. */
+  readonly isLate?: boolean | undefined;
 }
 
 const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
@@ -42,7 +44,7 @@ const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
  *   large, or cannot be parsed
  */
 export async function fetchManifest(client: EndpointClient, name: ManifestName): Promise<FetchedManifest | undefined> {
-  const { repo, path, tagOrDigest, isUrgent } = name;
+  const { repo, path, tagOrDigest, isUrgent, isLate } = name;
   const what = `manifest ${tagOrDigest} of ${repo}`;
   const answer = await client.read({
     path,
@@ -50,6 +52,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     headers: { accept: ACCEPT },
     action: `read ${what}`,
     isUrgent,
+    isLate,
   }, { maxBytes: MAX_MANIFEST_BYTES, what });
   if (answer === undefined) return undefined;
   const { bytes, headers } = answer;
@@ -77,7 +80,7 @@ type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManife
  */
 export async function findManifest(client: EndpointClient, name: ManifestName): Promise<FoundManifest | undefined> {
   const { repo, path, tagOrDigest, isUrgent } = name;
-  const head = await tryHead(client, {
+  const { head, isLate } = await tryHead(client, {
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
@@ -90,7 +93,7 @@ export async function findManifest(client: EndpointClient, name: ManifestName): 
   const isKnown = head !== undefined && isDigest(digest) && mediaType !== undefined &&
     MANIFEST_MEDIA_TYPES.includes(mediaType) && size !== undefined && size > 0 &&
     encodingOf(head.headers) === undefined;
-  return isKnown ? { descriptor: { mediaType, digest, size } } : await fetchManifest(client, name);
+  return isKnown ? { descriptor: { mediaType, digest, size } } : await fetchManifest(client, { ...name, isLate });
 }
 
 function verifyManifest(

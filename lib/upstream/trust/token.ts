@@ -3,6 +3,7 @@ import { cannot, CorruptError, RegistryError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { readBoundedBody } from "../transport/bounded_body.ts";
 import type { Fetch } from "../transport/middleware.ts";
+import { TransportError } from "../transport/transport_error.ts";
 import type { Credential } from "./docker_config.ts";
 
 /** A request for a token. */
@@ -41,6 +42,7 @@ const MAX_LIFE_SECONDS = 24 * 60 * 60;
 const RENEWAL_MARGIN = 0.15;
 const OAUTH_FALLBACK = new Set([400, 401, 404, 405]);
 const CLIENT_ID = "crpe";
+const MAX_TRIES = 2;
 
 /** Formats an `Authorization` header of the Basic scheme (RFC 7617, with UTF-8). */
 export function formatBasic(username: string, password: string): string {
@@ -49,23 +51,30 @@ export function formatBasic(username: string, password: string): string {
 }
 
 /**
- * Requests a bearer token (distribution, "Token Authentication Specification" and "Oauth2 Token Authentication").
+ * Requests a bearer token (distribution, "Token Authentication Specification" and "Oauth2 Token Authentication"). One whose
+ * transfer fails is requested once more.
  *
  * @throws {RegistryError} `DENIED` with status 404 when the login or the access is refused; `TOOMANYREQUESTS`,
  *   `UNAVAILABLE` or `BAD_GATEWAY` for any other failure of the token server
  */
 export async function requestToken(request: TokenRequest, options: TokenOptions): Promise<Token> {
-  const requestedAt = options.now();
-  const response = await askByOauth(request, options.fetch) ?? await askByGet(request, options.fetch);
-  if (!response.ok) {
-    await response.body?.cancel();
-    throw errorOfTokenStatus(request, response.status);
-  }
   const what = `the token of ${request.realm.host}`;
-  const { stallTimeout, now } = options;
-  const bytes = await readBoundedBody(response, { maxBytes: MAX_TOKEN_BYTES, what, stallTimeout, now });
-  const { value, life } = parseToken(bytes, what);
-  return { value, renewAt: requestedAt + life * 1000 * (1 - RENEWAL_MARGIN) };
+  const { stallTimeout, now, fetch } = options;
+  for (let tries = 1;; tries++) {
+    const requestedAt = now();
+    const response = await askByOauth(request, fetch) ?? await askByGet(request, fetch);
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw errorOfTokenStatus(request, response.status);
+    }
+    try {
+      const bytes = await readBoundedBody(response, { maxBytes: MAX_TOKEN_BYTES, what, stallTimeout, now });
+      const { value, life } = parseToken(bytes, what);
+      return { value, renewAt: requestedAt + life * 1000 * (1 - RENEWAL_MARGIN) };
+    } catch (error) {
+      if (!(error instanceof TransportError) || tries >= MAX_TRIES) throw error;
+    }
+  }
 }
 
 async function askByOauth(request: TokenRequest, fetch: Fetch): Promise<Response | undefined> {

@@ -101,6 +101,22 @@ Deno.test("Authenticator logs in at the token server, not at the registry", asyn
   assertEquals(world.asked, [null, "Bearer t1"]);
 });
 
+for (
+  const [cuts, result] of [
+    [1, [200, 2]],
+    [2, ["Cannot log in to registry.example.com: its token server auth.example.com cannot be reached", 2]],
+  ] as const
+) {
+  Deno.test(`[8] Authenticator requests a token once more when its transfer is cut, here ${cuts === 1 ? "once" : "twice"}`, async () => {
+    const cut = () => new Response('{"token":"t', { headers: { "content-length": "100" } });
+    const world: World = createWorld({
+      token: () => world.tokens.length <= cuts ? cut() : Response.json({ token: `t${world.tokens.length}` }),
+    });
+    const status = await get(world).catch((error) => error.message.split(": the connection")[0]);
+    assertEquals<unknown>([status, world.tokens.length], result);
+  });
+}
+
 Deno.test("Authenticator keeps one token per repository", async () => {
   const world = createWorld();
   await get(world);
