@@ -3,7 +3,7 @@ import { describeReadRefusal } from "../files/read_refusal.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { SET_ASIDE } from "./records/record_file.ts";
 
-const DIGEST = /\bsha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})\b/g;
+const DIGEST = /\bsha(?:256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})\b/g;
 const CHUNK_BYTES = 1024 * 1024;
 const LONGEST_DIGEST = "sha512:".length + 128;
 

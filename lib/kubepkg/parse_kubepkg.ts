@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { type Digest, DIGEST_FORM, isDigest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { type FieldError, fieldError } from "./field_path.ts";
@@ -53,7 +53,7 @@ const partNumber = () =>
     v.minValue(1, "must count parts"),
     v.maxValue(MAX_PARTS, `must be at most ${MAX_PARTS}`),
   );
-const digest = () => v.custom<Digest>(isDigest, "must be sha256:<64 hex> or sha512:<128 hex>");
+const digest = () => v.custom<Digest>(isDigest, `must be ${DIGEST_FORM}`);
 
 const StatusDigestSchema = object({
   type: v.picklist(["manifest", "blob"], 'must be "manifest" or "blob"'),
@@ -104,7 +104,7 @@ const KubePkgSchema = object({
     images: v.optional(record(
       v.custom<Digest | "">(
         (value) => value === "" || isDigest(value),
-        'must be "" or a digest (sha256:<64 hex> or sha512:<128 hex>)',
+        `must be "" or a digest (${DIGEST_FORM})`,
       ),
       "must be an object: image → digest",
     )),

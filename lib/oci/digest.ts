@@ -1,15 +1,24 @@
 import { createHash } from "node:crypto";
 import { cannot, RegistryError } from "./error.ts";
 
-/** The hash functions that the image specification registers ("Registered Algorithms"). */
-export type Algorithm = "sha256" | "sha512";
+/**
+ * The hash functions of digests: those that the image specification registers ("Registered Algorithms"), and sha384, which
+ * it allows, and which distribution and containerd use too.
+ */
+export const ALGORITHMS = ["sha256", "sha384", "sha512"] as const;
+
+/** One of `ALGORITHMS`. */
+export type Algorithm = typeof ALGORITHMS[number];
 
 /** `<algorithm>:<lower-case hex>`; created only by `parseDigest` and `computeDigest`. */
 export type Digest = `${Algorithm}:${string}`;
 
-const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
 
-/** Reports whether `text` is a digest of a registered algorithm with the right number of hex digits. */
+/** How a digest is written, for errors. */
+export const DIGEST_FORM = "sha256:<64 hex>, sha384:<96 hex> or sha512:<128 hex>";
+
+/** Reports whether `text` is a digest of a known algorithm with the right number of hex digits. */
 export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && DIGEST.test(text);
 }
@@ -17,14 +26,14 @@ export function isDigest(text: unknown): text is Digest {
 /**
  * Parses a digest.
  *
- * @throws {RegistryError} `DIGEST_INVALID` when `text` is not a digest of a registered algorithm
+ * @throws {RegistryError} `DIGEST_INVALID` when `text` is not a digest of a known algorithm
  */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
   const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text;
   throw new RegistryError(
     "DIGEST_INVALID",
-    cannot(`use digest ${JSON.stringify(shown)}`, "it must be sha256:<64 hex> or sha512:<128 hex>"),
+    cannot(`use digest ${JSON.stringify(shown)}`, `it must be ${DIGEST_FORM}`),
   );
 }
 

@@ -1,11 +1,10 @@
-import { computeDigest, splitDigest } from "./digest.ts";
+import { ALGORITHMS, computeDigest, splitDigest } from "./digest.ts";
 import type { Descriptor } from "./manifest.ts";
 
 // Content that is known by its digest: no bytes, and the empty JSON document.
-const KNOWN = new Map<string, string>(["", "{}"].flatMap((text) => [
-  [computeDigest(text, "sha256"), text],
-  [computeDigest(text, "sha512"), text],
-]));
+const KNOWN = new Map<string, string>(
+  ["", "{}"].flatMap((text) => ALGORITHMS.map((algorithm) => [computeDigest(text, algorithm), text] as const)),
+);
 
 /**
  * Returns the content that a descriptor carries itself: its `data`, or what its digest tells: `{}` for that of the empty

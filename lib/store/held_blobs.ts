@@ -6,7 +6,7 @@ import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { ifPresentSync, isAbsent } from "../files/if_present.ts";
-import { computeDigest, type Digest } from "../oci/digest.ts";
+import { ALGORITHMS, computeDigest, type Digest } from "../oci/digest.ts";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { type Manifest, successorsOf } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
@@ -33,7 +33,7 @@ type OnChunk = (bytes: number) => void | Promise<void>;
 /** The state of a blob's file. A corrupt one is moved aside when it is found. */
 export type BlobState = "intact" | "corrupt" | "missing";
 
-const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
+const EMPTY_DIGESTS = new Set(ALGORITHMS.map((algorithm) => computeDigest("", algorithm)));
 const BYTES_PER_SIZE = 160;
 // Bound of the memory.
 const MAX_INTACT = 100_000;

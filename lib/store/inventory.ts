@@ -1,4 +1,4 @@
-import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
+import { computeDigest, type Digest, DIGEST_FORM, isDigest, splitDigest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
 import { blobPath } from "./layout.ts";
@@ -78,7 +78,7 @@ function parseDocument(bytes: Uint8Array, what: string): Inventory {
   }
   const digests = document.digests.map((digest, i) => {
     if (isDigest(digest)) return digest;
-    throw new CorruptError(cannot(`use ${what}`, `digests[${i}]: must be sha256:<64 hex> or sha512:<128 hex>`));
+    throw new CorruptError(cannot(`use ${what}`, `digests[${i}]: must be ${DIGEST_FORM}`));
   });
   const { models, publicKey } = document;
   const key = typeof publicKey === "string" ? { publicKey } : {};
@@ -96,7 +96,7 @@ function parseLines(bytes: Uint8Array, what: string): Digest[] {
     if (isDigest(word)) found.push(word);
     else if (word !== "") {
       throw new CorruptError(
-        cannot(`use ${what}`, `line ${i + 1} does not begin with sha256:<64 hex> or sha512:<128 hex>`),
+        cannot(`use ${what}`, `line ${i + 1} does not begin with ${DIGEST_FORM}`),
       );
     }
   }

@@ -103,7 +103,7 @@ export function partialPath(digest: Digest, repo?: string): string {
 
 /** Returns the digest in the name of a partial file; `undefined` for any other file of the ingest folder. */
 export function digestOfPartial(fileName: string): string | undefined {
-  const match = /^(sha256|sha512)-([0-9a-f]+)(?:\.[0-9a-f]{32})?\.partial$/.exec(fileName);
+  const match = /^(sha256|sha384|sha512)-([0-9a-f]+)(?:\.[0-9a-f]{32})?\.partial$/.exec(fileName);
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 
@@ -120,7 +120,7 @@ export function pieceListPath(digest: Digest): string {
 
 /** Returns the digest in the name of a file of pieces, or of their list; `undefined` for any other file. */
 export function digestOfPieces(fileName: string): string | undefined {
-  const match = /^(sha256|sha512)-([0-9a-f]+)\.pieces(?:\.json)?$/.exec(fileName);
+  const match = /^(sha256|sha384|sha512)-([0-9a-f]+)\.pieces(?:\.json)?$/.exec(fileName);
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 

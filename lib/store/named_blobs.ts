@@ -1,6 +1,6 @@
 import { SingleFlight } from "../content/single_flight.ts";
 import { ifPresentSync } from "../files/if_present.ts";
-import type { Digest } from "../oci/digest.ts";
+import { ALGORITHMS, type Digest } from "../oci/digest.ts";
 import { successorsOf } from "../oci/manifest.ts";
 import { revisionsPath } from "./layout.ts";
 import { listRevisions } from "./list_repositories.ts";
@@ -92,7 +92,7 @@ export class NamedBlobs {
 
   // The folder of an algorithm changes when a manifest is added or removed. `undefined` without manifests.
   #stampOf(repo: string): Stamp | undefined {
-    const times = ["sha256", "sha512"].map((algorithm) => {
+    const times = ALGORITHMS.map((algorithm) => {
       return ifPresentSync(() =>
         Deno.lstatSync(`${this.#options.root}/${revisionsPath(repo)}/${algorithm}`).mtime?.getTime()
       );

@@ -1,6 +1,6 @@
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent, listFolder } from "../files/if_present.ts";
-import { isDigest } from "../oci/digest.ts";
+import { ALGORITHMS, isDigest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import type { DiskStore } from "./disk_store.ts";
@@ -119,7 +119,7 @@ export class Scrub implements AsyncDisposable {
     const { root, store } = this.#options;
     let [blobs, bytes, corrupt] = [0, 0, 0];
     const prefix = step.toString(16).padStart(2, "0");
-    for (const algorithm of ["sha256", "sha512"]) {
+    for (const algorithm of ALGORITHMS) {
       for (const { name } of await listFolder(`${root}/${BLOBS}/${algorithm}/${prefix}`) ?? []) {
         const digest = `${algorithm}:${name}`;
         if (!isDigest(digest)) continue;

@@ -22,7 +22,7 @@ export function makeBytes(size: number, seed = 1): Uint8Array<ArrayBuffer> {
 }
 
 /** Makes a blob of `size` pseudo-random bytes. */
-export function makeBlob(size: number, seed = 1, algorithm: "sha256" | "sha512" = "sha256"): Content {
+export function makeBlob(size: number, seed = 1, algorithm: "sha256" | "sha384" | "sha512" = "sha256"): Content {
   const bytes = makeBytes(size, seed);
   const digest = computeDigest(bytes, algorithm);
   return { bytes, descriptor: { mediaType: "application/octet-stream", digest, size } };

@@ -10,6 +10,7 @@ const BAD_DIGESTS: readonly string[] = [
   `sha256:${HEX}0`,
   `sha256:${HEX.toUpperCase()}`,
   `SHA256:${HEX}`,
+  `sha384:${HEX}`,
   `sha512:${HEX}`,
   `md5:${HEX.slice(32)}`,
   `sha256:${HEX}:${HEX}`,

@@ -304,7 +304,7 @@ for (const [status, what] of [[429, "a tag"], [503, "no tag"]] as const) {
 const ENTRY = { mediaType: MEDIA_TYPE.ociManifest, digest: computeDigest("sig"), size: 3 };
 const PARTIAL: [name: string, entry: unknown][] = [
   ["null", null],
-  ["an unknown hash function", { ...ENTRY, digest: `sha384:${"a".repeat(96)}` }],
+  ["an unknown hash function", { ...ENTRY, digest: `sha3-384:${"a".repeat(96)}` }],
   ["no size", { ...ENTRY, size: undefined }],
 ];
 for (const [name, entry] of PARTIAL) {
