@@ -142,13 +142,7 @@ export class ManifestsInBucket {
   /** Finds the manifests that the tags of a repository reach, and those whose subject is reached. */
   async reachFromTags(names: readonly string[]): Promise<DigestSet> {
     const reached = new DigestSet();
-    const reach = async (digest: Digest) => {
-      if (reached.has(digest)) return;
-      reached.add(digest);
-      const manifest = await this.read(digest);
-      for (const child of successorsIn(manifest)) if (isListedManifest(manifest, child)) await reach(child.digest);
-    };
-    for await (const digest of this.readTags(names)) await reach(digest);
+    for await (const digest of this.readTags(names)) await this.reach(digest, reached);
     // A referrer stays with its subject, and may have referrers itself.
     for (let before = -1; before !== reached.size;) {
       before = reached.size;
@@ -156,10 +150,22 @@ export class ManifestsInBucket {
         if (reached.has(digest)) continue;
         const manifest = await this.read(digest);
         const subject = typeof manifest === "object" ? manifest.subject : undefined;
-        if (subject !== undefined && reached.has(subject.digest)) await reach(digest);
+        if (subject !== undefined && reached.has(subject.digest)) await this.reach(digest, reached);
       }
     }
     return reached;
+  }
+
+  /** Adds a manifest and those that it lists, if it is an index. @returns whether all of them can be read */
+  async reach(digest: Digest, reached: DigestSet): Promise<boolean> {
+    if (reached.has(digest)) return true;
+    reached.add(digest);
+    const manifest = await this.read(digest);
+    let isReadable = manifest !== "unreadable";
+    for (const child of successorsIn(manifest)) {
+      if (isListedManifest(manifest, child) && !await this.reach(child.digest, reached)) isReadable = false;
+    }
+    return isReadable;
   }
 
   /** Yields what the tags of a repository name. */

@@ -34,10 +34,14 @@ export class ObjectLinks {
 
   /** Reads the digest in a link; `undefined` if the link is missing or, with a warning, has no digest. */
   async read(key: string): Promise<Digest | undefined> {
+    return (await this.#readObject(key))?.digest;
+  }
+
+  async #readObject(key: string): Promise<{ readonly digest: Digest; readonly etag: string } | undefined> {
     const object = await this.#client.read(key);
     if (object === undefined) return undefined;
-    const text = new TextDecoder().decode(object.bytes).trim();
-    if (isDigest(text)) return text;
+    const digest = new TextDecoder().decode(object.bytes).trim();
+    if (isDigest(digest)) return { digest, etag: object.etag };
     this.#warn(`Cannot use the link ${key}: it has no digest; treating it as missing`);
     return undefined;
   }
@@ -60,11 +64,15 @@ export class ObjectLinks {
     this.#tags.set(key, digest);
   }
 
-  /** Removes a link that `readTag` reads. */
-  async removeTag(key: string): Promise<void> {
-    await this.#client.remove(key);
+  /** Removes a link that `readTag` reads, if it has a digest, and is not written meanwhile. @returns whether it was so */
+  async removeTag(key: string, digest: Digest, { dryRun }: { readonly dryRun: boolean }): Promise<boolean> {
+    const found = await this.#readObject(key);
+    if (found?.digest !== digest) return false;
+    if (dryRun) return true;
+    const isRemoved = await this.#client.removeIf(key, found.etag);
     this.#tagWrites++;
     this.#tags.delete(key);
+    return isRemoved;
   }
 
   /** Reports whether a link is present, or was lately. */

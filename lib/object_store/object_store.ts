@@ -3,7 +3,7 @@ import { streamFile } from "../bytes/file_stream.ts";
 import type { SharedFiles } from "../bytes/shared_files.ts";
 import type { BlobCopies } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
+import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage } from "../content/source.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -17,7 +17,6 @@ import type {
   PieceStore,
   SharedStore,
   TaggedStore,
-  TagLink,
 } from "../store/blob_store.ts";
 import type { BlobState } from "../store/held_blobs.ts";
 import { listReferrers } from "../store/list_referrers.ts";
@@ -43,6 +42,8 @@ import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
 import { readObject } from "./read_object.ts";
 import { ObjectTags } from "./object_tags.ts";
+import { forgetBucketImages, type ForgetOptions } from "./forget_bucket_images.ts";
+import type { UnwantedImage } from "../store/forget_images.ts";
 import type { S3Client } from "./s3_client.ts";
 import { PartBuffers, uploadObject } from "./upload_object.ts";
 
@@ -84,7 +85,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
   readonly #spool: BucketSpool;
-  readonly untag: ObjectTags["remove"] = (...given) => this.#tags.remove(...given);
+  readonly listTags: ObjectTags["list"] = (...given) => this.#tags.list(...given);
+  readonly listTagLinks: ObjectTags["listLinks"] = (...given) => this.#tags.listLinks(...given);
   readonly openIngest: BucketSpool["openIngest"] = (...given) => this.#spool.openIngest(...given);
   readonly statIngest: BucketSpool["statIngest"] = (...given) => this.#spool.statIngest(...given);
   readonly listPieces: BucketSpool["listPieces"] = (...given) => this.#spool.listPieces(...given);
@@ -108,6 +110,12 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   /** Checks that the bucket can be read. @throws {S3Error} when it cannot */
   async checkReachable(): Promise<void> {
     await this.#client.list({ prefix: REPOSITORIES, limit: 1 });
+  }
+
+  /** As `forgetBucketImages`. */
+  forgetImages(images: readonly UnwantedImage[], options: Pick<ForgetOptions, "keep" | "dryRun">): Promise<string[]> {
+    const { warn = () => {} } = this.#options;
+    return forgetBucketImages(images, { client: this.#client, tags: this.#tags, warn, ...options });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
@@ -188,17 +196,9 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     return await this.statBlob("", digest) !== undefined;
   }
 
-  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
-    return this.#tags.list(repo, options);
-  }
-
   /** How often this process has set or removed a tag. */
   get tagChanges(): number {
     return this.#links.tagWrites;
-  }
-
-  listTagLinks(repo: string): Promise<TagLink[]> {
-    return this.#tags.listLinks(repo);
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

@@ -32,7 +32,7 @@ export class ObjectTags {
   /** Lists the tags of a repository; see `ContentSource.listTags`. */
   async list(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
-      const tags = await this.#listNames(name);
+      const tags = await this.listNames(name);
       if (tags.length > 0) {
         const { entries, isMore } = takePage(tags, options);
         return { tags: entries, isMore };
@@ -68,26 +68,33 @@ export class ObjectTags {
   }
 
   /**
-   * Removes a tag under every name that its repository is filed under, if it refers to a digest.
+   * Removes a tag under every name that its repository is filed under, if it refers to a digest, also when another machine
+   * sets it meanwhile.
    *
+   * @param options.dryRun only reports whether it would be removed
    * @returns whether there was one
    */
-  async remove(repo: string, tag: string, digest: Digest): Promise<boolean> {
+  async remove(
+    repo: string,
+    { tag, digest }: { readonly tag: string; readonly digest: Digest },
+    { dryRun = false }: { readonly dryRun?: boolean } = {},
+  ): Promise<boolean> {
     let isRemoved = false;
     for (const name of repositoryNames(repo)) {
       const link = tagLinkPath(name, tag);
-      if (await this.#links.read(link) !== digest) continue;
       // The current link first: without it, the tag's history has no effect.
-      await this.#links.removeTag(link);
+      if (!await this.#links.removeTag(link, digest, { dryRun })) continue;
+      isRemoved = true;
+      if (dryRun) continue;
       for await (const { key } of this.#client.walk({ prefix: `${tagsPath(name)}/${tag}/` })) {
         await this.#client.remove(key);
       }
-      isRemoved = true;
     }
     return isRemoved;
   }
 
-  async #listNames(repo: string): Promise<string[]> {
+  /** Lists the names of the tags filed under exactly this repository name, sorted. */
+  async listNames(repo: string): Promise<string[]> {
     return (await listNames(this.#client, `${tagsPath(repo)}/`)).filter(isTag).sort();
   }
 }

@@ -148,6 +148,23 @@ export class S3Client {
     await this.#transport.send({ method: "DELETE", key, accept: [404], deadline });
   }
 
+  /**
+   * Removes an object, unless it has changed.
+   *
+   * @param etag what it must be; not obeyed by storage that knows no conditions of removals
+   * @returns whether it was removed
+   */
+  async removeIf(key: string, etag: string): Promise<boolean> {
+    const { status } = await this.#transport.send({
+      method: "DELETE",
+      key,
+      headers: { "if-match": etag },
+      accept: [404, 409, 412, 501],
+    });
+    if (status === 501) await this.remove(key);
+    return status !== 409 && status !== 412;
+  }
+
   /** Lists one page of objects, sorted by the bytes of their keys. @param next where it begins, from the page before */
   async list({ prefix, delimiter, after, limit }: ObjectQuery, next?: string): Promise<ObjectPage> {
     const document = await this.#query({

@@ -71,6 +71,23 @@ async function waitForJob(url: string, id: string, token: string) {
   }
 }
 
+Deno.test("[103] packages remove --to an agent with a bucket removes signatures, and says how the space is freed", async () => {
+  await using fixture = await openFixture();
+  await using agent = await fixture.serve("a", "agent");
+  const token = `--token-file=${fixture.path}/a/kubepkg/.token`;
+  const remote = [`--to=${agent.url}`, token, "--insecure-http"];
+  const pushed = await fixture.runLocal("push", "release1.tgz", ...remote, "--data=pusher");
+  assertEquals(pushed.code, 0, pushed.stderr);
+  const tags = `pre/docker/registry/v2/repositories/${NAME}/_manifests/tags`;
+  const { objects } = fixture.s3.memory;
+  const signature = `${tags}/${first!.root.digest.replace(":", "-")}.sig/current/link`;
+  objects.set(signature, objects.get(`${tags}/1/current/link`)!);
+  const removed = await fixture.runLocal("packages", "remove", "line4", ...remote);
+  assertEquals(removed.code, 0, removed.stderr);
+  assertStringIncludes(removed.stdout, `crpe gc --untagged --store=${STORE} on that machine frees the space`);
+  assertEquals([...objects.keys()].filter((key) => key.startsWith(tags)), []);
+});
+
 Deno.test("[103] the page of a registry with a bucket lists, pulls and removes images", async () => {
   await using fixture = await openFixture();
   await using upstream = startFaultUpstream();

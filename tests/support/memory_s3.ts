@@ -81,7 +81,7 @@ export class MemoryS3 {
     }
     if (uploadId !== null) return this.#answerUpload(request, uploadId, body);
     if (request.method === "PUT") return this.#put(key, body, request.headers);
-    if (request.method === "DELETE") return this.#delete(key);
+    if (request.method === "DELETE") return this.#delete(key, request.headers);
     return this.#get(key, request);
   }
 
@@ -99,7 +99,11 @@ export class MemoryS3 {
     return new Response(null, { headers: { etag } });
   }
 
-  #delete(key: string): Response {
+  #delete(key: string, headers: Headers): Response {
+    const [current, match] = [this.objects.get(key), headers.get("if-match")];
+    if (this.hasConditions && match !== null && current !== undefined && current.etag !== match) {
+      return refuse(412, "PreconditionFailed");
+    }
     this.objects.delete(key);
     return new Response(null, { status: 204 });
   }

@@ -131,7 +131,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
     const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
     const removal = { removed: isRemoved, handover, confirmed, remaining, failure, imageFile: imageFile?.path };
     io.out(formatJson({ ...what, dryRun, ...removal }));
-  } else io.out(formatRemoval(result, { dryRun, forget, isBucket: settings.store !== undefined }));
+  } else io.out(formatRemoval(result, { dryRun, forget, store: settings.store }));
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
@@ -152,7 +152,7 @@ async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> 
         untagged: textsOf(safe.untagged) ?? [],
         leftFiles: textsOf(safe.leftFiles) ?? [],
       };
-      io.out(formatRemoval(result, { dryRun, forget: false, url }));
+      io.out(formatRemoval(result, { dryRun, forget: false, url, store: textOf(safe.store) }));
     }
     return dryRun || isRemoved || handedOver?.remaining === undefined ? 0 : 1;
   });
@@ -172,12 +172,12 @@ async function findPackageToForget(records: PackageRecords, named: string): Prom
 /** Formats what a removal has done. @param options.url the agent that did it; `undefined` for this machine */
 function formatRemoval(
   result: RemoveResult,
-  { dryRun, forget, url, isBucket = false }: {
+  { dryRun, forget, url, store }: {
     readonly dryRun: boolean;
     readonly forget: boolean;
     readonly url?: string;
-    /** Whether only the tags of its images are removed. */
-    readonly isBucket?: boolean;
+    /** The bucket, of which only the tags of its images are removed. */
+    readonly store: string | undefined;
   },
 ): string {
   const { version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
@@ -198,8 +198,10 @@ function formatRemoval(
   lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
   lines.push(...untagged.map((reference) => `  - ${reference}`));
   if (isRemoved) {
-    const gc = `crpe gc${isBucket ? " --untagged" : ""}${url === undefined ? "" : " on that machine"}`;
-    lines.push(`  ${gc} frees the space of its images`);
+    // The URL of a bucket may have characters that a shell evaluates.
+    const place = store === undefined || /^[\w:/.-]+$/.test(store) ? store : `'${store}'`;
+    const gc = place === undefined ? "crpe gc" : `crpe gc --untagged --store=${place}`;
+    lines.push(`  ${gc}${url === undefined ? "" : " on that machine"} frees the space of its images`);
   }
   return lines.map((line) => `${line}\n`).join("");
 }

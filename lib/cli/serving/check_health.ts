@@ -9,6 +9,24 @@ export interface HealthOptions {
   readonly store: DiskStore | ObjectStore;
   /** Whether the data folder could not be written at the start. */
   readonly isReadOnly: boolean;
+  /** Checks that the bucket can be read; default: with a request. */
+  readonly checkBucket?: (() => Promise<void>) | undefined;
+}
+
+// How long a bucket that could be read counts as such for a page, in milliseconds.
+const REACHED_MILLISECONDS = 60_000;
+
+/** Creates a check of a bucket for pages, each of which asks every five seconds: a list of objects costs money. */
+export function createRareCheck(
+  store: Pick<ObjectStore, "checkReachable">,
+  now: () => number,
+): () => Promise<void> {
+  let until = -Infinity;
+  return async () => {
+    if (now() < until) return;
+    await store.checkReachable();
+    until = now() + REACHED_MILLISECONDS;
+  };
 }
 
 /**
@@ -17,7 +35,9 @@ export interface HealthOptions {
  * @returns why it serves without keeping new content; `undefined` when all is well
  * @throws {Error} when the data folder cannot be read
  */
-export async function checkHealth({ data, store, isReadOnly }: HealthOptions): Promise<string | undefined> {
+export async function checkHealth(
+  { data, store, isReadOnly, checkBucket }: HealthOptions,
+): Promise<string | undefined> {
   try {
     for await (const _ of Deno.readDir(data)) break;
   } catch (error) {
@@ -26,7 +46,7 @@ export async function checkHealth({ data, store, isReadOnly }: HealthOptions): P
     throw new Error(`the data folder ${data} cannot be read: ${describeSystemError(error)}`, { cause: error });
   }
   // The data folder has the downloads in progress only.
-  if (!(store instanceof DiskStore)) await store.checkReachable();
+  if (!(store instanceof DiskStore)) await (checkBucket?.() ?? store.checkReachable());
   else if (!isReadOnly) return store.health.problem;
   return isReadOnly ? `the data folder ${data} is not writable` : undefined;
 }

@@ -27,7 +27,7 @@ import { examineMachine } from "../wiring/examine_machine.ts";
 import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
 import { listHeldContent } from "../wiring/list_held_content.ts";
 import { BucketImages } from "./bucket_images.ts";
-import { checkHealth } from "./check_health.ts";
+import { checkHealth, createRareCheck } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { methodLabel } from "./metrics.ts";
 import { createPageActions } from "./page_actions.ts";
@@ -74,8 +74,10 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const outbox = new Outbox(data);
   const registries = new PageRegistryBook(context, io);
   const listImages = createImageList(context);
+  const { store } = context.content;
+  const checkBucket = store instanceof DiskStore ? undefined : createRareCheck(store, () => performance.now());
   const source: PageSource = {
-    readStatus: () => readStatus(server, settings),
+    readStatus: () => readStatus(server, settings, checkBucket),
     listImages: async () => describeImages(await listImages(), context.imageUse, await readRecords()),
     listPackages: async () => listPackages(await readRecords()),
     examine: async (image) => {
@@ -121,9 +123,10 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
 async function readStatus(
   { context: { settings, content, metrics, gauges, isReadOnly, listPeers } }: StartedServer,
   { kind, node }: PageSettings,
+  checkBucket: (() => Promise<void>) | undefined,
 ): Promise<Record<string, unknown>> {
   const { data, cacheMax, platforms, offline } = settings;
-  const problem = await checkHealth({ data, store: content.store, isReadOnly })
+  const problem = await checkHealth({ data, store: content.store, isReadOnly, checkBucket })
     .catch((error) => describeError(error));
   await gauges.read();
   const served = metrics.sumBy("crpe_cache_requests_total", "outcome");

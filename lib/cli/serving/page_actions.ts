@@ -27,7 +27,7 @@ export function createPageActions(
     readonly node: string;
   },
 ): PageActions {
-  const { settings: { data }, content: { store }, log } = context;
+  const { settings: { data, store: bucket }, content: { store }, log } = context;
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
   const warn = (message: string) => log.write("warning", message);
@@ -69,7 +69,7 @@ export function createPageActions(
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
       const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
-      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining, failure };
+      return { ...result, dryRun, removed: isRemoved, store: bucket, handover, confirmed, remaining, failure };
     },
     async readStatus(selector) {
       const records = await readRecords();

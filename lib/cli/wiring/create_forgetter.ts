@@ -1,6 +1,6 @@
 import type { RemoveOptions } from "../../install/remove_package.ts";
 import { DiskStore } from "../../store/disk_store.ts";
-import { forgetImages, listForgotten, type UnwantedImage } from "../../store/forget_images.ts";
+import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import type { AnyStore } from "./open_store.ts";
 
 /**
@@ -19,19 +19,8 @@ export function createForgetter(
       listForgotten: (images) => listForgotten(data, images),
     };
   }
-  const forEachTag = async (
-    images: readonly UnwantedImage[],
-    isForgotten: (repository: string, tag: string, digest: UnwantedImage["digest"]) => Promise<boolean>,
-  ) => {
-    const forgotten = new Set<string>();
-    for (const { repository, tag, digest } of images) {
-      if (tag !== undefined && await isForgotten(repository, tag, digest)) forgotten.add(`${repository}:${tag}`);
-    }
-    return [...forgotten].sort();
-  };
   return {
-    forgetImages: (images) => forEachTag(images, store.untag),
-    listForgotten: (images) =>
-      forEachTag(images, async (repository, tag, digest) => (await store.resolve(repository, tag))?.digest === digest),
+    forgetImages: (images, keep) => store.forgetImages(images, { keep }),
+    listForgotten: (images) => store.forgetImages(images, { dryRun: true }),
   };
 }

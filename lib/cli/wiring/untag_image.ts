@@ -1,4 +1,5 @@
 import { findPackageUser } from "../../install/image_pins.ts";
+import { collectPackageDigests } from "../../install/package_digests.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
 import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
@@ -32,6 +33,8 @@ export async function untagImage(
   await records.refresh();
   const user = await findPackageUser(records, reference, digest);
   if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, user.what, user.advice));
-  if (!dryRun) await store.untag(repositoryOf(reference), tag, digest);
+  if (dryRun) return full;
+  const keep = await collectPackageDigests(records);
+  await store.forgetImages([{ repository: repositoryOf(reference), tag, digest }], { keep });
   return full;
 }

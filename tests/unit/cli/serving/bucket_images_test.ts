@@ -1,3 +1,4 @@
+import { createRareCheck } from "../../../../lib/cli/serving/check_health.ts";
 import { SharedFiles } from "../../../../lib/bytes/shared_files.ts";
 import { BucketImages } from "../../../../lib/cli/serving/bucket_images.ts";
 import { ObjectStore } from "../../../../lib/object_store/object_store.ts";
@@ -30,7 +31,7 @@ Deno.test("[103] BucketImages lists a bucket once a minute, and at once after a 
   assertEquals([await list(), s3.requests], [["1", "1-a"], []]);
   now = 60_000;
   assertEquals(await list(), ["1", "1-a", "2"]);
-  await own.untag(REPO, "1", image.root.digest);
+  await own.forgetImages([{ repository: REPO, tag: "1", digest: image.root.digest }], {});
   assertEquals(await list(), ["1-a", "2"]);
   await own.tag(REPO, "3", image.root.digest);
   assertEquals(await list(), ["1-a", "2", "3"]);
@@ -51,4 +52,24 @@ Deno.test("[103] images of a bucket are listed with few requests when they are l
   // For each image its tag and its config, and some lists of folders.
   assertEquals(s3.requests.filter((it) => !it.includes("list-type")).length, 100);
   assertEquals(s3.requests.filter((it) => it.includes("list-type")).length < 10, true);
+});
+
+Deno.test("[103] a page asks at most once a minute whether its bucket can be read, and again at once when it cannot", async () => {
+  let [now, asked, isUp] = [0, 0, false];
+  const check = createRareCheck({
+    checkReachable: () => ++asked > 0 && isUp ? Promise.resolve() : Promise.reject(new Error("it is down")),
+  }, () => now);
+  const rows: readonly (readonly [at: number, isUp: boolean, asked: number, outcome: string])[] = [
+    [0, false, 1, "it is down"],
+    [1, false, 2, "it is down"],
+    [5000, true, 3, "well"],
+    [10_000, false, 3, "well"],
+    [64_999, false, 3, "well"],
+    [65_000, false, 4, "it is down"],
+    [70_000, true, 5, "well"],
+  ];
+  for (const [at, up, count, outcome] of rows) {
+    [now, isUp] = [at, up];
+    assertEquals([await check().then(() => "well", (error) => error.message), asked], [outcome, count]);
+  }
 });

@@ -1,0 +1,110 @@
+import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
+import { ObjectStore } from "../../../lib/object_store/object_store.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { buildArtifact, buildImage, buildIndex } from "../../support/images.ts";
+import { MemoryS3 } from "../../support/memory_s3.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "quay.io/team/app";
+const TAGS = `pre/docker/registry/v2/repositories/${REPO}/_manifests/tags`;
+const CHILD = buildImage({ files: { a: "a" } });
+const IMAGE = buildIndex([CHILD]);
+const [ROOT, OF_CHILD] = [IMAGE.root.digest, CHILD.root.digest].map((it) => it.replace(":", "-"));
+const OTHER = buildImage({ files: { b: "b" } });
+const OF_OTHER = `${OTHER.root.digest.replace(":", "-")}.sig`;
+const ATTACHED = [`${ROOT}.sig`, `${ROOT}.att`, `${OF_CHILD}.sig`];
+
+interface Site {
+  readonly store: ObjectStore;
+  readonly s3: MemoryS3;
+  readonly tags: () => Promise<readonly string[]>;
+}
+
+async function withSite(check: (site: Site) => Promise<void>): Promise<void> {
+  await using folder = await TestFolder.create();
+  const s3 = new MemoryS3();
+  const store = new ObjectStore({ client: s3.client(), spool: folder.path, files: new SharedFiles() });
+  for (const tag of ["1", "2"]) await writeImage(store, `${REPO}:${tag}`, IMAGE);
+  await writeImage(store, `${REPO}:other`, OTHER);
+  for (const tag of [...ATTACHED, OF_OTHER]) await writeImage(store, `${REPO}:${tag}`, buildArtifact(IMAGE.root, tag));
+  await check({ store, s3, tags: async () => (await store.listTags(REPO))?.tags ?? [] });
+}
+
+const unwanted = (tag: string, digest: Digest = IMAGE.root.digest) => ({ repository: REPO, tag, digest });
+
+const ROWS: readonly (readonly [
+  name: string,
+  tags: readonly string[],
+  options: Parameters<ObjectStore["forgetImages"]>[1],
+  left: readonly string[],
+])[] = [
+  ["one of two tags of an image", ["1"], {}, ["2", "other", ...ATTACHED, OF_OTHER]],
+  ["all tags of an image", ["1", "2"], {}, ["other", OF_OTHER]],
+  ["all tags, without doing it", ["1", "2"], { dryRun: true }, ["1", "2", "other", ...ATTACHED, OF_OTHER]],
+  [
+    "all tags of an image that a package needs",
+    ["1", "2"],
+    { keep: new Set([IMAGE.root.digest, CHILD.root.digest]) },
+    ["other", ...ATTACHED, OF_OTHER],
+  ],
+];
+for (const [name, tags, options, left] of ROWS) {
+  Deno.test(`forgetImages() of a bucket removes ${name}, and the signatures of what nothing else has`, () =>
+    withSite(async ({ store, tags: list }) => {
+      assertEquals(
+        await store.forgetImages(tags.map((tag) => unwanted(tag)), options),
+        tags.map((it) => `${REPO}:${it}`),
+      );
+      assertEquals(await list(), left.toSorted());
+    }));
+}
+
+Deno.test("forgetImages() of a bucket leaves signatures where another tag is of an index that cannot be read", () =>
+  withSite(async ({ store, s3, tags }) => {
+    await store.tag(REPO, "3", OTHER.root.digest);
+    const path = `pre/docker/registry/v2/blobs/sha256/${OTHER.root.digest.slice(7, 9)}/${
+      OTHER.root.digest.slice(7)
+    }/data`;
+    s3.objects.set(path, { ...s3.objects.get(path)!, bytes: new TextEncoder().encode("{") });
+    await store.forgetImages([unwanted("1"), unwanted("2")], {});
+    assertEquals(await tags(), ["3", "other", ...ATTACHED, OF_OTHER].toSorted());
+  }));
+
+for (const dryRun of [true, false]) {
+  Deno.test(`forgetImages() of a bucket judges damaged tags ${dryRun ? "in a dry run" : "when it removes them"} by their links`, () =>
+    withSite(async ({ store, s3, tags }) => {
+      const [missing, damaged] = [`sha256:${"0".repeat(64)}` as const, "no digest"];
+      for (const [tag, text] of [["missing", missing], ["damaged", damaged]] as const) {
+        const link = s3.objects.get(`${TAGS}/1/current/link`)!;
+        s3.objects.set(`${TAGS}/${tag}/current/link`, { ...link, bytes: new TextEncoder().encode(text) });
+      }
+      const images = [unwanted("missing", missing), unwanted("damaged"), unwanted("1", OTHER.root.digest)];
+      assertEquals(await store.forgetImages(images, { dryRun }), [`${REPO}:missing`]);
+      assertEquals((await tags()).includes("missing"), dryRun);
+      assertEquals([(await tags()).includes("damaged"), (await tags()).includes("1")], [true, true]);
+    }));
+}
+
+Deno.test("[103] forgetImages() of a bucket does not remove a tag that another machine sets meanwhile", () =>
+  withSite(async ({ store, s3, tags }) => {
+    const link = `${TAGS}/1/current/link`;
+    s3.intercept = ({ method, url }) => {
+      if (method === "DELETE" && url.endsWith("/1/current/link")) {
+        const bytes = new TextEncoder().encode(OTHER.root.digest);
+        s3.objects.set(link, { ...s3.objects.get(link)!, bytes, etag: '"other"' });
+      }
+      return undefined;
+    };
+    assertEquals(await store.forgetImages([unwanted("1")], {}), []);
+    assertEquals([(await store.resolve(REPO, "1"))?.digest, (await tags()).includes("1")], [OTHER.root.digest, true]);
+  }));
+
+Deno.test("[103] forgetImages() of a bucket removes tags from storage without conditions of removals", () =>
+  withSite(async ({ store, s3, tags }) => {
+    s3.intercept = ({ method, headers }) =>
+      method === "DELETE" && headers.has("if-match") ? new Response(null, { status: 501 }) : undefined;
+    assertEquals(await store.forgetImages([unwanted("1")], {}), [`${REPO}:1`]);
+    assertEquals((await tags()).includes("1"), false);
+  }));
