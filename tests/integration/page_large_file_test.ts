@@ -139,7 +139,7 @@ for (const [what, create] of Object.entries(FILES)) {
       await using fixture = await createAgentFixture();
       const { file, missing } = await create(fixture);
       await using agent = await fixture.startAgent();
-      await using browser = await startBrowser();
+      await using browser = await startBrowser({ isOwn: true });
       const { page, problems } = await browser.open();
       await page.addInitScript(COUNT_READS);
       await page.goto(agent.url);

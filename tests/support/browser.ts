@@ -1,7 +1,6 @@
 import "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium as playwright, type Page } from "playwright-core";
 import { findPeer } from "./peers.ts";
-import { TestFolder } from "./test_folder.ts";
 
 /** A phone held in one hand, and a desk. */
 export const VIEWPORTS = { phone: { width: 360, height: 640 }, desk: { width: 1280, height: 800 } } as const;
@@ -12,8 +11,9 @@ export interface OpenPageOptions {
   readonly isDark?: boolean;
 }
 
-/** A real Chromium. It is ended when this is disposed of. */
+/** A connection to a real Chromium. Its pages are closed when this is disposed of. */
 export interface TestBrowser extends AsyncDisposable {
+  /** The process of Chromium. */
   readonly pid: number;
   /** Opens an empty page with a storage of its own. Its requests and problems are recorded. */
   open(options?: OpenPageOptions): Promise<WatchedPage>;
@@ -40,42 +40,67 @@ const FLAGS = [
   "--remote-debugging-port=0",
 ];
 
-/** Starts Chromium with a profile in a temporary folder. */
-export async function startBrowser(): Promise<TestBrowser> {
-  const folder = await TestFolder.create();
+/** A running process of Chromium, and the folder of its profile and its home. */
+interface Chromium {
+  readonly child: Deno.ChildProcess;
+  readonly folder: string;
+}
+
+// Started once for all tests of a worker, outside of any of them; each connects anew, and its pages have storage of their own.
+const chromium = findPeer("chromium") === undefined ? undefined : await startChromium();
+addEventListener("unload", () => {
+  if (chromium !== undefined) endChromium(chromium);
+});
+
+async function startChromium(): Promise<Chromium> {
+  const folder = await Deno.makeTempDir({ prefix: "crpe-chromium-" });
   const child = new Deno.Command(findPeer("chromium")!, {
-    args: [...FLAGS, `--user-data-dir=${folder.path}/profile`, "about:blank"],
-    env: { HOME: folder.path },
+    args: [...FLAGS, `--user-data-dir=${folder}/profile`, "about:blank"],
+    env: { HOME: folder },
     stdin: "null",
     stdout: "null",
-    stderr: "piped",
+    stderr: "null",
   }).spawn();
-  const listening = Promise.withResolvers<string>();
-  let log = "";
-  const reading = (async () => {
-    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
-      log += text;
-      const url = /DevTools listening on (ws:\S+)/.exec(log)?.[1];
-      if (url !== undefined) listening.resolve(url);
+  child.unref();
+  return { child, folder };
+}
+
+function endChromium({ child, folder }: Chromium): void {
+  child.kill("SIGKILL");
+  for (let tries = 0; tries < 50; tries++) {
+    try {
+      return Deno.removeSync(folder, { recursive: true });
+    } catch {
+      // The children of Chromium write into it until they notice that it has ended.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     }
-    listening.reject(new Error(`Cannot start Chromium: ${log}`));
-  })();
-  listening.promise.catch(() => {});
-  const browser: Browser = await chromium.connectOverCDP(await listening.promise);
+  }
+}
+
+/** Connects to Chromium. @param isOwn whether to one that no other test has used, as for a measurement */
+export async function startBrowser({ isOwn = false } = {}): Promise<TestBrowser> {
+  const used = isOwn ? await startChromium() : chromium!;
+  const browser = await playwright.connectOverCDP(await findDevTools(`${used.folder}/profile/DevToolsActivePort`));
   return {
-    pid: child.pid,
+    pid: used.child.pid,
     open: (options) => openPage(browser, options),
     async [Symbol.asyncDispose]() {
       await browser.close();
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended already.
-      }
-      await Promise.all([child.status, reading]);
-      await folder[Symbol.asyncDispose]();
+      if (!isOwn) return;
+      endChromium(used);
+      await used.child.status;
     },
   };
+}
+
+/** Reads the URL at which Chromium listens from the file that it writes when it does. */
+async function findDevTools(file: string): Promise<string> {
+  for (let tries = 0; tries < 600; tries++) {
+    const [port, path] = await Deno.readTextFile(file).then((text) => text.split("\n"), () => []);
+    if (port !== undefined && path !== undefined) return `ws://127.0.0.1:${port}${path}`;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error("Cannot start Chromium");
 }
 
 async function openPage(

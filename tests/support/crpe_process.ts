@@ -31,13 +31,17 @@ export interface CrpeOptions {
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const PROJECT = new URL("../../deno.json", import.meta.url);
 
-/** Gives the command that runs crpe: the executable `$CRPE`, or the sources with the permissions of the task `crpe`. */
+/**
+ * Gives the command that runs crpe: the executable `$CRPE`, the joined modules in the folder `$CRPE_BUILD`, or the sources;
+ * the latter two with the permissions of the task `crpe`.
+ */
 export function crpeCommand(): string[] {
-  const executable = Deno.env.get("CRPE");
+  const [executable, build] = [Deno.env.get("CRPE"), Deno.env.get("CRPE_BUILD")];
   if (executable) return [executable];
   const { tasks } = JSON.parse(Deno.readTextFileSync(PROJECT)) as { tasks: Record<string, string> };
-  const words = tasks.crpe!.split(" ").slice(1, -1);
-  return [Deno.execPath(), ...words, `--config=${PROJECT.pathname}`, MAIN];
+  const words = [Deno.execPath(), ...tasks.crpe!.split(" ").slice(1, -1)];
+  if (build) return [...words, "--no-lock", `--config=${build}deno.json`, `${build}main.js`];
+  return [...words, `--config=${PROJECT.pathname}`, MAIN];
 }
 
 // Those of the tests that scripts/on_bucket.ts runs.

@@ -5,8 +5,8 @@ import { freeBytesOf } from "../../lib/files/free_bytes.ts";
  * kill has the same effect. It is removed when the test file ends, with what late work has written into it.
  */
 export const MEMORY_FOLDER = await createMemoryFolder();
-/** Unit tests, also by rooms (scripts/test.ts), are in memory. Integration tests are on the disk: they write gigabytes. */
-const DEFAULT_FOLDER = /\/tests\/(?:unit|\.rooms)\//.test(Deno.mainModule) ? MEMORY_FOLDER : undefined;
+/** Unit tests, also in groups (scripts/test.ts), are in memory. Integration tests are on the disk: they write gigabytes. */
+const DEFAULT_FOLDER = /\/tests\/(?:unit\/|\.groups\/unit_)/.test(Deno.mainModule) ? MEMORY_FOLDER : undefined;
 
 /** A temporary folder of a test, removed when it is disposed of. */
 export class TestFolder implements AsyncDisposable {
