@@ -1,4 +1,5 @@
-import { ifPresent } from "./if_present.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
+import { ifPresent, ifPresentSync } from "./if_present.ts";
 import { inheritOwner, openOwned } from "./inherit_owner.ts";
 import { parentOf } from "./parent_of.ts";
 
@@ -6,6 +7,30 @@ const COMMIT_TRIES = 5;
 const OWNER_ONLY = 0o600;
 /** The new folders whose entry in the parent folder is being synced. */
 const folderSyncs = new Map<string, Promise<void>>();
+/** The folders that `createFolder` does not create again, with what identifies each. */
+const guarded = new Map<string, string | undefined>();
+
+/**
+ * Guards a folder until the returned handle is disposed of: when it is moved, removed or unmounted, nothing is created in
+ * its place.
+ */
+export function guardFolder(path: string): Disposable {
+  guarded.set(path, identify(path));
+  return { [Symbol.dispose]: () => void guarded.delete(path) };
+}
+
+/** Checks that a guarded folder is still the same. @throws {CrpeError} when it is not */
+export function checkFolder(path: string): void {
+  if (!guarded.has(path) || guarded.get(path) === identify(path)) return;
+  throw new CrpeError(
+    cannot(`use ${path}`, "it was moved, removed or unmounted while crpe is running", "bring it back, or restart crpe"),
+  );
+}
+
+function identify(path: string): string | undefined {
+  const found = ifPresentSync(() => Deno.statSync(path));
+  return found && `${found.dev} ${found.ino}`;
+}
 
 /**
  * Creates a folder and its missing parents so that they survive a power loss: a new folder is only as durable as its
@@ -33,6 +58,9 @@ export async function createFolder(path: string, { isSynced = true, isNew = fals
 function createMissing(path: string): string[] {
   const missing: string[] = [];
   for (let at = path; !isFolder(at); at = parentOf(at)) missing.push(at);
+  if (missing.length > 0) {
+    for (const folder of guarded.keys()) if (`${path}/`.startsWith(`${folder}/`)) checkFolder(folder);
+  }
   const created = missing.reverse();
   for (const folder of created) {
     Deno.mkdirSync(folder, { recursive: true });

@@ -34,8 +34,9 @@ export function metadataOf(object: KubeObject): Readonly<Record<string, unknown>
   return isJsonObject(object.metadata) ? object.metadata : {};
 }
 
-/** `kind/namespace/name`, for messages; parts that are empty are left out. */
+/** `kind/namespace/name`, for messages, without a namespace that is empty; an object without a name says so. */
 export function formatIdentity({ kind, namespace, name }: ObjectIdentity): string {
+  if (name === "") return `${kind} without a name${namespace === "" ? "" : ` in ${namespace}`}`;
   return [kind, namespace, name].filter((part) => part !== "").join("/");
 }
 

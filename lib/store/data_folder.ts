@@ -1,4 +1,4 @@
-import { createFolder, removeIfPresent } from "../files/durable.ts";
+import { createFolder, guardFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
@@ -20,7 +20,8 @@ const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 export class FolderInUseError extends CrpeError {}
 
 /**
- * Locks the data folder for serving until the returned handle is disposed of, and removes stale temporary files.
+ * Locks the data folder for serving until the returned handle is disposed of, and removes stale temporary files. When the
+ * folder is moved away meanwhile, no other one is created in its place.
  *
  * @returns `undefined` when the folder is not writable; its content can still be served
  * @throws {FolderInUseError} when another process serves the folder
@@ -50,7 +51,13 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     file.close();
     throw error;
   }
-  return { [Symbol.dispose]: () => file.close() };
+  const guard = guardFolder(root);
+  return {
+    [Symbol.dispose]() {
+      guard[Symbol.dispose]();
+      file.close();
+    },
+  };
 }
 
 /**

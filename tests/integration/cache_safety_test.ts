@@ -1,6 +1,6 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
-import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { CacheFixture, PATH, receive, until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
@@ -232,3 +232,20 @@ for (const flags of [["--debug"], []]) {
     });
   }
 }
+
+Deno.test("[109] a registry whose data folder is moved away says so, makes no other one, and continues when it is back", async () => {
+  await using fixture = await CacheFixture.start();
+  const { data, upstream } = fixture;
+  const { digest } = upstream.addBlob(PATH, large);
+  upstream.addImage(PATH, "1", [makeBytes(1000, 3)]);
+  await Deno.rename(data, `${data}.aside`);
+  const health = async () => (await fetch(`${fixture.crpe.url}/healthz`)).status;
+  const answers = [(await fixture.get("manifests/1")).status, (await fixture.get(`blobs/${digest}`)).status];
+  assertEquals([answers, await health()], [[500, 500], 503], fixture.crpe.log());
+  await assertRejects(() => Deno.stat(data), Deno.errors.NotFound);
+  const line = `manifests/1: Cannot use ${data}: it was moved, removed or unmounted`;
+  await until("the log says so", () => fixture.crpe.log().includes(line));
+  await Deno.rename(`${data}.aside`, data);
+  await fixture.pull("1");
+  assertEquals(await health(), 200);
+});

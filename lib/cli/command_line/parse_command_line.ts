@@ -98,9 +98,14 @@ export function findNearest(word: string, words: readonly string[]): string | un
   return isNear || begun.length > 0 ? nearest : undefined;
 }
 
+// What users of other registries type for the same thing.
+const KNOWN_ELSEWHERE: ReadonlyMap<string, string> = new Map([["bind", "addr"], ["listen", "addr"], ["port", "addr"]]);
+
 /** Says that a flag does not exist, with the nearest one. */
 export function nearestFlag(key: string, known: readonly Flag[]): string {
-  const nearest = findNearest(key, known.map(({ name }) => name));
+  const names = known.map(({ name }) => name);
+  const meant = KNOWN_ELSEWHERE.get(key);
+  const nearest = meant !== undefined && names.includes(meant) ? meant : findNearest(key, names);
   return `there is no such flag${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
 }
 

@@ -1,3 +1,4 @@
+import { checkFolder } from "../../files/durable.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { describeSystemError } from "../../oci/system_error.ts";
@@ -38,6 +39,7 @@ export function createRareCheck(
 export async function checkHealth(
   { data, store, isReadOnly, checkBucket }: HealthOptions,
 ): Promise<string | undefined> {
+  checkFolder(data);
   try {
     for await (const _ of Deno.readDir(data)) break;
   } catch (error) {

@@ -67,6 +67,16 @@ for (
     ["a mistyped flag alone", ["--hlep"], "Cannot use --hlep: there is no such flag; did you mean --help?"],
     ["a flag before the command", ["--json", "images"], "the command must come first"],
     ["a short name that is near none", ["completion", "tcsh"], "it must be one of bash, zsh, fish\nSee crpe"],
+    [
+      "a flag of other registries",
+      ["registry", "--port=5000"],
+      "Cannot use --port: there is no such flag; did you mean --addr?",
+    ],
+    [
+      "a flag of other registries, of a command without it",
+      ["images", "--port=1"],
+      "Cannot use --port: there is no such flag",
+    ],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
     ["help of a command that does not exist", ["help", "regsitry"], 'did you mean "registry"?'],
     ["help of a subcommand that does not exist", ["help", "packages", "nope"], "no such subcommand of packages"],

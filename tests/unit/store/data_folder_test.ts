@@ -1,7 +1,9 @@
 import { FolderInUseError, sweepIngest, takeDataFolder } from "../../../lib/store/data_folder.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { checkFolder } from "../../../lib/files/durable.ts";
+import { CrpeError } from "../../../lib/oci/error.ts";
+import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
@@ -13,6 +15,32 @@ Deno.test("takeDataFolder() refuses a folder that is already being served", asyn
   }
   using _again = await takeDataFolder(root);
   await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("[109] a served data folder that is moved away, or replaced, is not made again", async () => {
+  const parent = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
+  const [root, aside] = [`${parent}/data`, `${parent}/aside`];
+  const blob = makeBlob(10);
+  const write = () => new DiskStore(root).writeBlob("a.b/c", blob.descriptor, streamOf(blob.bytes));
+  const reason = `Cannot use ${root}: it was moved, removed or unmounted while crpe is running`;
+  {
+    using _served = await takeDataFolder(root);
+    await Deno.rename(root, aside);
+    await assertRejects(write, CrpeError, reason);
+    assertThrows(() => checkFolder(root), CrpeError, reason);
+    await assertRejects(() => Deno.stat(root), Deno.errors.NotFound);
+    // As the mount point of a disk that was unmounted.
+    await Deno.mkdir(root);
+    await assertRejects(write, CrpeError, reason);
+    assertEquals(await Array.fromAsync(Deno.readDir(root)), []);
+    await Deno.remove(root);
+    await Deno.rename(aside, root);
+    await write();
+    checkFolder(root);
+    await Deno.rename(root, aside);
+  }
+  await write();
+  await Deno.remove(parent, { recursive: true });
 });
 
 Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked files and partial files", async () => {
