@@ -18,8 +18,8 @@ const LASTING: readonly string[] = ["UNAVAILABLE", "TOOMANYREQUESTS"];
 /**
  * Returns the manifests that refer to `digest`. It uses the referrers API, and after any failure of that the referrers
  * tag: registries without the API answer with all kinds of errors, and with login pages (distribution specification,
- * "Listing Referrers" and "Referrers Tag Schema"; fault 73). The result is partial when a page cannot be read, and when
- * the API may exist, but does not answer.
+ * "Listing Referrers" and "Referrers Tag Schema"; fault 73). The result is partial when a page or an entry cannot be
+ * read, and when the API may exist, but does not answer.
  *
  * @throws {RegistryError} when neither the API nor the tag can be read
  */
@@ -29,19 +29,23 @@ export async function fetchReferrers(
   digest: Digest,
 ): Promise<ReferrerList> {
   let failure: RegistryError | undefined;
-  let found: ReferrerList | undefined;
+  let found: ReferrerList | "unusable" | undefined;
   try {
     found = await fetchReferrersByApi(client, name, digest);
   } catch (error) {
     if (!(error instanceof RegistryError) || error.code === "TOOMANYREQUESTS") throw error;
     failure = error;
   }
-  found ??= await fetchByTag(client, { ...name, digest }, failure);
-  return { ...found, referrers: found.referrers.filter((referrer) => referrer.digest !== digest) };
+  const isUnusable = found === "unusable";
+  const listed = typeof found === "object" ? found : await fetchByTag(client, { ...name, digest }, failure);
+  const referrers = listed.referrers.filter((referrer) => referrer.digest !== digest);
+  // The API has shown that there are some.
+  return isUnusable && referrers.length === 0 ? { referrers, isPartial: true } : { ...listed, referrers };
 }
 
 /**
- * Returns the list of the referrers API; `undefined` when the registry does not have the API.
+ * Returns the list of the referrers API; `undefined` when the registry does not have the API, and `unusable` when no entry
+ * of the list can be used.
  *
  * @throws {RegistryError} `UNAVAILABLE` or `TOOMANYREQUESTS`, which does not show whether it has the API
  */
@@ -49,16 +53,17 @@ export async function fetchReferrersByApi(
   client: EndpointClient,
   { repo, path }: RepositoryName,
   digest: Digest,
-): Promise<ReferrerList | undefined> {
+): Promise<ReferrerList | "unusable" | undefined> {
   const what = `the referrers of ${digest} in ${repo}`;
   const found = new Map<Digest, Descriptor>();
+  let hasInvalid = false;
   const end = (isPartial: boolean) => {
     const referrers = [...found.values()];
+    if (referrers.length === 0 && hasInvalid) return "unusable";
     return isPartial ? { referrers, isPartial } : { referrers };
   };
   const visited = new Set<string>();
   let query: Record<string, string> = {};
-  let hasInvalid = false;
   for (let pages = 1;; pages++) {
     const request = { path, resource: `referrers/${digest}`, query, action: `list ${what}` };
     // A later page that fails does not take away what was listed.
@@ -120,16 +125,15 @@ async function fetchByTag(
   return { referrers: [] };
 }
 
-/** Returns the valid entries of an index; `undefined` when the document is not an index, or no entry is valid. */
+/** Returns the valid entries of an index; `undefined` when the document is not an index. */
 function readIndex(bytes: Uint8Array): ReferrerList | undefined {
   const json = readJson(bytes);
   if (!isJsonObject(json)) return undefined;
   // Some registries send `null` for an empty list.
   const entries = json.manifests === null ? [] : json.manifests;
-  if (!Array.isArray(entries) || entries.length > MAX_REFERRERS) return undefined;
+  if (!Array.isArray(entries)) return undefined;
   // One entry that cannot be used, such as one with an unknown hash function, must not hide the others.
-  const referrers = entries.map(readEntry).filter((entry) => entry !== undefined);
-  if (entries.length > 0 && referrers.length === 0) return undefined;
+  const referrers = entries.slice(0, MAX_REFERRERS).map(readEntry).filter((entry) => entry !== undefined);
   return referrers.length === entries.length ? { referrers } : { referrers, isPartial: true };
 }
 

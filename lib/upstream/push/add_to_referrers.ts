@@ -21,7 +21,7 @@ export async function addToReferrers(
 ): Promise<void> {
   const manifest = parseManifest(bytes, descriptor.mediaType);
   const subject = manifest.subject?.digest;
-  if (subject === undefined || await fetchReferrersByApi(client, { repo, path }, subject) !== undefined) return;
+  if (subject === undefined || typeof await fetchReferrersByApi(client, { repo, path }, subject) === "object") return;
   const tag = referrersTagOf(subject);
   const listed = await fetchManifest(client, { repo, path, tagOrDigest: tag });
   if (listed !== undefined && (listed.manifest.kind !== "index" || listed.descriptor.digest === subject)) {

@@ -323,6 +323,32 @@ for (const [name, entry] of PARTIAL) {
   });
 }
 
+const SEVERAL = Array.from({ length: 10_001 }, (_, i) => ({ ...ENTRY, digest: computeDigest(`${i}`) }));
+const UNUSABLE: [name: string, pages: unknown[][], listed: readonly unknown[], asked: string[]][] = [
+  ["only entries that cannot be used", [[1, null]], [], ["API", "tag"]],
+  ["pages of entries that cannot be used", [[1], [null]], [], ["API", "API", "tag"]],
+  ["a first page of entries that cannot be used", [[1], [ENTRY]], [ENTRY], ["API", "API"]],
+  ["more than 10,000 entries", [SEVERAL], SEVERAL.slice(0, 10_000), ["API"]],
+];
+for (const [name, pages, listed, expected] of UNUSABLE) {
+  Deno.test(`[73] UpstreamSource marks a list of referrers with ${name}, where there is no tag`, async () => {
+    const asked: string[] = [];
+    const { source } = createTestSource("http://registry.test", {
+      fetch: ({ url }) => {
+        const { pathname, searchParams } = new URL(url);
+        asked.push(pathname.includes("/referrers/") ? "API" : "tag");
+        if (!pathname.includes("/referrers/")) return Promise.resolve(new Response(null, { status: 404 }));
+        const page = Number(searchParams.get("p") ?? 0);
+        const headers: HeadersInit = page + 1 < pages.length ? { link: `<?p=${page + 1}>; rel="next"` } : {};
+        return Promise.resolve(Response.json({ schemaVersion: 2, manifests: pages[page] }, { headers }));
+      },
+    });
+    const { referrers, isPartial } = await source.listReferrers(REPO, computeDigest("x"));
+    assertEquals([referrers.length, referrers.at(-1), isPartial], [listed.length, listed.at(-1), true]);
+    assertEquals(asked, expected);
+  });
+}
+
 Deno.test("[73] UpstreamSource marks a list of referrers whose second page cannot be read", async () => {
   await using upstream = startFaultUpstream();
   const headers = { Link: `<?p=2>; rel="next"` };
