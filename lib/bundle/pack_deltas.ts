@@ -1,9 +1,9 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
 import type { ContentSource, OpenedBlob } from "../content/source.ts";
-import { INNER_NAME, namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
+import { namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
+import { layerOf } from "../delta/inflate_layers.ts";
 import { type MadeDelta, makeDelta } from "../delta/make_delta.ts";
-import { MODELS } from "../delta/models/all.ts";
 import type { Effort } from "../delta/models/model.ts";
 import { OldLayers } from "../delta/old_layers.ts";
 import type { DeltaFile } from "../delta/part_reader.ts";
@@ -110,12 +110,10 @@ class DeltaWork implements Disposable {
     if (old === undefined) return;
     for (const [i, layer] of layers.entries()) {
       const { digest, size } = layer;
-      const open = async () => (await this.#pack.source.openBlob(repository, digest))?.body;
-      const made = await makeDelta(old, { digest, size, open }, {
+      const made = await makeDelta(old, layerOf(this.#pack.source, { repository, digest, size }), {
         openScratch: store.openScratch.bind(store),
         effort,
-        models: MODELS.filter(({ id, version }) => this.#options.models.has(`${id}/${version}`)),
-        isInnerKnown: this.#options.models.has(INNER_NAME),
+        known: this.#options.models,
         onBytes: report(first + i),
         signal,
       }).catch((error) => ({ reason: explain(error) }));
@@ -137,11 +135,7 @@ class DeltaWork implements Disposable {
     onBytes: (count: number) => void,
   ): Promise<OldLayers | undefined> {
     const { store, effort, signal } = this.#options;
-    const inputs = layers.map(({ digest, size }) => ({
-      digest,
-      size,
-      open: async () => (await store.openBlob(repository, digest))?.body,
-    }));
+    const inputs = layers.map(({ digest, size }) => layerOf(store, { repository, digest, size }));
     try {
       return await OldLayers.open(inputs, { openScratch: store.openScratch.bind(store), effort, onBytes, signal });
     } catch (error) {

@@ -1,6 +1,7 @@
 import { readBounded } from "../bytes/read_bounded.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
+import { CopiedTokens, type OpenBases } from "./copied_tokens.ts";
 import {
   type DeltaHeader,
   hasMagic,
@@ -11,6 +12,7 @@ import {
   SECTIONS,
   sizeOfSections,
 } from "./delta_format.ts";
+import { readSection } from "./delta_sections.ts";
 import { insertStreams } from "./inner_gzip.ts";
 import type { Bytes } from "./inner_streams.ts";
 import { modelById } from "./models/all.ts";
@@ -19,11 +21,14 @@ import { openInner } from "./open_inner.ts";
 import { applyOperations } from "./operations.ts";
 import { type DeltaFile, PartReader } from "./part_reader.ts";
 import { rebuildGzip } from "./rebuild_gzip.ts";
+import { parseCopiedRuns } from "./copied_runs.ts";
 
 /** Options of `rebuildLayer`. */
 interface RebuildLayerOptions {
   /** Opens space for the plain bytes of inner streams of the bases. */
   readonly openScratch: OpenScratch;
+  /** Opens the compressed bytes of the bases of the delta, in their order. */
+  readonly openBases: OpenBases;
   /** Finds a compressor model; default: those of this program. */
   readonly findModel?: (id: string, version: number) => DeflateModel | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -56,13 +61,14 @@ export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
 export async function* rebuildLayer(
   file: DeltaFile,
   bases: Bytes,
-  { openScratch, findModel = modelById, signal }: RebuildLayerOptions,
+  { openScratch, openBases, findModel = modelById, signal }: RebuildLayerOptions,
 ): AsyncGenerator<Uint8Array> {
   const header = await readDeltaHeader(file);
   const { plainSize, inner } = header;
-  const packed = inner === undefined ? 0 : sizeOfSections(inner.sections);
-  const outer = new PartReader({ file, part: header, names: SECTIONS, end: file.size - packed });
-  const reader = inner && new PartReader({ file, part: inner, names: INNER_SECTIONS, end: file.size });
+  const innerEnd = file.size - (header.copied?.packed ?? 0);
+  const end = innerEnd - (inner === undefined ? 0 : sizeOfSections(inner.sections));
+  const outer = new PartReader({ file, part: header, names: SECTIONS, end });
+  const reader = inner && new PartReader({ file, part: inner, names: INNER_SECTIONS, end: innerEnd });
   using innerBases = inner && await openScratch();
   try {
     const recipe = await outer.readRecipe();
@@ -76,8 +82,9 @@ export async function* rebuildLayer(
       places: streams.places,
       gzip: rebuildGzip(streams.plain, streams.recipe, { findModel, signal }),
     });
+    const copied = await readCopied(file, { header, openBases });
     let left = header.target.size;
-    for await (const piece of rebuildGzip(plain, recipe, { findModel, signal })) {
+    for await (const piece of rebuildGzip(plain, recipe, { findModel, copied, signal })) {
       left -= piece.length;
       if (left < 0) throw new CorruptError(cannot("apply the delta", "it makes too many bytes"));
       yield piece;
@@ -86,4 +93,15 @@ export async function* rebuildLayer(
     await outer.cancel();
     await reader?.cancel();
   }
+}
+
+async function readCopied(
+  file: DeltaFile,
+  { header, openBases }: { readonly header: DeltaHeader; readonly openBases: OpenBases },
+): Promise<CopiedTokens | undefined> {
+  const { copied, plainSize, bases } = header;
+  if (copied === undefined || copied.size === 0) return undefined;
+  const section = await readSection(await file.open(file.size - copied.packed, copied.packed), copied);
+  const size = bases.reduce((sum, base) => sum + base.size, 0);
+  return new CopiedTokens({ runs: parseCopiedRuns(section, { plainSize, size }), openBases });
 }

@@ -21,6 +21,8 @@ export class BitInput {
   /** `true` when nothing more follows `end`. */
   isLast = false;
   readonly #source: AsyncIterator<Uint8Array>;
+  /** Bytes before the first one of `bytes`. */
+  #origin = 0;
 
   constructor(source: AsyncIterator<Uint8Array>) {
     this.#source = source;
@@ -29,6 +31,11 @@ export class BitInput {
   /** Bytes that were received and not taken, without those of `bits`. */
   get available(): number {
     return this.end - this.at;
+  }
+
+  /** The bits that were taken so far. */
+  get position(): number {
+    return 8 * (this.#origin + this.at) - this.bitCount;
   }
 
   /** Receives until at least `count` bytes are available, or the stream has ended. */
@@ -67,6 +74,7 @@ export class BitInput {
     } else {
       bytes.copyWithin(0, this.at, this.end);
     }
+    this.#origin += this.at;
     [this.at, this.end] = [0, available];
   }
 

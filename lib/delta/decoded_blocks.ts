@@ -8,6 +8,8 @@ export const [STORED, FIXED, DYNAMIC] = [0, 1, 2] as const;
 export interface DecodedBlock {
   readonly type: number;
   readonly isFinal: boolean;
+  /** Where the block starts: the bits before it in what the reader was given. */
+  readonly bit: number;
   /** The bits between the header of a stored block and the next byte. */
   readonly padding: number;
   /** The plain bytes of a stored block. */

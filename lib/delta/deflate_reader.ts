@@ -25,18 +25,29 @@ const LONGEST_HEADER = 1024;
 const LONGEST_TOKEN = 12;
 const LONGEST_MATCH = 258;
 
+/** What a `DeflateReader` reads from, and into. */
+interface DeflateReaderOptions {
+  readonly input: BitInput;
+  readonly window: MemberWindow;
+  readonly decoded: DecodedBlocks;
+  /** The plain bytes of matches are counted, and not made: only the tokens are needed. Default: no. */
+  readonly isPlainLeftOut?: boolean;
+}
+
 /** Decodes the blocks of a deflate stream (RFC 1951): tokens and headers into a queue, plain bytes into a window. */
 export class DeflateReader {
   readonly #input: BitInput;
   readonly #window: MemberWindow;
   readonly #decoded: DecodedBlocks;
+  readonly #isPlainLeftOut: boolean;
   readonly #dynamic = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
   readonly #runCodes = new HuffmanDecoder();
   readonly #fixed = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
   #block: DecodedBlock | undefined;
   #storedLeft = 0;
 
-  constructor({ input, window, decoded }: { input: BitInput; window: MemberWindow; decoded: DecodedBlocks }) {
+  constructor({ input, window, decoded, isPlainLeftOut = false }: DeflateReaderOptions) {
+    this.#isPlainLeftOut = isPlainLeftOut;
     this.#input = input;
     this.#window = window;
     this.#decoded = decoded;
@@ -68,9 +79,10 @@ export class DeflateReader {
 
   #readHeader(): DecodedBlock {
     const input = this.#input;
+    const bit = input.position;
     const isFinal = input.take(1) === 1;
     const type = input.take(2);
-    const block = { type, isFinal, padding: 0, storedBytes: 0, tokens: 0, isComplete: false };
+    const block = { type, isFinal, bit, padding: 0, storedBytes: 0, tokens: 0, isComplete: false };
     if (type === STORED) {
       const padding = input.alignToByte();
       const [length, complement] = [input.take(16), input.take(16)];
@@ -150,6 +162,7 @@ export class DeflateReader {
   #decodeTokens(block: DecodedBlock, codes: { literals: HuffmanDecoder; distances: HuffmanDecoder }): void {
     const [input, window, decoded] = [this.#input, this.#window, this.#decoded];
     const { literals, distances } = codes;
+    const isPlainLeftOut = this.#isPlainLeftOut;
     const [literalTable, distanceTable, bytes, plain] = [literals.table, distances.table, input.bytes, window.bytes];
     const tokenRoom = decoded.makeRoom();
     const { tokens } = decoded;
@@ -202,7 +215,8 @@ export class DeflateReader {
       bitCount -= extra;
       if (distance > length) throw invalid("a match reaches before the start");
       tokens[tail++] = (match === 258 && lengthCode === 27 ? LONG_258 : match) << 16 | distance;
-      for (const end = length + match; length < end; length++) plain[length] = plain[length - distance]!;
+      if (isPlainLeftOut) length += match;
+      else for (const end = length + match; length < end; length++) plain[length] = plain[length - distance]!;
     }
     input.bits = bits;
     input.bitCount = bitCount;

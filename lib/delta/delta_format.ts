@@ -32,6 +32,8 @@ type InnerSectionName = typeof INNER_SECTIONS[number];
 
 /** How an inventory names the ability to apply a delta with inner streams. */
 export const INNER_NAME = "inner/1";
+/** How an inventory names the ability to apply a delta with copied tokens. */
+export const COPIED_NAME = "tokens/1";
 /** Most plain bytes of inner streams for each byte of the tars that they are part of, so that work is bounded. */
 export const MAX_INNER_RATIO = 16;
 
@@ -84,11 +86,14 @@ export interface DeltaHeader {
   readonly model: HeaderModel;
   readonly sections: Readonly<Record<SectionName, Section>>;
   readonly inner?: InnerPart;
+  /** The section of the tokens that are copied from the bases, which follows all others. */
+  readonly copied?: Section;
 }
 
 /** Formats the beginning of a delta: everything before its sections. */
-export function formatDeltaHeader({ target, plainSize, bases, model, sections, inner }: DeltaHeader): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify({ target, plainSize, bases, model, sections, inner }));
+export function formatDeltaHeader(header: DeltaHeader): Uint8Array {
+  const { target, plainSize, bases, model, sections, inner, copied } = header;
+  const json = new TextEncoder().encode(JSON.stringify({ target, plainSize, bases, model, sections, inner, copied }));
   const bytes = new Uint8Array(PREFIX_BYTES + json.length);
   bytes.set(MAGIC);
   new DataView(bytes.buffer).setUint32(MAGIC.length, json.length, true);
@@ -125,7 +130,7 @@ export function parseDeltaPrefix(prefix: Uint8Array): number {
  */
 export function parseDeltaHeader(json: Uint8Array, size: number): DeltaHeader {
   const value = parseJson(json, "the header of the delta", LIMITS);
-  const { target, plainSize, bases, model, sections, inner } = asObject(value, "the header");
+  const { target, plainSize, bases, model, sections, inner, copied } = asObject(value, "the header");
   const { digest, size: targetSize } = asObject(target, "target");
   const header: DeltaHeader = {
     target: { digest: asDigest(digest, "target.digest"), size: asSize(targetSize, "target.size") },
@@ -134,6 +139,7 @@ export function parseDeltaHeader(json: Uint8Array, size: number): DeltaHeader {
     model: parseModel(model),
     sections: parseSections(sections, SECTIONS),
     inner: inner === undefined ? undefined : parseInner(inner),
+    copied: copied === undefined ? undefined : parseSection(copied, "copied"),
   };
   checkSizes(header, size - PREFIX_BYTES - json.length);
   return header;
@@ -160,14 +166,16 @@ export function sizeOfSections(sections: Readonly<Record<string, Section>>): num
 }
 
 /** What a site must know to apply a delta, as inventories name it, joined by `+`: `go6/1`, `go6/1+inner/1+zlib/1`. */
-export function namesOfModels({ model, inner }: Pick<DeltaHeader, "model" | "inner">): string {
-  const names = [model, ...(inner === undefined ? [] : [inner.model])].map(({ id, version }) => `${id}/${version}`);
-  if (inner !== undefined) names.splice(1, 0, INNER_NAME);
+export function namesOfModels({ model, inner, copied }: Pick<DeltaHeader, "model" | "inner" | "copied">): string {
+  const nameOf = ({ id, version }: HeaderModel) => `${id}/${version}`;
+  const names = [nameOf(model)];
+  if (inner !== undefined) names.push(INNER_NAME, nameOf(inner.model));
+  if (copied !== undefined) names.push(COPIED_NAME);
   return [...new Set(names)].join("+");
 }
 
 function checkSizes(header: DeltaHeader, packedSize: number): void {
-  const { target, plainSize, bases, sections, inner } = header;
+  const { target, plainSize, bases, sections, inner, copied } = header;
   if (plainSize > maxPlainSize(target.size)) throw refuse(`plainSize is too large for ${target.size} bytes of gzip`);
   if (sizeOfScratch(header) > RECIPE_LIMITS.plainBytes) throw refuse("its bases are too large");
   checkOperations(sections, plainSize);
@@ -177,11 +185,11 @@ function checkSizes(header: DeltaHeader, packedSize: number): void {
       inner.basePlainSize > MAX_INNER_RATIO * sizeOfBases({ bases });
     if (isTooLarge) throw refuse("its inner streams are too large");
   }
-  const recipeSize = sizeInMemory(sections) + sizeInMemory(inner?.sections ?? {});
+  const recipeSize = sizeInMemory(sections) + sizeInMemory(inner?.sections ?? {}) + (copied?.size ?? 0);
   if (recipeSize > RECIPE_LIMITS.sectionBytes) {
     throw refuse(`its corrections have ${recipeSize} bytes, ${RECIPE_LIMITS.sectionBytes} are allowed`);
   }
-  const packed = sizeOfSections(sections) + sizeOfSections(inner?.sections ?? {});
+  const packed = sizeOfSections(sections) + sizeOfSections(inner?.sections ?? {}) + (copied?.packed ?? 0);
   if (packed !== packedSize) throw refuse(`its sections have ${packedSize} bytes, its header says ${packed}`);
 }
 
@@ -236,13 +244,14 @@ function parseModel(value: unknown): HeaderModel {
 
 function parseSections<Name extends string>(value: unknown, names: readonly Name[]): Record<Name, Section> {
   const all = asObject(value, "sections");
-  const parsed = names.map((name) => {
-    const { size, packed } = asObject(all[name], `sections.${name}`);
-    const section = { size: asSize(size, `${name}.size`), packed: asSize(packed, `${name}.packed`) };
-    if ((section.size === 0) !== (section.packed === 0)) throw refuse(`section ${name} is empty and is not`);
-    return [name, section] as const;
-  });
-  return Object.fromEntries(parsed) as Record<Name, Section>;
+  return Object.fromEntries(names.map((name) => [name, parseSection(all[name], name)])) as Record<Name, Section>;
+}
+
+function parseSection(value: unknown, name: string): Section {
+  const { size, packed } = asObject(value, `sections.${name}`);
+  const section = { size: asSize(size, `${name}.size`), packed: asSize(packed, `${name}.packed`) };
+  if ((section.size === 0) !== (section.packed === 0)) throw refuse(`section ${name} is empty and is not`);
+  return section;
 }
 
 function asObject(value: unknown, field: string): Record<string, unknown> {

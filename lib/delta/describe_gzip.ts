@@ -38,6 +38,7 @@ export async function describeGzip(
     if (error instanceof DeflateError) return undefined;
     throw error;
   } finally {
+    await options.copied?.close();
     await source.return?.();
   }
 }
@@ -46,7 +47,8 @@ async function describe(input: SampledInput, options: DescribeOptions): Promise<
   const { limits = RECIPE_LIMITS, maxCost = MAX_COST, plain } = options;
   const candidate = await chooseModel(input, options);
   if (candidate === undefined) return undefined;
-  const describer = new StreamDescriber({ ...candidate, limits, plain });
+  const copied = candidate.model.isLocal?.(candidate.parameters) === true ? options.copied : undefined;
+  const describer = new StreamDescriber({ ...candidate, limits, plain, copied });
   await describer.read(input.rest());
   if (describer.cost > FREE_COST + input.received * maxCost) return undefined;
   const { model: { id, version }, parameters } = candidate;

@@ -1,3 +1,4 @@
+import type { CopiedTokens } from "./copied_tokens.ts";
 import type { DeflateModel, Effort } from "./models/model.ts";
 
 /**
@@ -61,6 +62,8 @@ export interface DescribeOptions {
   readonly limits?: RecipeLimits;
   /** Gets all plain bytes in order. The array is the callback's own. */
   readonly plain?: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  /** Tokens that are predicted without a model, if the tokens of the model that is found are local. */
+  readonly copied?: CopiedTokens | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -68,6 +71,8 @@ export interface DescribeOptions {
 export interface RebuildOptions {
   /** Finds the model (`modelById`). */
   readonly findModel: (id: string, version: number) => DeflateModel | undefined;
+  /** Tokens that are predicted without the model. */
+  readonly copied?: CopiedTokens | undefined;
   /** `RECIPE_LIMITS` unless given. */
   readonly limits?: RecipeLimits;
   readonly signal?: AbortSignal;

@@ -1,8 +1,9 @@
 import { decompress } from "../archive/decompress.ts";
 import { freePiece } from "../archive/zlib_source.ts";
-import { openByteSource } from "../bytes/byte_reader.ts";
+import { type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
+import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, IncompleteError } from "../oci/error.ts";
@@ -12,8 +13,21 @@ import { createHash } from "node:crypto";
 /** A layer that can be read. */
 export interface LayerInput {
   readonly digest: Digest;
-  /** Opens the compressed bytes; `undefined` when the layer is missing. */
-  open(): Promise<ReadableStream<Uint8Array> | undefined>;
+  /** Opens the compressed bytes from a position on, by default all; `undefined` when the layer is missing. */
+  open(start?: number): Promise<ReadableStream<Uint8Array> | undefined>;
+}
+
+/** Describes a layer of a store. */
+export function layerOf(
+  store: Pick<ContentSource, "openBlob">,
+  { repository, digest, size }: { readonly repository: string; readonly digest: Digest; readonly size: number },
+): LayerInput & { readonly size: number } {
+  return {
+    digest,
+    size,
+    open: async (start = 0) =>
+      (await store.openBlob(repository, digest, start === 0 ? undefined : { start, end: size - 1 }))?.body,
+  };
 }
 
 /** Options for inflating layers. */
@@ -81,6 +95,33 @@ export async function inflateBase(
     if (error instanceof DigestMismatchError) throw new BaseError(layer.digest, "has other plain bytes");
     if (error instanceof CorruptError) throw new BaseError(layer.digest, "is damaged");
     throw error;
+  }
+}
+
+/**
+ * Opens the compressed bytes of layers, as if they were one after the other, from a position to the end of the layer that
+ * has it.
+ *
+ * @throws {BaseError} when that layer is missing
+ */
+export async function openAt(
+  layers: readonly (LayerInput & { readonly size: number })[],
+  position: number,
+): Promise<AsyncIterator<Uint8Array>> {
+  let start = position;
+  const layer = layers.find(({ size }) => start < size || (start -= size) < 0);
+  const body = await layer?.open(start);
+  if (body === undefined) throw new BaseError((layer ?? layers.at(-1)!).digest, "is missing");
+  return readChunks(openByteSource(body));
+}
+
+/** Reads the chunks of a source, each of which is only valid until the next one is asked for. */
+export async function* readChunks(input: ByteSource): AsyncGenerator<Uint8Array> {
+  const source = returnUsedChunks(input);
+  try {
+    for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk;
+  } finally {
+    await source.cancel();
   }
 }
 

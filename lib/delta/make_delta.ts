@@ -1,32 +1,36 @@
 import { createHash } from "node:crypto";
-import { type ByteSource, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
+import { openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { rebuildLayer } from "./apply_delta.ts";
-import { type DeltaHeader, formatDeltaHeader } from "./delta_format.ts";
+import { DeflateError } from "./bit_input.ts";
+import { CopiedTokens, type OpenBases } from "./copied_tokens.ts";
+import { COPIED_NAME, type DeltaBase, type DeltaHeader, formatDeltaHeader, INNER_NAME } from "./delta_format.ts";
 import { openScratch as openScratchSource } from "./delta_sections.ts";
 import { describeGzip } from "./describe_gzip.ts";
+import { type CopiedSpan, findCopiedRuns } from "./find_copied_runs.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
-import { inflateLayer, type LayerInput } from "./inflate_layers.ts";
+import { inflateLayer, type LayerInput, readChunks } from "./inflate_layers.ts";
+import type { Bytes } from "./inner_streams.ts";
 import { makeInner } from "./make_inner.ts";
-import { MODELS } from "./models/all.ts";
+import { modelNames, MODELS } from "./models/all.ts";
 import type { DeflateModel, Effort } from "./models/model.ts";
 import type { OldLayers } from "./old_layers.ts";
-import { packOperations, packRecipe } from "./pack_part.ts";
+import { packCorrections, packOperations, packRecipe } from "./pack_part.ts";
 import type { DeltaFile } from "./part_reader.ts";
+import { unselectSpans } from "./select_ranges.ts";
 import { type BaseRange, diffPlain } from "./tar_diff.ts";
+import { type CopiedRun, formatCopiedRuns } from "./copied_runs.ts";
 
 /** Options of `makeDelta`. */
 export interface MakeDeltaOptions {
   readonly openScratch: OpenScratch;
   readonly effort: Effort;
-  /** The compressor models that the site knows; default: all of this program. */
-  readonly models?: readonly DeflateModel[];
-  /** Whether the site knows deltas with inner streams; default: yes. */
-  readonly isInnerKnown?: boolean;
+  /** What the site knows, as its inventory names it; default: all that this program knows. */
+  readonly known?: ReadonlySet<string>;
   /** Called with the number of plain bytes that were processed; the whole is about four times the layer's. */
   readonly onBytes?: ((count: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -49,6 +53,9 @@ const WORTH_IT = 0.7;
 /** A base that gives less than this part of the plain bytes is not needed: it costs the site time and disk space. */
 const BASE_SHARE = 1 / 200;
 const COPY_BYTES = 1 << 20;
+const KNOWN: ReadonlySet<string> = new Set(modelNames());
+/** Each copied token that is wrong has a correction of some bytes. With more of them, tokens are not copied. */
+const [FREE_WRONG_TOKENS, WRONG_TOKENS] = [64, 1 / 4096];
 
 /**
  * Makes a delta of a layer, and verifies it by rebuilding the layer.
@@ -60,14 +67,15 @@ export async function makeDelta(
   target: LayerInput & { readonly size: number },
   options: MakeDeltaOptions,
 ): Promise<MadeDelta | NoDelta> {
-  const { openScratch, effort, onBytes, signal, models = MODELS, isInnerKnown = true } = options;
+  const { openScratch, effort, onBytes, signal, known = KNOWN } = options;
+  const models = modelsOf(known);
   const maxSize = Math.floor(target.size * WORTH_IT);
   using plain = await openScratch();
   using packed = await openScratch();
   await inflateLayer(target, plain, { onBytes, signal });
   const ranges = await chooseRanges(old, plain, options);
   if (ranges.length === 0) return { reason: "it has little in common with the old layers" };
-  using inner = isInnerKnown && effort !== "fast"
+  using inner = known.has(INNER_NAME) && effort !== "fast"
     ? await makeInner({ old, ranges, plain }, { openScratch, effort, models, signal })
     : undefined;
   const job = { index: old.index, ranges, old: old.select(ranges), target: inner?.rest ?? plain };
@@ -75,21 +83,31 @@ export async function makeDelta(
   if (operations === undefined) return { reason: "it has little in common with the old layers" };
   const innerSize = inner?.packed.size ?? 0;
   if (packed.size + innerSize > maxSize) return { reason: "a delta would not be much smaller" };
-  const recipe = await describe(target, { models, effort, signal });
+  const bases = old.bases.filter((_, i) => ranges.includes(old.ranges[i]!));
+  const spans = inner === undefined ? operations.spans : unselectSpans(operations.spans, inner.ranges);
+  const openBases = old.openBases(ranges);
+  const recipe = await describe({ target, spans, bases, openBases }, options);
   if (recipe === undefined) return { reason: "no compressor model predicts it" };
-  const sections = { ...operations, ...await packRecipe(recipe.sections, packed) };
-  if (packed.size + innerSize > maxSize) return { reason: "a delta would not be much smaller" };
+  using copiedBytes = await openScratch();
+  const copied = recipe.runs && await packCorrections(formatCopiedRuns(recipe.runs), copiedBytes);
+  const sections = { ...operations.sections, ...await packRecipe(recipe.sections, packed) };
+  if (packed.size + innerSize + copiedBytes.size > maxSize) return { reason: "a delta would not be much smaller" };
   const { id, version, parameters } = recipe.model;
   const header: DeltaHeader = {
     target: { digest: target.digest, size: target.size },
     plainSize: recipe.plainSize,
-    bases: old.bases.filter((_, i) => ranges.includes(old.ranges[i]!)),
+    bases,
     model: { id, version, parameters: parameters.toHex() },
     sections,
     inner: inner?.part,
+    copied,
   };
-  const made = await assemble(header, [packed, ...(inner === undefined ? [] : [inner.packed])], openScratch);
-  const problem = await verify(made, old.select(ranges), options);
+  const made = await assemble(
+    header,
+    [packed, ...(inner === undefined ? [] : [inner.packed]), copiedBytes],
+    openScratch,
+  );
+  const problem = await verify(made, { bases: old.select(ranges), openBases }, options);
   if (problem === undefined) return made;
   made[Symbol.dispose]();
   return { reason: `the delta was wrong (${problem})` };
@@ -114,20 +132,53 @@ async function chooseRanges(
   return ranges.filter((range) => (copied.get(range) ?? 0) > plain.size * BASE_SHARE);
 }
 
-async function describe(
-  { open }: LayerInput,
-  { models, effort, signal }: Required<Pick<MakeDeltaOptions, "models" | "effort">> & { signal?: AbortSignal },
-): Promise<GzipRecipe | undefined> {
-  const body = await open();
-  if (body === undefined) return undefined;
-  return await describeGzip(readChunks(returnUsedChunks(openByteSource(body))), { models, effort, signal });
+function modelsOf(known: ReadonlySet<string>): readonly DeflateModel[] {
+  return MODELS.filter(({ id, version }) => known.has(`${id}/${version}`));
 }
 
-async function* readChunks(source: ByteSource): AsyncGenerator<Uint8Array> {
+/** What a layer is described with. */
+interface DescribeJob {
+  readonly target: LayerInput;
+  readonly spans: readonly CopiedSpan[];
+  readonly bases: readonly DeltaBase[];
+  readonly openBases: OpenBases;
+}
+
+/** A recipe, with the tokens that it has from the bases. */
+interface CopyingRecipe extends GzipRecipe {
+  readonly runs?: readonly CopiedRun[] | undefined;
+}
+
+async function describe(job: DescribeJob, options: MakeDeltaOptions): Promise<CopyingRecipe | undefined> {
+  const { target, openBases } = job;
+  const { effort, signal, known = KNOWN } = options;
+  const models = modelsOf(known);
+  const describeWith = async (copied?: CopiedTokens) => {
+    const body = await target.open();
+    if (body === undefined) return undefined;
+    return await describeGzip(readChunks(openByteSource(body)), { models, effort, copied, signal });
+  };
+  const runs = await findRuns(job, options);
+  if (runs.length === 0) return await describeWith();
+  const copied = new CopiedTokens({ runs, openBases });
+  const recipe = await describeWith(copied);
+  const { right, wrong } = copied.counts;
+  if (right === 0 && wrong === 0) return recipe;
+  // Another compressor, or other parameters of it, made the base: the model alone is better.
+  if (recipe === undefined || wrong > FREE_WRONG_TOKENS + right * WRONG_TOKENS) return await describeWith();
+  return { ...recipe, runs };
+}
+
+async function findRuns(
+  { spans, bases, openBases }: DescribeJob,
+  { effort, known = KNOWN, signal }: MakeDeltaOptions,
+): Promise<readonly CopiedRun[]> {
+  if (!known.has(COPIED_NAME) || effort === "fast") return [];
   try {
-    for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk;
-  } finally {
-    await source.cancel();
+    return await findCopiedRuns(spans, { bases, openBases }, signal);
+  } catch (error) {
+    if (error instanceof DeflateError) return [];
+    throw error;
   }
 }
 
@@ -170,13 +221,13 @@ export function fileOf(bytes: Pick<Scratch, "size" | "readAt">): DeltaFile {
 
 async function verify(
   { file, header }: MadeDelta,
-  bases: Pick<Scratch, "size" | "readAt">,
+  { bases, openBases }: { readonly bases: Bytes; readonly openBases: OpenBases },
   { openScratch, onBytes, signal }: MakeDeltaOptions,
 ): Promise<string | undefined> {
   const { digest, size } = header.target;
   const verifier = new Verifier(digest, size);
   try {
-    for await (const piece of rebuildLayer(file, bases, { openScratch, signal })) {
+    for await (const piece of rebuildLayer(file, bases, { openScratch, openBases, signal })) {
       verifier.update(piece);
       onBytes?.(piece.length);
     }

@@ -39,8 +39,9 @@ interface MadeInner extends Disposable {
   readonly part: InnerPart;
   /** The sections, one after the other. */
   readonly packed: Scratch;
-  /** The plain bytes of the layer without the inner streams. */
+  /** The plain bytes of the layer without the inner streams, and where they are. */
   readonly rest: Bytes;
+  readonly ranges: readonly BaseRange[];
 }
 
 /** Inner streams of fewer bytes than this are not worth the work of the site. */
@@ -72,8 +73,13 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
   const packed = await openScratch();
   try {
     const index = await PlainIndex.build(oldPlain, { ...SEARCH[effort], signal });
-    const ranges = [{ start: 0, end: oldPlain.size }];
-    const compared = { index, ranges, old: oldPlain, target: plain, onCompared: () => index.free() };
+    const compared = {
+      index,
+      ranges: [{ start: 0, end: oldPlain.size }],
+      old: oldPlain,
+      target: plain,
+      onCompared: () => index.free(),
+    };
     const operations = await packOperations(compared, packed, options);
     if (operations !== undefined) {
       const { id, version, parameters } = recipe.model;
@@ -82,15 +88,21 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
         basePlainSize: oldPlain.size,
         model: { id, version, parameters: parameters.toHex() },
         sections: {
-          ...operations,
+          ...operations.sections,
           ...await packRecipe(recipe.sections, packed),
           places: await packCorrections(formatPlaces(placesOf(changed)), packed),
           basePlaces: await packCorrections(formatBasePlaces(placesOf(old)), packed),
         },
       };
       if (packed.size < size * WORTH_IT) {
-        const rest = selectRanges(job.plain, rangesBetween(changed, job.plain.size));
-        return { part, packed, rest, [Symbol.dispose]: () => packed[Symbol.dispose]() };
+        const ranges = rangesBetween(changed, job.plain.size);
+        return {
+          part,
+          packed,
+          ranges,
+          rest: selectRanges(job.plain, ranges),
+          [Symbol.dispose]: () => packed[Symbol.dispose](),
+        };
       }
     }
     packed[Symbol.dispose]();

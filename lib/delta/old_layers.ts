@@ -1,6 +1,7 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
+import type { OpenBases } from "./copied_tokens.ts";
 import type { DeltaBase } from "./delta_format.ts";
-import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
+import { inflateLayer, type InflateOptions, type LayerInput, openAt } from "./inflate_layers.ts";
 import { type Bytes, findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
 import { type IndexSearch, PlainIndex } from "./plain_index.ts";
@@ -20,18 +21,27 @@ interface OldLayersOptions extends InflateOptions {
   readonly effort: Effort;
 }
 
+interface OpenedLayers {
+  readonly layers: readonly (LayerInput & { readonly size: number })[];
+  readonly bytes: Scratch;
+  readonly bases: readonly DeltaBase[];
+  readonly index: PlainIndex;
+}
+
 /** The plain bytes of old layers in scratch space, one after the other, with their index. */
 export class OldLayers implements Disposable {
   readonly bases: readonly DeltaBase[];
   /** The place of each base among the plain bytes. */
   readonly ranges: readonly BaseRange[];
   readonly index: PlainIndex;
+  readonly #layers: OpenedLayers["layers"];
   readonly #bytes: Scratch;
   readonly #inner = new Map<BaseRange, readonly InnerStream[]>();
   /** The memory that the streams of further ranges may take, in bytes. */
   #listBytesLeft = MAX_LIST_BYTES;
 
-  private constructor(bytes: Scratch, bases: readonly DeltaBase[], index: PlainIndex) {
+  private constructor({ layers, bytes, bases, index }: OpenedLayers) {
+    this.#layers = layers;
     this.#bytes = bytes;
     this.bases = bases;
     this.index = index;
@@ -48,7 +58,8 @@ export class OldLayers implements Disposable {
     try {
       const bases: DeltaBase[] = [];
       for (const layer of layers) bases.push(await inflateLayer(layer, bytes, { onBytes, signal }));
-      return new OldLayers(bytes, bases, await PlainIndex.build(bytes, { ...SEARCH[effort], signal }));
+      const index = await PlainIndex.build(bytes, { ...SEARCH[effort], signal });
+      return new OldLayers({ layers, bytes, bases, index });
     } catch (error) {
       bytes[Symbol.dispose]();
       throw error;
@@ -58,6 +69,12 @@ export class OldLayers implements Disposable {
   /** The plain bytes of some of the ranges, one after the other. */
   select(ranges: readonly BaseRange[]): Bytes {
     return selectRanges(this.#bytes, ranges);
+  }
+
+  /** Opens the compressed bytes of some of the ranges; see `openAt`. */
+  openBases(ranges: readonly BaseRange[]): OpenBases {
+    const layers = this.#layers.filter((_, i) => ranges.includes(this.ranges[i]!));
+    return (position) => openAt(layers, position);
   }
 
   /** Finds the inner streams of some of the ranges. Positions are those of `select`. */

@@ -1,5 +1,6 @@
 import type { Scratch } from "../bytes/scratch.ts";
 import { MAX_REPLACED_BYTES, type OperationStreams } from "./operations.ts";
+import { type CopiedSpan, MIN_SPAN_BYTES } from "./find_copied_runs.ts";
 import type { BaseRange, DiffSink } from "./tar_diff.ts";
 
 /** The numbers of a delta are in memory while it is made. With more, it would not be smaller than its layer. */
@@ -23,6 +24,8 @@ interface OperationWriterOptions {
 
 /** Writes the operations of a diff. Old positions are written as if nothing was between the ranges. */
 export class OperationWriter implements DiffSink {
+  /** The long ranges that were copied. */
+  readonly spans: CopiedSpan[] = [];
   readonly #options: OperationWriterOptions;
   readonly #inserts = new NumberList();
   readonly #copies = new NumberList();
@@ -34,6 +37,8 @@ export class OperationWriter implements DiffSink {
   #copy: { readonly position: number; length: number } | undefined;
   /** The old position that would follow. */
   #expected = 0;
+  /** The new position behind the last copy that was written. */
+  #made = 0;
 
   constructor(options: OperationWriterOptions) {
     this.#options = options;
@@ -75,6 +80,9 @@ export class OperationWriter implements DiffSink {
   #flushCopy(): void {
     if (this.#copy === undefined) return;
     const { position, length } = this.#copy;
+    const start = this.#made + this.#insert;
+    if (length >= MIN_SPAN_BYTES) this.spans.push({ start, length, from: position });
+    this.#made = start + length;
     const jump = position - (this.#expected + this.#insert);
     this.#writeInserted(jump === 0);
     this.#inserts.add(this.#insert);

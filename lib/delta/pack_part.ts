@@ -1,6 +1,7 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
 import type { Section, SectionName } from "./delta_format.ts";
 import { packSection, scratchOf } from "./delta_sections.ts";
+import type { CopiedSpan } from "./find_copied_runs.ts";
 import type { RecipeSections } from "./gzip_recipe.ts";
 import type { Bytes } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
@@ -37,6 +38,13 @@ const NUMBERS_WINDOW_LOG = 20;
 /** Sections of a delta. */
 type Sections<Name extends SectionName> = Record<Name, Section>;
 
+/** Operations that were appended. */
+interface PackedOperations {
+  readonly sections: Sections<"inserts" | "copies" | "jumps" | "literals" | "differences">;
+  /** The long ranges that they copy. */
+  readonly spans: readonly CopiedSpan[];
+}
+
 /**
  * Compares bytes with old ones, and appends the sections of the operations that make them.
  *
@@ -46,7 +54,7 @@ export async function packOperations(
   { index, ranges, old, target, onCompared }: OperationJob,
   packed: Scratch,
   { openScratch, effort, onBytes, signal }: PackOptions,
-): Promise<Sections<"inserts" | "copies" | "jumps" | "literals" | "differences"> | undefined> {
+): Promise<PackedOperations | undefined> {
   using literals = await openScratch();
   using differences = await openScratch();
   const writer = new OperationWriter({ ranges, old, literals, differences });
@@ -55,13 +63,14 @@ export async function packOperations(
     const { inserts, copies, jumps } = writer.finish();
     const level = LEVELS[effort];
     const numbers = { level, maxWindowLog: NUMBERS_WINDOW_LOG };
-    return {
+    const sections = {
       inserts: await packSection(scratchOf(inserts), packed, numbers),
       copies: await packSection(scratchOf(copies), packed, numbers),
       jumps: await packSection(scratchOf(jumps), packed, numbers),
       literals: await packSection(literals, packed, { level }),
       differences: await packSection(differences, packed, { level }),
     };
+    return { sections, spans: writer.spans };
   } catch (error) {
     if (error instanceof TooManyOperationsError) return undefined;
     throw error;

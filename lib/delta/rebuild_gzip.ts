@@ -12,7 +12,7 @@ import { cannot, CorruptError } from "../oci/error.ts";
 export async function* rebuildGzip(
   plain: AsyncIterable<Uint8Array>,
   recipe: GzipRecipe,
-  { findModel, limits = RECIPE_LIMITS, signal }: RebuildOptions,
+  { findModel, copied, limits = RECIPE_LIMITS, signal }: RebuildOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const { id, version, parameters } = recipe.model;
   const model = findModel(id, version);
@@ -22,11 +22,12 @@ export async function* rebuildGzip(
   if (parameters.length > MAX_PARAMETERS) throw new CorruptError(cannot("use a model", "it has too many parameters"));
   const source = plain[Symbol.asyncIterator]();
   try {
-    for await (const chunk of new StreamRebuilder({ model, recipe, limits }).rebuild(source)) {
+    for await (const chunk of new StreamRebuilder({ model, recipe, limits, copied }).rebuild(source)) {
       signal?.throwIfAborted();
       if (chunk.length > 0) yield chunk;
     }
   } finally {
+    await copied?.close();
     await source.return?.();
   }
 }

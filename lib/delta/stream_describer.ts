@@ -1,6 +1,7 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { END_COUNT, END_EMPTY, END_PREDICTED, END_SAME_BYTES, formatBlockRecord, isExcessive } from "./block_record.ts";
 import { DeflateError } from "./bit_input.ts";
+import { type CopiedTokens, withCopied } from "./copied_tokens.ts";
 import { createHeader, type DecodedBlock, DecodedBlocks, STORED } from "./decoded_blocks.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import type { RecipeLimits, RecipeSections } from "./gzip_recipe.ts";
@@ -18,6 +19,7 @@ interface DescriberOptions {
   readonly parameters: Uint8Array;
   readonly limits: RecipeLimits;
   readonly plain?: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  readonly copied?: CopiedTokens | undefined;
 }
 
 /** How well the predictions held. */
@@ -53,7 +55,8 @@ export class StreamDescriber {
   constructor(options: DescriberOptions) {
     this.#options = options;
     this.#window = new MemberWindow(options.model);
-    this.#predictor = options.model.start(options.parameters, this.#window);
+    const predictor = options.model.start(options.parameters, this.#window);
+    this.#predictor = withCopied(predictor, this.#window, options.copied);
     this.#decoded = new DecodedBlocks(this.#window.bytes.length);
     this.#block = new PredictedBlock(this.#predictor);
     this.#storedBlock = new PredictedBlock(this.#predictor);
@@ -117,6 +120,7 @@ export class StreamDescriber {
       const isEnd = await reader.decode();
       await this.#passPlain();
       window.ended = isEnd;
+      await this.#options.copied?.prepare(window.position, window.origin + window.length);
       this.#predictDecoded();
       this.#checkLimits();
       const dropped = window.slide();

@@ -8,6 +8,7 @@ import {
   isExcessive,
   parseBlockRecord,
 } from "./block_record.ts";
+import { type CopiedTokens, withCopied } from "./copied_tokens.ts";
 import { createHeader, DYNAMIC, STORED } from "./decoded_blocks.ts";
 import { LONG_258, tokenBytes } from "./deflate_tables.ts";
 import { DeflateWriter } from "./deflate_writer.ts";
@@ -31,6 +32,7 @@ interface RebuilderOptions {
   readonly model: DeflateModel;
   readonly recipe: GzipRecipe;
   readonly limits: RecipeLimits;
+  readonly copied?: CopiedTokens | undefined;
 }
 
 /** Rebuilds one gzip stream: the counterpart of `StreamDescriber`, with the same calls of the model. */
@@ -38,6 +40,7 @@ export class StreamRebuilder {
   readonly #recipe: GzipRecipe;
   readonly #window: MemberWindow;
   readonly #predictor: TokenPredictor;
+  readonly #copied: CopiedTokens | undefined;
   readonly #block: PredictedBlock;
   readonly #storedBlock: PredictedBlock;
   #wasted = 0;
@@ -53,7 +56,7 @@ export class StreamRebuilder {
   #blockCount = 0;
   #plainLeft: number;
 
-  constructor({ model, recipe, limits }: RebuilderOptions) {
+  constructor({ model, recipe, limits, copied }: RebuilderOptions) {
     const { tokens, blocks, headers, members } = recipe.sections;
     if (tokens.length + blocks.length + headers.length + members.length > limits.sectionBytes) {
       throw new CorruptError(cannot("rebuild the gzip stream", "the recipe is too large"));
@@ -63,7 +66,8 @@ export class StreamRebuilder {
     }
     this.#recipe = recipe;
     this.#window = new MemberWindow(model);
-    this.#predictor = model.start(recipe.model.parameters, this.#window);
+    this.#copied = copied;
+    this.#predictor = withCopied(model.start(recipe.model.parameters, this.#window), this.#window, copied);
     this.#block = new PredictedBlock(this.#predictor);
     this.#storedBlock = new PredictedBlock(this.#predictor);
     this.#tokens = new SectionReader(tokens, "tokens");
@@ -187,10 +191,12 @@ export class StreamRebuilder {
   }
 
   async #ready(plain: PlainInput): Promise<void> {
-    if (this.#window.isReady) return;
-    const dropped = this.#window.slide();
+    const window = this.#window;
+    if (window.isReady) return;
+    const dropped = window.slide();
     if (dropped > 0) this.#predictor.slide(dropped);
     await plain.fill();
+    await this.#copied?.prepare(window.position, window.origin + window.length);
   }
 
   #readToken(): number {

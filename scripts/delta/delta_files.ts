@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { streamFile } from "../../lib/bytes/file_stream.ts";
 import { Verifier } from "../../lib/content/verifier.ts";
 import { readDeltaHeader, rebuildLayer } from "../../lib/delta/apply_delta.ts";
-import { inflateBase, type LayerInput } from "../../lib/delta/inflate_layers.ts";
+import { inflateBase, type LayerInput, openAt } from "../../lib/delta/inflate_layers.ts";
 import { makeDelta } from "../../lib/delta/make_delta.ts";
 import type { Effort } from "../../lib/delta/models/model.ts";
 import { OldLayers } from "../../lib/delta/old_layers.ts";
@@ -52,13 +52,14 @@ async function make(
   if ("reason" in made) throw new Error(`Cannot make a delta of ${layer}: ${made.reason}`);
   using delivered = made;
   await Deno.writeFile(delta, await delivered.file.open(0, delivered.file.size));
-  const { model: { id, version, parameters }, sections, inner } = delivered.header;
+  const { model: { id, version, parameters }, sections, inner, copied } = delivered.header;
   const innerSections = Object.entries(inner?.sections ?? {}).map(([name, { packed }]) => [`inner ${name}`, packed]);
   return {
     model: `${id}/${version} ${parameters}`.trim(),
     sections: Object.fromEntries([
       ...Object.entries(sections).map(([name, { packed }]) => [name, packed]),
       ...innerSections,
+      ["copied", copied?.packed ?? 0],
     ]),
   };
 }
@@ -70,7 +71,9 @@ async function apply(store: DiskStore, [old, delta, layer]: readonly [string, st
   for (const base of bases) await inflateBase(base, { layer: layerOf(old, base.digest), scratch });
   const verifier = new Verifier(target.digest, target.size);
   using output = await Deno.open(layer, { write: true, create: true, truncate: true });
-  for await (const piece of rebuildLayer(file, scratch, { openScratch: () => store.openScratch() })) {
+  const openBases = (position: number) =>
+    openAt(bases.map((base) => ({ ...layerOf(old, base.digest), ...base })), position);
+  for await (const piece of rebuildLayer(file, scratch, { openScratch: () => store.openScratch(), openBases })) {
     verifier.update(piece);
     for (let at = 0; at < piece.length;) at += await output.write(piece.subarray(at));
   }
@@ -85,7 +88,14 @@ async function openLayer(path: string): Promise<LayerInput & { readonly size: nu
 }
 
 function layerOf(path: string, digest: Digest): LayerInput {
-  return { digest, open: async () => (await Deno.open(path)).readable };
+  return {
+    digest,
+    open: async (start = 0) => {
+      const file = await Deno.open(path);
+      await file.seek(start, Deno.SeekMode.Start);
+      return file.readable;
+    },
+  };
 }
 
 async function openDelta(path: string): Promise<DeltaFile> {

@@ -1,4 +1,4 @@
-import { INNER_NAME } from "../delta_format.ts";
+import { COPIED_NAME, INNER_NAME } from "../delta_format.ts";
 import { GO1 } from "./go1.ts";
 import { GO127 } from "./go127.ts";
 import { GO6 } from "./go6.ts";
@@ -14,9 +14,12 @@ export function modelById(id: string, version: number): DeflateModel | undefined
   return MODELS.find((model) => model.id === id && model.version === version);
 }
 
-/** Names for an inventory what this program knows: its models, each as `id/version`, and deltas with inner streams. */
+/**
+ * Names for an inventory what this program knows: its models, each as `id/version`, and deltas with inner streams and
+ * with copied tokens.
+ */
 export function modelNames(): string[] {
-  return [...MODELS.map(({ id, version }) => `${id}/${version}`), INNER_NAME];
+  return [...MODELS.map(({ id, version }) => `${id}/${version}`), INNER_NAME, COPIED_NAME];
 }
 
 /** Tests whether this program knows all that a delta needs. @param names as `namesOfModels` gives them */

@@ -50,6 +50,7 @@ export const GO6: DeflateModel = {
   history: WINDOW,
   lookahead: 2 * MAX_MATCH,
   parameterSets: () => [6, 9, 5, 4, 7, 8, 3, 2].map((level) => Uint8Array.of(level)),
+  isLocal: ([level = 0]) => (LEVELS[level]?.lazy ?? 0) > 0,
   start(parameters, window) {
     const level = LEVELS[parameters[0] ?? 0];
     if (level === undefined || parameters.length !== 1) {
@@ -181,7 +182,8 @@ class GoPredictor implements TokenPredictor {
     const { bytes } = this.#window;
     const heads = this.#heads;
     const distances = this.#distances;
-    let index = this.#hashed;
+    // Where tokens are known, positions are passed over. Those that are out of reach are not needed any more.
+    let index = Math.max(this.#hashed, at - WINDOW);
     let next4 = bytes[index]! << 16 | bytes[index + 1]! << 8 | bytes[index + 2]!;
     for (; index < at; index++) {
       next4 = next4 << 8 | bytes[index + 3]!;

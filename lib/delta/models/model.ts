@@ -23,6 +23,11 @@ export interface DeflateModel {
   /** The parameters (such as levels) that are tried on an unknown stream, the likeliest first. */
   parameterSets(effort: Effort): readonly Uint8Array[];
   /**
+   * Tests whether the tokens follow from the bytes of `history` and `lookahead` alone, and hardly from their position or
+   * the tokens before. Where the same bytes were compressed before, the tokens are the same then. Default: no.
+   */
+  isLocal?(parameters: Uint8Array): boolean;
+  /**
    * Starts predicting.
    *
    * @throws {CorruptError} when the parameters are not valid

@@ -61,6 +61,7 @@ export const ZLIB: DeflateModel = {
     const sets = LEVEL_NUMBERS.flatMap((level) => [Uint8Array.of(level, 8, 0), Uint8Array.of(level, 8, 1)]);
     return effort === "fast" ? sets : [...sets, ...LEVEL_NUMBERS.map((level) => Uint8Array.of(level, 9, 0))];
   },
+  isLocal: ([level = 0]) => (LEVELS[level]?.lazy ?? 0) > 0,
   start(parameters, window) {
     const [level = 0, memory = 0, rule = 2] = parameters;
     if (parameters.length !== 3 || LEVELS[level] === undefined || memory < 8 || memory > 9 || rule > 1) {

@@ -131,7 +131,8 @@ export class ZlibChains {
     const [heads, distances, ranks] = [this.#heads, this.#distances, this.#ranks];
     const [longHeads, longSteps] = [this.#longHeads, this.#longSteps];
     const [shift, mask] = [this.#shift, this.#hashMask];
-    let index = this.hashed;
+    // Where tokens are known, positions are passed over. Those that are out of reach are not needed any more.
+    let index = Math.max(this.hashed, at - WINDOW);
     let third = bytes[index + 2]!;
     let hash = bytes[index]! << shift ^ bytes[index + 1]!;
     let word = bytes[index]! << 8 | bytes[index + 1]! << 16 | third << 24;

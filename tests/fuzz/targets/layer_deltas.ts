@@ -16,9 +16,8 @@ import {
 import { packSection, readSection, scratchOf } from "../../../lib/delta/delta_sections.ts";
 import { fileOf, makeDelta } from "../../../lib/delta/make_delta.ts";
 import { OldLayers } from "../../../lib/delta/old_layers.ts";
-import { computeDigest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
-import { makeText } from "../../support/delta_fixture.ts";
+import { layerInput, makeText, openLayers } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 import type { Random } from "../../support/random.ts";
 import { makeZip } from "../../support/zip.ts";
@@ -33,14 +32,15 @@ interface Seed {
   /** The plain bytes of its sections. */
   readonly sections: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   readonly layer: Uint8Array;
+  readonly oldLayer: Bytes;
   readonly bases: Uint8Array;
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const LEVELS = [1, 6, 9];
-/** What a layer is made of: the second kind has inner streams. */
-const KINDS = ["texts", "archives"] as const;
+/** What a layer is made of: the second kind has inner streams, the third one copied tokens. */
+const KINDS = ["texts", "archives", "copied"] as const;
 const encoder = new TextEncoder();
 
 /** The delta of a layer, which only its digest protects from strangers. */
@@ -63,16 +63,16 @@ export const LAYER_DELTAS: FuzzTarget = {
   },
 };
 
-const OPTIONS = { openScratch: () => Promise.resolve(memoryScratch()) };
+const openScratch = () => Promise.resolve(memoryScratch());
 
 async function makeSeed(level: number, kind: typeof KINDS[number]): Promise<Seed> {
-  const texts = [0, 1, 2, 3].map((i) => encoder.encode(makeText(i, 9000)));
-  const files = kind === "texts" ? texts : texts.map((bytes, i) => makeZip([{ name: `${i % 3}`, bytes }]));
+  const texts = [0, 1, 2, 3].map((i) => encoder.encode(makeText(i, kind === "copied" && i < 3 ? 60_000 : 9000)));
+  const files = kind !== "archives" ? texts : texts.map((bytes, i) => makeZip([{ name: `${i % 3}`, bytes }]));
   const changed = texts[0]!.map((byte, i) => i % 97 === 0 ? byte ^ 1 : byte);
   const before = joinChunks([files[0]!, files[1]!, files[2]!]);
   const after = joinChunks([
     files[2]!,
-    kind === "texts" ? changed : makeZip([{ name: "0", bytes: changed, kind: "following" }]),
+    kind !== "archives" ? changed : makeZip([{ name: "0", bytes: changed, kind: "following" }]),
     files[3]!,
     files[1]!,
   ]);
@@ -80,30 +80,26 @@ async function makeSeed(level: number, kind: typeof KINDS[number]): Promise<Seed
     Bytes,
     Bytes,
   ];
-  const inputOf = (bytes: Uint8Array<ArrayBuffer>) => ({
-    digest: computeDigest(bytes),
-    size: bytes.length,
-    open: () => Promise.resolve(new Blob([bytes]).stream()),
-  });
-  const options = { ...OPTIONS, effort: "normal" } as const;
-  using old = await OldLayers.open([inputOf(oldLayer)], options);
-  const made = await makeDelta(old, inputOf(layer), options);
+  const options = { openScratch, effort: "normal" } as const;
+  using old = await OldLayers.open([layerInput(oldLayer)], options);
+  const made = await makeDelta(old, layerInput(layer), options);
   if ("reason" in made) throw new Error(`no delta for level ${level}: ${made.reason}`);
-  if ((made.header.inner === undefined) !== (kind === "texts")) {
-    throw new Error("the delta has the wrong inner streams");
-  }
+  const { inner, copied } = made.header;
+  if ((inner !== undefined) !== (kind === "archives")) throw new Error("the delta has the wrong inner streams");
+  if ((copied !== undefined) !== (kind === "copied")) throw new Error("the delta has the wrong copied tokens");
   const bytes = await new Response(await made.file.open(0, made.file.size)).bytes();
   const sections = await readSections(made.header, made.file);
-  return { header: made.header, bytes, sections, layer, bases: before };
+  return { header: made.header, bytes, sections, layer, oldLayer, bases: before };
 }
 
 // All sections in the order of the file, by names that tell those of inner streams from the others.
-function listSections({ sections, inner }: DeltaHeader): [string, Section][] {
+function listSections({ sections, inner, copied }: DeltaHeader): [string, Section][] {
   return [
     ...SECTIONS.map((name): [string, Section] => [name, sections[name]]),
     ...inner === undefined
       ? []
       : INNER_SECTIONS.map((name): [string, Section] => [`inner ${name}`, inner.sections[name]]),
+    ...copied === undefined ? [] : [["copied", copied] satisfies [string, Section]],
   ];
 }
 
@@ -150,26 +146,30 @@ async function mutate(seed: Seed, random: Random) {
 async function assemble(header: DeltaHeader, changed: Seed["sections"]): Promise<Uint8Array<ArrayBuffer>> {
   const packed = memoryScratch();
   const [outer, inner]: [string, Section][][] = [[], []];
+  let copied: Section | undefined;
   for (const [name, bytes] of changed) {
     const section = await packSection(scratchOf(bytes), packed, { level: 1 });
-    if (name.startsWith("inner ")) inner!.push([name.slice("inner ".length), section]);
+    if (name === "copied") copied = section;
+    else if (name.startsWith("inner ")) inner!.push([name.slice("inner ".length), section]);
     else outer!.push([name, section]);
   }
   const head = formatDeltaHeader({
     ...header,
     sections: Object.fromEntries(outer!) as DeltaHeader["sections"],
     inner: header.inner && { ...header.inner, sections: Object.fromEntries(inner!) as InnerPart["sections"] },
+    copied,
   });
   return joinChunks([head, packed.bytes]);
 }
 
-async function apply(bytes: Uint8Array, { layer, bases }: Seed): Promise<string> {
+async function apply(bytes: Uint8Array, { layer, oldLayer, bases }: Seed): Promise<string> {
   const pieces: Uint8Array[] = [];
+  const options = { openScratch, openBases: openLayers(oldLayer) };
   let [length, limit] = [0, layer.length];
   try {
     const size = parseDeltaPrefix(bytes);
     limit = parseDeltaHeader(bytes.slice(PREFIX_BYTES, PREFIX_BYTES + size), bytes.length).target.size;
-    for await (const piece of rebuildLayer(fileOf(scratchOf(bytes)), scratchOf(bases), OPTIONS)) {
+    for await (const piece of rebuildLayer(fileOf(scratchOf(bytes)), scratchOf(bases), options)) {
       pieces.push(piece.slice());
       length += piece.length;
       if (length > limit) fault(`${length} bytes were made of a layer of ${limit}`);

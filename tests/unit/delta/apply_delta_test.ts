@@ -7,29 +7,26 @@ import { OldLayers } from "../../../lib/delta/old_layers.ts";
 import type { DeltaFile } from "../../../lib/delta/part_reader.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
-import { makeText } from "../../support/delta_fixture.ts";
+import { layerInput, makeText, openLayers } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 
 const CHUNK_BYTES = 1000;
 /** Those of the prefix and of the JSON. */
 const HEADER_CHUNKS = 3;
-const OPTIONS = { openScratch: () => Promise.resolve(memoryScratch()) };
+const openScratch = () => Promise.resolve(memoryScratch());
 const encoder = new TextEncoder();
 const texts = [0, 1, 2, 3].map((seed) => encoder.encode(makeText(seed, 150_000)));
 const before = joinChunks(texts.slice(0, 3));
+const oldLayer = new Uint8Array(gzipSync(before));
+const OPTIONS = { openScratch, openBases: openLayers(oldLayer) };
 const layer = new Uint8Array(
   gzipSync(joinChunks([texts[2]!, texts[0]!.map((byte) => byte | 1), texts[3]!, texts[1]!])),
 );
 
 async function makeFile(): Promise<DeltaFile> {
-  const inputOf = (bytes: Uint8Array<ArrayBuffer>) => ({
-    digest: computeDigest(bytes),
-    size: bytes.length,
-    open: () => Promise.resolve(new Blob([bytes]).stream()),
-  });
-  const options = { ...OPTIONS, effort: "fast" } as const;
-  using old = await OldLayers.open([inputOf(new Uint8Array(gzipSync(before)))], options);
-  const made = await makeDelta(old, inputOf(layer), options);
+  const options = { openScratch, effort: "fast" } as const;
+  using old = await OldLayers.open([layerInput(oldLayer)], options);
+  const made = await makeDelta(old, layerInput(layer), options);
   if ("reason" in made) throw new Error(made.reason);
   return made.file;
 }

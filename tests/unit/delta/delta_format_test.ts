@@ -27,8 +27,9 @@ const HEADER: DeltaHeader = {
     members: { size: 30, packed: 40 },
   },
   inner: undefined,
+  copied: { size: 12, packed: 9 },
 };
-const PACKED = 414;
+const PACKED = 423;
 
 function parse(header: unknown, more = 0): DeltaHeader {
   const bytes = formatDeltaHeader(header as DeltaHeader);
@@ -55,6 +56,9 @@ const WRONG: Readonly<Record<string, unknown>> = {
   "parameters that are too long": { ...HEADER, model: { ...HEADER.model, parameters: "00".repeat(65) } },
   "parameters that are not hexadecimal": { ...HEADER, model: { ...HEADER.model, parameters: "0" } },
   "a missing section": section("members", undefined),
+  "copied tokens without a size": { ...HEADER, copied: { packed: 9 } },
+  "copied tokens of another size": { ...HEADER, copied: { size: 12, packed: 8 } },
+  "too many copied tokens": { ...HEADER, copied: { size: 2 ** 25, packed: 9 } },
   "more literals than plain bytes": section("literals", { size: 5001, packed: 300 }),
   "more differences than plain bytes": section("differences", { size: 4501, packed: 0 }),
   "too many operations": section("jumps", { size: 40_001, packed: 20 }),
@@ -71,7 +75,7 @@ for (const [title, header] of Object.entries(WRONG)) {
 }
 
 Deno.test("[99] a delta that is longer or shorter than its header says is refused", () => {
-  for (const more of [-1, 1]) assertThrows(() => parse(HEADER, more), CorruptError, "its header says 414");
+  for (const more of [-1, 1]) assertThrows(() => parse(HEADER, more), CorruptError, "its header says 423");
 });
 
 Deno.test("[99] a file that does not begin like a delta of this version is refused", () => {

@@ -1,6 +1,6 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { constants, createGzip, gunzipSync, gzipSync } from "node:zlib";
-import { INNER_NAME } from "../../../lib/delta/delta_format.ts";
+import { COPIED_NAME, INNER_NAME } from "../../../lib/delta/delta_format.ts";
 import { modelById, modelNames, MODELS } from "../../../lib/delta/models/all.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
 import { rebuildGzip } from "../../../lib/delta/rebuild_gzip.ts";
@@ -148,9 +148,9 @@ Deno.test("the plain bytes of a recipe are those of another decoder", async () =
   assertEquals((await describeBytes(gzip, { models: ONE_MODEL })).plain, new Uint8Array(gunzipSync(gzip)));
 });
 
-Deno.test("an inventory has the names of all models, and that of inner streams", () => {
+Deno.test("an inventory has the names of all models, of inner streams and of copied tokens", () => {
   const names = modelNames();
-  assertEquals(names.pop(), INNER_NAME);
+  assertEquals(names.splice(-2), [INNER_NAME, COPIED_NAME]);
   assertEquals(names.length, MODELS.length);
   for (const name of names) {
     const [id, version] = name.split("/");

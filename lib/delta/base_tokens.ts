@@ -1,0 +1,92 @@
+import { free } from "../bytes/lent_chunks.ts";
+import { BitInput, DeflateError } from "./bit_input.ts";
+import { DecodedBlocks } from "./decoded_blocks.ts";
+import { DeflateReader } from "./deflate_reader.ts";
+import { tokenBytes } from "./deflate_tables.ts";
+import { MemberWindow } from "./member_window.ts";
+import type { CopiedRun } from "./copied_runs.ts";
+import { cannot } from "../oci/error.ts";
+
+/** Tokens that follow each other. */
+export interface TokenPiece {
+  /** The plain bytes of the new stream that the tokens make. */
+  readonly start: number;
+  readonly end: number;
+  readonly tokens: Uint32Array;
+}
+
+/** Tokens that are decoded at a time. */
+const PIECE_TOKENS = 8192;
+/** No token reaches farther back. What is there is not known, and does not matter. */
+const HISTORY = 32_768;
+
+/** A block, or a part of one, has so many plain bytes on average, but for the first ones. */
+const BYTES_PER_DECODING = 64;
+const MAX_DECODINGS = 64;
+
+/** Decodes the tokens of the blocks of a base from one of them on. */
+export class BaseTokens {
+  readonly #run: CopiedRun;
+  readonly #input: BitInput;
+  readonly #source: AsyncIterator<Uint8Array>;
+  readonly #window = new MemberWindow({ history: 0, lookahead: 0 });
+  readonly #decoded = new DecodedBlocks(PIECE_TOKENS);
+  readonly #reader: DeflateReader;
+  /** The new position of the next token. */
+  #position: number;
+  #isEnd = false;
+  #decodings = 0;
+
+  /** @param source the compressed bytes of the base from the byte on that has the first bit of the run */
+  constructor(run: CopiedRun, source: AsyncIterator<Uint8Array>) {
+    this.#run = run;
+    this.#source = source;
+    this.#input = new BitInput(source);
+    this.#position = run.start - run.before;
+    const [input, window, decoded] = [this.#input, this.#window, this.#decoded];
+    this.#reader = new DeflateReader({ input, window, decoded, isPlainLeftOut: true });
+  }
+
+  /**
+   * Gives the next tokens that start within the run: none where a stored block is.
+   *
+   * @returns `undefined` after the last ones
+   * @throws {DeflateError} when there are no blocks
+   */
+  async next(): Promise<TokenPiece | undefined> {
+    const { start, end, bit } = this.#run;
+    while (!this.#isEnd && this.#position < end) {
+      if (this.#input.end === 0) {
+        await this.#input.need(1);
+        this.#input.take(bit % 8);
+      }
+      const piece = await this.#decode();
+      if (piece.end > start && piece.tokens.length > 0) return piece;
+    }
+    return undefined;
+  }
+
+  /** Ends the reading, and gives up the memory. */
+  async close(): Promise<void> {
+    for (const { bytes } of [this.#input, this.#window]) free(bytes);
+    free(this.#decoded.tokens);
+    await this.#source.return?.();
+  }
+
+  async #decode(): Promise<TokenPiece> {
+    const [window, decoded, { start, end, before }] = [this.#window, this.#decoded, this.#run];
+    if (++this.#decodings > MAX_DECODINGS + (this.#position - start + before) / BYTES_PER_DECODING) {
+      throw new DeflateError(cannot("read the copied tokens", "a base has too many blocks"));
+    }
+    [window.length, decoded.head] = [HISTORY, decoded.tail];
+    this.#isEnd = await this.#reader.decode();
+    let [from, to, first] = [decoded.head, decoded.tail, this.#position];
+    const { tokens, blocks } = decoded;
+    blocks.length = 0;
+    const last = this.#position += window.length - HISTORY;
+    while (from < to && first < start) first += tokenBytes(tokens[from++]!);
+    let after = last;
+    while (to > from && after - tokenBytes(tokens[to - 1]!) >= end) after -= tokenBytes(tokens[--to]!);
+    return { start: first, end: after, tokens: tokens.subarray(from, to) };
+  }
+}

@@ -1,0 +1,122 @@
+import { free } from "../bytes/lent_chunks.ts";
+import type { OpenBases } from "./copied_tokens.ts";
+import { DecodedBlocks } from "./decoded_blocks.ts";
+import type { DeltaBase } from "./delta_format.ts";
+import { GzipReader } from "./gzip_reader.ts";
+import { MemberWindow } from "./member_window.ts";
+import { type CopiedRun, MAX_BEFORE_RATIO, MIN_RUN_BYTES } from "./copied_runs.ts";
+
+/** New plain bytes that are copied from old ones without a change. */
+export interface CopiedSpan {
+  /** The position of the first one. */
+  readonly start: number;
+  readonly length: number;
+  /** Where the old ones are, among the plain bytes of all bases. */
+  readonly from: number;
+}
+
+/** The bases, and their compressed bytes. */
+interface CompressedBases {
+  readonly bases: readonly Pick<DeltaBase, "size" | "plainSize">[];
+  readonly openBases: OpenBases;
+}
+
+/** What a token depends on: the plain bytes before it, and those from it on. */
+const [HISTORY, LOOKAHEAD] = [32_768, 516];
+/** A shorter span has no run. */
+export const MIN_SPAN_BYTES = HISTORY + LOOKAHEAD + MIN_RUN_BYTES;
+/** A site decodes so many blocks for a run at most. */
+const BYTES_PER_BLOCK = 256;
+const TOKENS = 8192;
+
+/**
+ * Finds the tokens of bases that stay the same in a new gzip stream, because all plain bytes that they depend on do.
+ *
+ * @param spans in the order of the new bytes
+ * @throws {DeflateError} when a base is no gzip stream
+ */
+export async function findCopiedRuns(
+  spans: readonly CopiedSpan[],
+  { bases, openBases }: CompressedBases,
+  signal?: AbortSignal,
+): Promise<CopiedRun[]> {
+  const runs: CopiedRun[] = [];
+  let [plainStart, sizeBefore] = [0, 0];
+  for (const { size, plainSize } of bases) {
+    const end = plainStart + plainSize;
+    const inBase = spans.filter(({ from }) => from >= plainStart && from < end);
+    if (inBase.length > 0) {
+      const blocks = await listBlocks(await openBases(sizeBefore), signal);
+      for (const span of inBase) {
+        const run = findRun({ ...span, from: span.from - plainStart }, blocks);
+        if (run !== undefined) runs.push({ ...run, bit: 8 * sizeBefore + run.bit });
+      }
+    }
+    plainStart = end;
+    sizeBefore += size;
+  }
+  return runs.sort((a, b) => a.start - b.start);
+}
+
+/** Where blocks start: their first bits, and their positions among the plain bytes. */
+interface BlockList {
+  readonly bits: readonly number[];
+  readonly starts: readonly number[];
+}
+
+function findRun({ start, length, from }: CopiedSpan, { bits, starts }: BlockList): CopiedRun | undefined {
+  const first = from + HISTORY;
+  const block = lastNotAfter(starts, first);
+  const run = {
+    start: start + HISTORY,
+    end: start + length - LOOKAHEAD,
+    bit: bits[block]!,
+    before: first - starts[block]!,
+  };
+  const size = run.end - run.start;
+  const blocks = lastNotAfter(starts, first + size) - block;
+  const isWorthIt = size >= MIN_RUN_BYTES && run.before <= MAX_BEFORE_RATIO * size && blocks * BYTES_PER_BLOCK <= size;
+  return isWorthIt ? run : undefined;
+}
+
+function lastNotAfter(starts: readonly number[], position: number): number {
+  let [low, high] = [0, starts.length];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (starts[middle]! <= position) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+async function listBlocks(source: AsyncIterator<Uint8Array>, signal: AbortSignal | undefined): Promise<BlockList> {
+  const [bits, starts]: [number[], number[]] = [[], []];
+  const window = new MemberWindow({ history: 0, lookahead: 0 });
+  const decoded = new DecodedBlocks(TOKENS);
+  const reader = new GzipReader(source, window, decoded);
+  try {
+    for (let before = 0; await reader.hasMember(); before += window.origin + window.length) {
+      await reader.openMember();
+      window.reset();
+      for (let isEnd = false; !isEnd;) {
+        signal?.throwIfAborted();
+        const start = before + window.origin + window.length;
+        isEnd = await reader.decode();
+        for (const { bit } of decoded.blocks.splice(0)) {
+          bits.push(bit);
+          starts.push(start);
+        }
+        decoded.head = decoded.tail;
+        window.at = window.length;
+        window.slide();
+      }
+      await reader.closeMember();
+    }
+  } finally {
+    reader.free();
+    free(window.bytes);
+    free(decoded.tokens);
+    await source.return?.();
+  }
+  return { bits, starts };
+}
