@@ -2,7 +2,6 @@ import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
 import type { ContentSource, OpenedBlob } from "../content/source.ts";
 import { namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
-import { layerOf } from "../delta/inflate_layers.ts";
 import { type MadeDelta, makeDelta } from "../delta/make_delta.ts";
 import type { Effort } from "../delta/models/model.ts";
 import { OldLayers } from "../delta/old_layers.ts";
@@ -110,7 +109,8 @@ class DeltaWork implements Disposable {
     if (old === undefined) return;
     for (const [i, layer] of layers.entries()) {
       const { digest, size } = layer;
-      const made = await makeDelta(old, layerOf(this.#pack.source, { repository, digest, size }), {
+      const open = async () => (await this.#pack.source.openBlob(repository, digest))?.body;
+      const made = await makeDelta(old, { digest, size, open }, {
         openScratch: store.openScratch.bind(store),
         effort,
         known: this.#options.models,
@@ -135,7 +135,11 @@ class DeltaWork implements Disposable {
     onBytes: (count: number) => void,
   ): Promise<OldLayers | undefined> {
     const { store, effort, signal } = this.#options;
-    const inputs = layers.map(({ digest, size }) => layerOf(store, { repository, digest, size }));
+    const inputs = layers.map(({ digest, size }) => ({
+      digest,
+      size,
+      open: async () => (await store.openBlob(repository, digest))?.body,
+    }));
     try {
       return await OldLayers.open(inputs, { openScratch: store.openScratch.bind(store), effort, onBytes, signal });
     } catch (error) {

@@ -1,7 +1,7 @@
 import { readBounded } from "../bytes/read_bounded.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
-import { CopiedTokens, type OpenBases } from "./copied_tokens.ts";
+import { CopiedTokens } from "./copied_tokens.ts";
 import {
   type DeltaHeader,
   hasMagic,
@@ -27,8 +27,8 @@ import { parseCopiedRuns } from "./copied_runs.ts";
 interface RebuildLayerOptions {
   /** Opens space for the plain bytes of inner streams of the bases. */
   readonly openScratch: OpenScratch;
-  /** Opens the compressed bytes of the bases of the delta, in their order. */
-  readonly openBases: OpenBases;
+  /** The compressed bytes of all bases, one after the other; only needed for copied tokens. */
+  readonly compressed?: Bytes | undefined;
   /** Finds a compressor model; default: those of this program. */
   readonly findModel?: (id: string, version: number) => DeflateModel | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -61,7 +61,7 @@ export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
 export async function* rebuildLayer(
   file: DeltaFile,
   bases: Bytes,
-  { openScratch, openBases, findModel = modelById, signal }: RebuildLayerOptions,
+  { openScratch, compressed, findModel = modelById, signal }: RebuildLayerOptions,
 ): AsyncGenerator<Uint8Array> {
   const header = await readDeltaHeader(file);
   const { plainSize, inner } = header;
@@ -82,7 +82,7 @@ export async function* rebuildLayer(
       places: streams.places,
       gzip: rebuildGzip(streams.plain, streams.recipe, { findModel, signal }),
     });
-    const copied = await readCopied(file, { header, openBases });
+    const copied = await readCopied(file, { header, compressed });
     let left = header.target.size;
     for await (const piece of rebuildGzip(plain, recipe, { findModel, copied, signal })) {
       left -= piece.length;
@@ -97,11 +97,12 @@ export async function* rebuildLayer(
 
 async function readCopied(
   file: DeltaFile,
-  { header, openBases }: { readonly header: DeltaHeader; readonly openBases: OpenBases },
+  { header, compressed }: { readonly header: DeltaHeader; readonly compressed: Bytes | undefined },
 ): Promise<CopiedTokens | undefined> {
   const { copied, plainSize, bases } = header;
   if (copied === undefined || copied.size === 0) return undefined;
+  if (compressed === undefined) throw new Error("the compressed bytes of the bases are missing");
   const section = await readSection(await file.open(file.size - copied.packed, copied.packed), copied);
   const size = bases.reduce((sum, base) => sum + base.size, 0);
-  return new CopiedTokens({ runs: parseCopiedRuns(section, { plainSize, size }), openBases });
+  return new CopiedTokens({ runs: parseCopiedRuns(section, { plainSize, size }), compressed });
 }

@@ -2,7 +2,10 @@ import { free } from "../bytes/lent_chunks.ts";
 import { BitInput, DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import { DeflateReader } from "./deflate_reader.ts";
+import { openScratch } from "./delta_sections.ts";
 import { tokenBytes } from "./deflate_tables.ts";
+import { readChunks } from "./inflate_layers.ts";
+import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
 import type { CopiedRun } from "./copied_runs.ts";
 import { cannot } from "../oci/error.ts";
@@ -24,6 +27,12 @@ const HISTORY = 32_768;
 const BYTES_PER_DECODING = 64;
 const MAX_DECODINGS = 64;
 
+/** Reads bytes from a position to the end. */
+export function readFrom({ size, readAt }: Bytes, start: number): AsyncIterator<Uint8Array> {
+  const rest: Bytes = { size: size - start, readAt: (position, target) => readAt(start + position, target) };
+  return readChunks(openScratch(rest));
+}
+
 /** Decodes the tokens of the blocks of a base from one of them on. */
 export class BaseTokens {
   readonly #run: CopiedRun;
@@ -37,11 +46,11 @@ export class BaseTokens {
   #isEnd = false;
   #decodings = 0;
 
-  /** @param source the compressed bytes of the base from the byte on that has the first bit of the run */
-  constructor(run: CopiedRun, source: AsyncIterator<Uint8Array>) {
+  /** @param compressed the bytes of all bases */
+  constructor(run: CopiedRun, compressed: Bytes) {
     this.#run = run;
-    this.#source = source;
-    this.#input = new BitInput(source);
+    this.#source = readFrom(compressed, Math.floor(run.bit / 8));
+    this.#input = new BitInput(this.#source);
     this.#position = run.start - run.before;
     const [input, window, decoded] = [this.#input, this.#window, this.#decoded];
     this.#reader = new DeflateReader({ input, window, decoded, isPlainLeftOut: true });

@@ -1,16 +1,15 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { BaseTokens, type TokenPiece } from "./base_tokens.ts";
 import { tokenBytes } from "./deflate_tables.ts";
+import type { Bytes } from "./inner_streams.ts";
 import type { BlockTokens, HeaderStyle, PlainWindow, TokenPredictor } from "./models/model.ts";
 import type { CopiedRun } from "./copied_runs.ts";
-
-/** Opens the compressed bytes of all bases, one after the other, from a position to the end of the base there. */
-export type OpenBases = (position: number) => Promise<AsyncIterator<Uint8Array>>;
 
 /** What tokens are copied from. */
 interface CopiedTokensInput {
   readonly runs: Iterable<CopiedRun>;
-  readonly openBases: OpenBases;
+  /** The compressed bytes of all bases, one after the other. */
+  readonly compressed: Bytes;
 }
 
 const NO_TOKENS = new Uint32Array();
@@ -20,7 +19,7 @@ export class CopiedTokens {
   /** How many of the tokens that were asked for are those of the stream, and how many are not. */
   readonly counts = { right: 0, wrong: 0 };
   readonly #runs: Iterator<CopiedRun>;
-  readonly #openBases: OpenBases;
+  readonly #compressed: Bytes;
   #run: CopiedRun | undefined;
   #base: BaseTokens | undefined;
   /** In their order; positions behind the last one are not known yet. */
@@ -31,9 +30,9 @@ export class CopiedTokens {
   #index = 0;
   #at = 0;
 
-  constructor({ runs, openBases }: CopiedTokensInput) {
+  constructor({ runs, compressed }: CopiedTokensInput) {
     this.#runs = runs[Symbol.iterator]();
-    this.#openBases = openBases;
+    this.#compressed = compressed;
     this.#run = this.#nextRun();
   }
 
@@ -45,7 +44,7 @@ export class CopiedTokens {
   async prepare(position: number, end: number): Promise<void> {
     this.#drop(position);
     while (this.#run !== undefined && this.#run.start < end && (this.#pieces.at(-1)?.end ?? 0) < end) {
-      this.#base ??= new BaseTokens(this.#run, await this.#openBases(Math.floor(this.#run.bit / 8)));
+      this.#base ??= new BaseTokens(this.#run, this.#compressed);
       const piece = await this.#base.next();
       if (piece !== undefined) {
         this.#pieces.push({ ...piece, tokens: piece.tokens.slice() });

@@ -156,8 +156,9 @@ export function sizeOfBases({ bases }: Pick<DeltaHeader, "bases">): number {
 }
 
 /** Size in bytes of the temporary space that applying a delta takes. */
-export function sizeOfScratch({ bases, inner }: Pick<DeltaHeader, "bases" | "inner">): number {
-  return sizeOfBases({ bases }) + (inner?.basePlainSize ?? 0);
+export function sizeOfScratch({ bases, inner, copied }: Pick<DeltaHeader, "bases" | "inner" | "copied">): number {
+  const compressed = copied === undefined ? 0 : bases.reduce((sum, { size }) => sum + size, 0);
+  return sizeOfBases({ bases }) + (inner?.basePlainSize ?? 0) + compressed;
 }
 
 /** Size in bytes of sections in the file of a delta. */

@@ -1,9 +1,11 @@
 import { free } from "../bytes/lent_chunks.ts";
-import type { OpenBases } from "./copied_tokens.ts";
+import { readFrom } from "./base_tokens.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import type { DeltaBase } from "./delta_format.ts";
 import { GzipReader } from "./gzip_reader.ts";
+import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
+import { selectRanges } from "./select_ranges.ts";
 import { type CopiedRun, MAX_BEFORE_RATIO, MIN_RUN_BYTES } from "./copied_runs.ts";
 
 /** New plain bytes that are copied from old ones without a change. */
@@ -18,7 +20,7 @@ export interface CopiedSpan {
 /** The bases, and their compressed bytes. */
 interface CompressedBases {
   readonly bases: readonly Pick<DeltaBase, "size" | "plainSize">[];
-  readonly openBases: OpenBases;
+  readonly compressed: Bytes;
 }
 
 /** What a token depends on: the plain bytes before it, and those from it on. */
@@ -37,7 +39,7 @@ const TOKENS = 8192;
  */
 export async function findCopiedRuns(
   spans: readonly CopiedSpan[],
-  { bases, openBases }: CompressedBases,
+  { bases, compressed }: CompressedBases,
   signal?: AbortSignal,
 ): Promise<CopiedRun[]> {
   const runs: CopiedRun[] = [];
@@ -46,7 +48,10 @@ export async function findCopiedRuns(
     const end = plainStart + plainSize;
     const inBase = spans.filter(({ from }) => from >= plainStart && from < end);
     if (inBase.length > 0) {
-      const blocks = await listBlocks(await openBases(sizeBefore), signal);
+      const blocks = await listBlocks(
+        readFrom(selectRanges(compressed, [{ start: sizeBefore, end: sizeBefore + size }]), 0),
+        signal,
+      );
       for (const span of inBase) {
         const run = findRun({ ...span, from: span.from - plainStart }, blocks);
         if (run !== undefined) runs.push({ ...run, bit: 8 * sizeBefore + run.bit });

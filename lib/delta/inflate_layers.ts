@@ -3,7 +3,6 @@ import { freePiece } from "../archive/zlib_source.ts";
 import { type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
-import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, IncompleteError } from "../oci/error.ts";
@@ -13,21 +12,15 @@ import { createHash } from "node:crypto";
 /** A layer that can be read. */
 export interface LayerInput {
   readonly digest: Digest;
-  /** Opens the compressed bytes from a position on, by default all; `undefined` when the layer is missing. */
-  open(start?: number): Promise<ReadableStream<Uint8Array> | undefined>;
+  /** Opens the compressed bytes; `undefined` when the layer is missing. */
+  open(): Promise<ReadableStream<Uint8Array> | undefined>;
 }
 
-/** Describes a layer of a store. */
-export function layerOf(
-  store: Pick<ContentSource, "openBlob">,
-  { repository, digest, size }: { readonly repository: string; readonly digest: Digest; readonly size: number },
-): LayerInput & { readonly size: number } {
-  return {
-    digest,
-    size,
-    open: async (start = 0) =>
-      (await store.openBlob(repository, digest, start === 0 ? undefined : { start, end: size - 1 }))?.body,
-  };
+/** Where the bytes of a layer go. */
+interface InflateTarget {
+  readonly scratch: Scratch;
+  /** Gets the compressed bytes, unless they are not needed. */
+  readonly compressed?: Scratch | undefined;
 }
 
 /** Options for inflating layers. */
@@ -57,13 +50,13 @@ const PIECE_BYTES = 64 << 10;
  */
 export async function inflateLayer(
   layer: LayerInput & { readonly size: number },
-  scratch: Scratch,
+  { scratch, compressed }: InflateTarget,
   { onBytes, signal }: InflateOptions = {},
 ): Promise<DeltaBase> {
   const { digest, size } = layer;
   const hash = createHash("sha256");
   let plainSize = 0;
-  await inflate(layer, signal, (piece) => {
+  await inflate(layer, { compressed, signal }, (piece) => {
     plainSize += piece.length;
     if (plainSize > maxPlainSize(size)) throw new CorruptError(cannot(`inflate ${digest}`, "it is too large"));
     hash.update(piece);
@@ -80,12 +73,12 @@ export async function inflateLayer(
  */
 export async function inflateBase(
   { plainSize, plainDigest }: DeltaBase,
-  { layer, scratch }: { readonly layer: LayerInput; readonly scratch: Scratch },
+  { layer, scratch, compressed }: InflateTarget & { readonly layer: LayerInput },
   { onBytes, signal }: InflateOptions = {},
 ): Promise<void> {
   const verifier = new Verifier(plainDigest, plainSize);
   try {
-    await inflate(layer, signal, (piece) => {
+    await inflate(layer, { compressed, signal }, (piece) => {
       verifier.update(piece);
       scratch.append(piece);
       onBytes?.(piece.length);
@@ -98,21 +91,16 @@ export async function inflateBase(
   }
 }
 
-/**
- * Opens the compressed bytes of layers, as if they were one after the other, from a position to the end of the layer that
- * has it.
- *
- * @throws {BaseError} when that layer is missing
- */
-export async function openAt(
-  layers: readonly (LayerInput & { readonly size: number })[],
-  position: number,
-): Promise<AsyncIterator<Uint8Array>> {
-  let start = position;
-  const layer = layers.find(({ size }) => start < size || (start -= size) < 0);
-  const body = await layer?.open(start);
-  if (body === undefined) throw new BaseError((layer ?? layers.at(-1)!).digest, "is missing");
-  return readChunks(openByteSource(body));
+function keepBytes(source: ByteSource, target: Scratch | undefined): ByteSource {
+  if (target === undefined) return source;
+  return {
+    read: async () => {
+      const chunk = await source.read();
+      if (chunk !== undefined) target.append(chunk);
+      return chunk;
+    },
+    cancel: (reason) => source.cancel(reason),
+  };
 }
 
 /** Reads the chunks of a source, each of which is only valid until the next one is asked for. */
@@ -127,12 +115,12 @@ export async function* readChunks(input: ByteSource): AsyncGenerator<Uint8Array>
 
 async function inflate(
   { digest, open }: LayerInput,
-  signal: AbortSignal | undefined,
+  { compressed, signal }: Pick<InflateTarget, "compressed"> & Pick<InflateOptions, "signal">,
   onPiece: (piece: Uint8Array) => void,
 ): Promise<void> {
   const body = await open();
   if (body === undefined) throw new BaseError(digest, "is missing");
-  const input = returnUsedChunks(openByteSource(body));
+  const input = returnUsedChunks(keepBytes(openByteSource(body), compressed));
   const { compression, reader } = await decompress(input, digest, PIECE_BYTES);
   try {
     for (let piece = await reader.read(PIECE_BYTES); piece !== undefined; piece = await reader.read(PIECE_BYTES)) {

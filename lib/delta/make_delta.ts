@@ -7,7 +7,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { rebuildLayer } from "./apply_delta.ts";
 import { DeflateError } from "./bit_input.ts";
-import { CopiedTokens, type OpenBases } from "./copied_tokens.ts";
+import { CopiedTokens } from "./copied_tokens.ts";
 import { COPIED_NAME, type DeltaBase, type DeltaHeader, formatDeltaHeader, INNER_NAME } from "./delta_format.ts";
 import { openScratch as openScratchSource } from "./delta_sections.ts";
 import { describeGzip } from "./describe_gzip.ts";
@@ -72,7 +72,7 @@ export async function makeDelta(
   const maxSize = Math.floor(target.size * WORTH_IT);
   using plain = await openScratch();
   using packed = await openScratch();
-  await inflateLayer(target, plain, { onBytes, signal });
+  await inflateLayer(target, { scratch: plain }, { onBytes, signal });
   const ranges = await chooseRanges(old, plain, options);
   if (ranges.length === 0) return { reason: "it has little in common with the old layers" };
   using inner = known.has(INNER_NAME) && effort !== "fast"
@@ -85,8 +85,8 @@ export async function makeDelta(
   if (packed.size + innerSize > maxSize) return { reason: "a delta would not be much smaller" };
   const bases = old.bases.filter((_, i) => ranges.includes(old.ranges[i]!));
   const spans = inner === undefined ? operations.spans : unselectSpans(operations.spans, inner.ranges);
-  const openBases = old.openBases(ranges);
-  const recipe = await describe({ target, spans, bases, openBases }, options);
+  const compressed = old.selectCompressed(ranges);
+  const recipe = await describe({ target, spans, bases, compressed }, options);
   if (recipe === undefined) return { reason: "no compressor model predicts it" };
   using copiedBytes = await openScratch();
   const copied = recipe.runs && await packCorrections(formatCopiedRuns(recipe.runs), copiedBytes);
@@ -107,7 +107,7 @@ export async function makeDelta(
     [packed, ...(inner === undefined ? [] : [inner.packed]), copiedBytes],
     openScratch,
   );
-  const problem = await verify(made, { bases: old.select(ranges), openBases }, options);
+  const problem = await verify(made, { bases: old.select(ranges), compressed }, options);
   if (problem === undefined) return made;
   made[Symbol.dispose]();
   return { reason: `the delta was wrong (${problem})` };
@@ -141,7 +141,7 @@ interface DescribeJob {
   readonly target: LayerInput;
   readonly spans: readonly CopiedSpan[];
   readonly bases: readonly DeltaBase[];
-  readonly openBases: OpenBases;
+  readonly compressed: Bytes | undefined;
 }
 
 /** A recipe, with the tokens that it has from the bases. */
@@ -150,34 +150,33 @@ interface CopyingRecipe extends GzipRecipe {
 }
 
 async function describe(job: DescribeJob, options: MakeDeltaOptions): Promise<CopyingRecipe | undefined> {
-  const { target, openBases } = job;
   const { effort, signal, known = KNOWN } = options;
   const models = modelsOf(known);
   const describeWith = async (copied?: CopiedTokens) => {
-    const body = await target.open();
+    const body = await job.target.open();
     if (body === undefined) return undefined;
     return await describeGzip(readChunks(openByteSource(body)), { models, effort, copied, signal });
   };
-  const runs = await findRuns(job, options);
-  if (runs.length === 0) return await describeWith();
-  const copied = new CopiedTokens({ runs, openBases });
-  const recipe = await describeWith(copied);
-  const { right, wrong } = copied.counts;
+  const found = await findCopied(job, options);
+  if (found === undefined) return await describeWith();
+  const recipe = await describeWith(found.tokens);
+  const { right, wrong } = found.tokens.counts;
   if (right === 0 && wrong === 0) return recipe;
   // Another compressor, or other parameters of it, made the base: the model alone is better.
   if (recipe === undefined || wrong > FREE_WRONG_TOKENS + right * WRONG_TOKENS) return await describeWith();
-  return { ...recipe, runs };
+  return { ...recipe, runs: found.runs };
 }
 
-async function findRuns(
-  { spans, bases, openBases }: DescribeJob,
+async function findCopied(
+  { spans, bases, compressed }: DescribeJob,
   { effort, known = KNOWN, signal }: MakeDeltaOptions,
-): Promise<readonly CopiedRun[]> {
-  if (!known.has(COPIED_NAME) || effort === "fast") return [];
+): Promise<{ readonly runs: readonly CopiedRun[]; readonly tokens: CopiedTokens } | undefined> {
+  if (compressed === undefined || !known.has(COPIED_NAME) || effort === "fast") return undefined;
   try {
-    return await findCopiedRuns(spans, { bases, openBases }, signal);
+    const runs = await findCopiedRuns(spans, { bases, compressed }, signal);
+    return runs.length === 0 ? undefined : { runs, tokens: new CopiedTokens({ runs, compressed }) };
   } catch (error) {
-    if (error instanceof DeflateError) return [];
+    if (error instanceof DeflateError) return undefined;
     throw error;
   }
 }
@@ -221,13 +220,13 @@ export function fileOf(bytes: Pick<Scratch, "size" | "readAt">): DeltaFile {
 
 async function verify(
   { file, header }: MadeDelta,
-  { bases, openBases }: { readonly bases: Bytes; readonly openBases: OpenBases },
+  { bases, compressed }: { readonly bases: Bytes; readonly compressed: Bytes | undefined },
   { openScratch, onBytes, signal }: MakeDeltaOptions,
 ): Promise<string | undefined> {
   const { digest, size } = header.target;
   const verifier = new Verifier(digest, size);
   try {
-    for await (const piece of rebuildLayer(file, bases, { openScratch, openBases, signal })) {
+    for await (const piece of rebuildLayer(file, bases, { openScratch, compressed, signal })) {
       verifier.update(piece);
       onBytes?.(piece.length);
     }

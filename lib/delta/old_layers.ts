@@ -1,7 +1,6 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
-import type { OpenBases } from "./copied_tokens.ts";
 import type { DeltaBase } from "./delta_format.ts";
-import { inflateLayer, type InflateOptions, type LayerInput, openAt } from "./inflate_layers.ts";
+import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
 import { type Bytes, findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
 import { type IndexSearch, PlainIndex } from "./plain_index.ts";
@@ -22,8 +21,8 @@ interface OldLayersOptions extends InflateOptions {
 }
 
 interface OpenedLayers {
-  readonly layers: readonly (LayerInput & { readonly size: number })[];
   readonly bytes: Scratch;
+  readonly compressed: Scratch;
   readonly bases: readonly DeltaBase[];
   readonly index: PlainIndex;
 }
@@ -34,15 +33,15 @@ export class OldLayers implements Disposable {
   /** The place of each base among the plain bytes. */
   readonly ranges: readonly BaseRange[];
   readonly index: PlainIndex;
-  readonly #layers: OpenedLayers["layers"];
   readonly #bytes: Scratch;
+  readonly #compressed: Scratch;
   readonly #inner = new Map<BaseRange, readonly InnerStream[]>();
   /** The memory that the streams of further ranges may take, in bytes. */
   #listBytesLeft = MAX_LIST_BYTES;
 
-  private constructor({ layers, bytes, bases, index }: OpenedLayers) {
-    this.#layers = layers;
+  private constructor({ bytes, compressed, bases, index }: OpenedLayers) {
     this.#bytes = bytes;
+    this.#compressed = compressed;
     this.bases = bases;
     this.index = index;
     let end = 0;
@@ -55,13 +54,16 @@ export class OldLayers implements Disposable {
     { openScratch, effort, onBytes, signal }: OldLayersOptions,
   ): Promise<OldLayers> {
     const bytes = await openScratch();
+    const compressed = await openScratch();
     try {
       const bases: DeltaBase[] = [];
-      for (const layer of layers) bases.push(await inflateLayer(layer, bytes, { onBytes, signal }));
+      for (const layer of layers) {
+        bases.push(await inflateLayer(layer, { scratch: bytes, compressed }, { onBytes, signal }));
+      }
       const index = await PlainIndex.build(bytes, { ...SEARCH[effort], signal });
-      return new OldLayers({ layers, bytes, bases, index });
+      return new OldLayers({ bytes, compressed, bases, index });
     } catch (error) {
-      bytes[Symbol.dispose]();
+      for (const scratch of [bytes, compressed]) scratch[Symbol.dispose]();
       throw error;
     }
   }
@@ -71,10 +73,12 @@ export class OldLayers implements Disposable {
     return selectRanges(this.#bytes, ranges);
   }
 
-  /** Opens the compressed bytes of some of the ranges; see `openAt`. */
-  openBases(ranges: readonly BaseRange[]): OpenBases {
-    const layers = this.#layers.filter((_, i) => ranges.includes(this.ranges[i]!));
-    return (position) => openAt(layers, position);
+  /** The compressed bytes of some of the ranges, one after the other; `undefined` if a layer was not read to its end. */
+  selectCompressed(ranges: readonly BaseRange[]): Bytes | undefined {
+    let end = 0;
+    const all = this.bases.map(({ size }) => ({ start: end, end: end += size }));
+    if (end !== this.#compressed.size) return undefined;
+    return selectRanges(this.#compressed, all.filter((_, i) => ranges.includes(this.ranges[i]!)));
   }
 
   /** Finds the inner streams of some of the ranges. Positions are those of `select`. */
@@ -98,6 +102,6 @@ export class OldLayers implements Disposable {
 
   [Symbol.dispose](): void {
     this.index.free();
-    this.#bytes[Symbol.dispose]();
+    for (const scratch of [this.#bytes, this.#compressed]) scratch[Symbol.dispose]();
   }
 }

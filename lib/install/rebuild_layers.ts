@@ -3,7 +3,7 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import { beginsLikeDelta, readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
 import { type DeltaHeader, namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
-import { BaseError, inflateBase, layerOf, openAt } from "../delta/inflate_layers.ts";
+import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
 import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -133,15 +133,17 @@ async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
     const header = await readDeltaHeader(file);
     checkHeader(header, job);
     using bases = await store.openScratch();
-    const layers = header.bases.map(({ digest, size }) => layerOf(store, { repository: "", digest, size }));
-    for (const [i, base] of header.bases.entries()) {
-      await inflateBase(base, { layer: layers[i]!, scratch: bases }, { onBytes: () => onBytes(0) });
+    using compressed = header.copied && await store.openScratch();
+    for (const base of header.bases) {
+      const open = async () => (await store.openBlob("", base.digest))?.body;
+      const input = { layer: { digest: base.digest, open }, scratch: bases, compressed };
+      await inflateBase(base, input, { onBytes: () => onBytes(0) });
     }
     const ingest = await openEmpty(store, digest);
     try {
       ingest.expectSize(size);
-      const openBases = (position: number) => openAt(layers, position);
-      for await (const piece of rebuildLayer(file, bases, { openScratch: store.openScratch.bind(store), openBases })) {
+      const openScratch = store.openScratch.bind(store);
+      for await (const piece of rebuildLayer(file, bases, { openScratch, compressed })) {
         await ingest.write(piece);
         onBytes(piece.length);
       }

@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { streamFile } from "../../lib/bytes/file_stream.ts";
 import { Verifier } from "../../lib/content/verifier.ts";
 import { readDeltaHeader, rebuildLayer } from "../../lib/delta/apply_delta.ts";
-import { inflateBase, type LayerInput, openAt } from "../../lib/delta/inflate_layers.ts";
+import { inflateBase, type LayerInput } from "../../lib/delta/inflate_layers.ts";
 import { makeDelta } from "../../lib/delta/make_delta.ts";
 import type { Effort } from "../../lib/delta/models/model.ts";
 import { OldLayers } from "../../lib/delta/old_layers.ts";
@@ -68,12 +68,11 @@ async function apply(store: DiskStore, [old, delta, layer]: readonly [string, st
   const file = await openDelta(delta);
   const { bases, target } = await readDeltaHeader(file);
   using scratch = await store.openScratch();
-  for (const base of bases) await inflateBase(base, { layer: layerOf(old, base.digest), scratch });
+  using compressed = await store.openScratch();
+  for (const base of bases) await inflateBase(base, { layer: layerOf(old, base.digest), scratch, compressed });
   const verifier = new Verifier(target.digest, target.size);
   using output = await Deno.open(layer, { write: true, create: true, truncate: true });
-  const openBases = (position: number) =>
-    openAt(bases.map((base) => ({ ...layerOf(old, base.digest), ...base })), position);
-  for await (const piece of rebuildLayer(file, scratch, { openScratch: () => store.openScratch(), openBases })) {
+  for await (const piece of rebuildLayer(file, scratch, { openScratch: () => store.openScratch(), compressed })) {
     verifier.update(piece);
     for (let at = 0; at < piece.length;) at += await output.write(piece.subarray(at));
   }
@@ -88,14 +87,7 @@ async function openLayer(path: string): Promise<LayerInput & { readonly size: nu
 }
 
 function layerOf(path: string, digest: Digest): LayerInput {
-  return {
-    digest,
-    open: async (start = 0) => {
-      const file = await Deno.open(path);
-      await file.seek(start, Deno.SeekMode.Start);
-      return file.readable;
-    },
-  };
+  return { digest, open: async () => (await Deno.open(path)).readable };
 }
 
 async function openDelta(path: string): Promise<DeltaFile> {

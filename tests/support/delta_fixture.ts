@@ -1,7 +1,5 @@
 import { formatTarFiles } from "../../lib/archive/tar_header.ts";
 import { readBundle } from "../../lib/bundle/read_bundle.ts";
-import type { OpenBases } from "../../lib/delta/copied_tokens.ts";
-import { openAt } from "../../lib/delta/inflate_layers.ts";
 import type { KubePkg, StatusDelta } from "../../lib/kubepkg/kubepkg.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { buildImage, type BuiltImage, type Files } from "./images.ts";
@@ -29,13 +27,8 @@ export function makeText(seed: number, bytes: number): string {
 
 /** A layer with its compressed bytes. */
 export function layerInput(bytes: Uint8Array<ArrayBuffer>) {
-  const open = (start = 0) => Promise.resolve(new Blob([bytes.subarray(start)]).stream());
+  const open = () => Promise.resolve(new Blob([bytes]).stream());
   return { digest: computeDigest(bytes), size: bytes.length, open };
-}
-
-/** Opens layers as a rebuild of a delta does. */
-export function openLayers(...layers: readonly Uint8Array<ArrayBuffer>[]): OpenBases {
-  return (position) => openAt(layers.map(layerInput), position);
 }
 
 /** The files of an application's layer: libraries that stay, and one file that each version changes. */

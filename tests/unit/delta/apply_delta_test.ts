@@ -2,12 +2,13 @@ import { gzipSync } from "node:zlib";
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { LentMemory } from "../../../lib/bytes/lent_chunks.ts";
 import { rebuildLayer } from "../../../lib/delta/apply_delta.ts";
+import { scratchOf } from "../../../lib/delta/delta_sections.ts";
 import { makeDelta } from "../../../lib/delta/make_delta.ts";
 import { OldLayers } from "../../../lib/delta/old_layers.ts";
 import type { DeltaFile } from "../../../lib/delta/part_reader.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
-import { layerInput, makeText, openLayers } from "../../support/delta_fixture.ts";
+import { layerInput, makeText } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 
 const CHUNK_BYTES = 1000;
@@ -18,7 +19,7 @@ const encoder = new TextEncoder();
 const texts = [0, 1, 2, 3].map((seed) => encoder.encode(makeText(seed, 150_000)));
 const before = joinChunks(texts.slice(0, 3));
 const oldLayer = new Uint8Array(gzipSync(before));
-const OPTIONS = { openScratch, openBases: openLayers(oldLayer) };
+const OPTIONS = { openScratch, compressed: scratchOf(oldLayer) };
 const layer = new Uint8Array(
   gzipSync(joinChunks([texts[2]!, texts[0]!.map((byte) => byte | 1), texts[3]!, texts[1]!])),
 );

@@ -24,7 +24,7 @@ import { findInnerStreams, inflateStream } from "../../../lib/delta/inner_stream
 import { OldLayers } from "../../../lib/delta/old_layers.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertLess, assertRejects, assertThrows } from "../../support/assert.ts";
-import { layerInput, makeText, openLayers } from "../../support/delta_fixture.ts";
+import { layerInput, makeText } from "../../support/delta_fixture.ts";
 import { memoryScratch } from "../../support/memory_scratch.ts";
 import { makeZip, type ZipFile } from "../../support/zip.ts";
 
@@ -67,7 +67,7 @@ async function makeRight(old: readonly Bytes[], layer: Bytes, options?: Partial<
 
 async function rebuild({ file }: Pick<MadeDelta, "file">, bases: Uint8Array): Promise<Bytes> {
   const pieces: Bytes[] = [];
-  for await (const piece of rebuildLayer(file, scratchOf(bases), { ...OPTIONS, openBases: openLayers() })) {
+  for await (const piece of rebuildLayer(file, scratchOf(bases), OPTIONS)) {
     pieces.push(piece.slice());
   }
   return joinChunks(pieces);
