@@ -28,8 +28,9 @@ const BYTES_PER_DECODING = 64;
 const MAX_DECODINGS = 64;
 
 /** Reads bytes from a position to the end. */
-export function readFrom({ size, readAt }: Bytes, start: number): AsyncIterator<Uint8Array> {
-  const rest: Bytes = { size: size - start, readAt: (position, target) => readAt(start + position, target) };
+export function readFrom(bytes: Bytes, start: number): AsyncIterator<Uint8Array> {
+  const readAt = (position: number, target: Uint8Array) => bytes.readAt(start + position, target);
+  const rest: Bytes = { size: bytes.size - start, readAt };
   return readChunks(openScratch(rest));
 }
 
