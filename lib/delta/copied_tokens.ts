@@ -73,7 +73,7 @@ export class CopiedTokens {
   // Tokens do not start where others do after a change: each side comes to the same ones from any position.
   #seek(position: number): boolean {
     if (this.#pieces.length === 0) return false;
-    while (this.#at > position) if (!this.#back()) return false;
+    while (this.#at > position) if (!this.#back(position)) return false;
     for (;;) {
       if (this.#index === this.#tokens.length) {
         if (this.#piece + 1 >= this.#pieces.length) return false;
@@ -84,9 +84,9 @@ export class CopiedTokens {
     }
   }
 
-  #back(): boolean {
+  #back(position: number): boolean {
     if (this.#index === 0) {
-      if (this.#piece === 0) return false;
+      if (this.#piece === 0 || this.#pieces[this.#piece - 1]!.end <= position) return false;
       this.#enter(this.#piece - 1);
       [this.#index, this.#at] = [this.#tokens.length, this.#pieces[this.#piece]!.end];
     }
