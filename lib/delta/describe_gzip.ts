@@ -1,7 +1,27 @@
 import { DeflateError } from "./bit_input.ts";
-import { type DescribeOptions, type GzipRecipe, MAX_COST, RECIPE_LIMITS } from "./gzip_recipe.ts";
-import type { DeflateModel } from "./models/model.ts";
+import type { CopiedTokens } from "./copied_tokens.ts";
+import { type GzipRecipe, RECIPE_LIMITS, type RecipeLimits } from "./gzip_recipe.ts";
+import type { DeflateModel, Effort } from "./models/model.ts";
 import { StreamDescriber } from "./stream_describer.ts";
+
+/** A recipe that is larger than this part of its stream says that the model is another compressor's. */
+const MAX_COST = 0.5;
+
+/** How a stream is described. */
+export interface DescribeOptions {
+  /** The models that are tried (`MODELS`). */
+  readonly models: readonly DeflateModel[];
+  readonly effort: Effort;
+  /** The largest recipe that is worth it, as a part of the stream's bytes: `MAX_COST` unless given. */
+  readonly maxCost?: number;
+  /** `RECIPE_LIMITS` unless given. */
+  readonly limits?: RecipeLimits;
+  /** Gets all plain bytes in order. The array is the callback's own. */
+  readonly plain?: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  /** Tokens that are predicted without a model, if the tokens of the model that is found are local. */
+  readonly copied?: CopiedTokens | undefined;
+  readonly signal?: AbortSignal;
+}
 
 /** A model with its parameters. */
 interface Candidate {

@@ -6,6 +6,7 @@ import { GzipReader } from "./gzip_reader.ts";
 import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
 import { selectRanges } from "./select_ranges.ts";
+import type { BaseRange } from "./tar_diff.ts";
 import { type CopiedRun, MAX_BEFORE_RATIO, MIN_RUN_BYTES } from "./copied_runs.ts";
 
 /** New plain bytes that are copied from old ones without a change. */
@@ -61,6 +62,30 @@ export async function findCopiedRuns(
     sizeBefore += size;
   }
   return runs.sort((a, b) => a.start - b.start);
+}
+
+/**
+ * Finds what is left of spans of selected bytes where those are all bytes: a span is cut where something was left out.
+ * Both are in order.
+ */
+export function unselectSpans(spans: readonly CopiedSpan[], ranges: readonly BaseRange[]): CopiedSpan[] {
+  const cut: CopiedSpan[] = [];
+  let [i, before] = [0, 0];
+  for (const { start, length, from } of spans) {
+    for (let at = start; at < start + length;) {
+      const range = ranges[i]!;
+      const size = range.end - range.start;
+      if (at >= before + size) {
+        before += size;
+        i++;
+        continue;
+      }
+      const end = Math.min(start + length, before + size);
+      cut.push({ start: range.start + at - before, length: end - at, from: from + at - start });
+      at = end;
+    }
+  }
+  return cut;
 }
 
 /** Where blocks start: their first bits, and their positions among the plain bytes. */

@@ -1,6 +1,3 @@
-import type { CopiedTokens } from "./copied_tokens.ts";
-import type { DeflateModel, Effort } from "./models/model.ts";
-
 /**
  * What is needed, besides the plain bytes, to rebuild a gzip stream exactly: the name of a compressor model, and the
  * differences between its predictions and the stream. `describeGzip` (`describe_gzip.ts`) makes a recipe and
@@ -47,33 +44,3 @@ export interface RecipeLimits {
 
 /** Room for 100 GiB of plain bytes, and for a memory of 128 MiB on the side that rebuilds. */
 export const RECIPE_LIMITS: RecipeLimits = { sectionBytes: 24 * 1024 * 1024, plainBytes: 100 * 1024 ** 3 };
-
-/** A recipe that is larger than this part of its stream says that the model is another compressor's. */
-export const MAX_COST = 0.5;
-
-/** How a stream is described. */
-export interface DescribeOptions {
-  /** The models that are tried (`MODELS`). */
-  readonly models: readonly DeflateModel[];
-  readonly effort: Effort;
-  /** The largest recipe that is worth it, as a part of the stream's bytes: `MAX_COST` unless given. */
-  readonly maxCost?: number;
-  /** `RECIPE_LIMITS` unless given. */
-  readonly limits?: RecipeLimits;
-  /** Gets all plain bytes in order. The array is the callback's own. */
-  readonly plain?: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
-  /** Tokens that are predicted without a model, if the tokens of the model that is found are local. */
-  readonly copied?: CopiedTokens | undefined;
-  readonly signal?: AbortSignal;
-}
-
-/** How a stream is rebuilt. */
-export interface RebuildOptions {
-  /** Finds the model (`modelById`). */
-  readonly findModel: (id: string, version: number) => DeflateModel | undefined;
-  /** Tokens that are predicted without the model. */
-  readonly copied?: CopiedTokens | undefined;
-  /** `RECIPE_LIMITS` unless given. */
-  readonly limits?: RecipeLimits;
-  readonly signal?: AbortSignal;
-}

@@ -11,7 +11,7 @@ import { CopiedTokens } from "./copied_tokens.ts";
 import { COPIED_NAME, type DeltaBase, type DeltaHeader, formatDeltaHeader, INNER_NAME } from "./delta_format.ts";
 import { openScratch as openScratchSource } from "./delta_sections.ts";
 import { describeGzip } from "./describe_gzip.ts";
-import { type CopiedSpan, findCopiedRuns } from "./find_copied_runs.ts";
+import { type CopiedSpan, findCopiedRuns, unselectSpans } from "./find_copied_runs.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
 import { inflateLayer, type LayerInput, readChunks } from "./inflate_layers.ts";
 import type { Bytes } from "./inner_streams.ts";
@@ -21,7 +21,6 @@ import type { DeflateModel, Effort } from "./models/model.ts";
 import type { OldLayers } from "./old_layers.ts";
 import { packCorrections, packOperations, packRecipe } from "./pack_part.ts";
 import type { DeltaFile } from "./part_reader.ts";
-import { unselectSpans } from "./select_ranges.ts";
 import { type BaseRange, diffPlain } from "./tar_diff.ts";
 import { type CopiedRun, formatCopiedRuns } from "./copied_runs.ts";
 

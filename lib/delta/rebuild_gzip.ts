@@ -1,6 +1,19 @@
-import { type GzipRecipe, MAX_PARAMETERS, type RebuildOptions, RECIPE_LIMITS } from "./gzip_recipe.ts";
+import type { CopiedTokens } from "./copied_tokens.ts";
+import { type GzipRecipe, MAX_PARAMETERS, RECIPE_LIMITS, type RecipeLimits } from "./gzip_recipe.ts";
+import type { DeflateModel } from "./models/model.ts";
 import { StreamRebuilder } from "./stream_rebuilder.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
+
+/** How a stream is rebuilt. */
+interface RebuildOptions {
+  /** Finds the model (`modelById`). */
+  readonly findModel: (id: string, version: number) => DeflateModel | undefined;
+  /** Tokens that are predicted without the model. */
+  readonly copied?: CopiedTokens | undefined;
+  /** `RECIPE_LIMITS` unless given. */
+  readonly limits?: RecipeLimits;
+  readonly signal?: AbortSignal;
+}
 
 /**
  * Rebuilds the bytes of a gzip stream. A wrong recipe gives other bytes, or an error: the digest of what comes out

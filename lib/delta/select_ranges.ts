@@ -1,4 +1,3 @@
-import type { CopiedSpan } from "./find_copied_runs.ts";
 import type { Bytes } from "./inner_streams.ts";
 import type { BaseRange } from "./tar_diff.ts";
 
@@ -21,30 +20,6 @@ export function selectRanges(bytes: Bytes, ranges: readonly BaseRange[]): Bytes 
       return filled;
     },
   };
-}
-
-/**
- * Finds what is left of spans of selected bytes where those are all bytes: a span is cut where something was left out.
- * Both are in order.
- */
-export function unselectSpans(spans: readonly CopiedSpan[], ranges: readonly BaseRange[]): CopiedSpan[] {
-  const cut: CopiedSpan[] = [];
-  let [i, before] = [0, 0];
-  for (const { start, length, from } of spans) {
-    for (let at = start; at < start + length;) {
-      const range = ranges[i]!;
-      const size = range.end - range.start;
-      if (at >= before + size) {
-        before += size;
-        i++;
-        continue;
-      }
-      const end = Math.min(start + length, before + size);
-      cut.push({ start: range.start + at - before, length: end - at, from: from + at - start });
-      at = end;
-    }
-  }
-  return cut;
 }
 
 // The first range that ends behind a position.

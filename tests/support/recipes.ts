@@ -1,5 +1,5 @@
-import { describeGzip } from "../../lib/delta/describe_gzip.ts";
-import type { DescribeOptions, GzipRecipe } from "../../lib/delta/gzip_recipe.ts";
+import { describeGzip, type DescribeOptions } from "../../lib/delta/describe_gzip.ts";
+import type { GzipRecipe } from "../../lib/delta/gzip_recipe.ts";
 import { modelById, MODELS } from "../../lib/delta/models/all.ts";
 import { rebuildGzip } from "../../lib/delta/rebuild_gzip.ts";
 
