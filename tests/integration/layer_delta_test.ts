@@ -198,7 +198,9 @@ peerTest("[99] a wrong delta is refused with exit status 4 or HTTP 422, and is n
     assertStringIncludes(text, from);
     return Uint8Array.from(text.replace(from, to), (char) => char.charCodeAt(0));
   };
-  const { bases, plainSize } = deltaOf(bundle);
+  const { bases, plainSize: scratchSize } = deltaOf(bundle);
+  // Tokens are copied from the base, whose compressed bytes count too.
+  const plainSize = scratchSize - bases[0]!.size;
   const changes: Record<string, Parameters<typeof withDelta>[1]> = {
     "no delta": { bytes: () => new Uint8Array(5000) },
     "another version": { bytes: flip(7) },
