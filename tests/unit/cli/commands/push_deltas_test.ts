@@ -20,7 +20,7 @@ import { writeImage } from "../../../support/put_image.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
-const IMAGES = [1, 2].map((version) => buildImage({ files: makeAppFiles(version, 8) }));
+const IMAGES = [1, 2].map((version) => buildImage({ files: makeAppFiles(version, 3) }));
 const HELD = { digests: [...IMAGES[0]!.blobs.keys(), IMAGES[0]!.root.digest], models: modelNames() };
 const [desk, plant] = [await createKey(), await createKey()];
 
