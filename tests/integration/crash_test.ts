@@ -76,7 +76,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
 
 function runChild(work: CrashWork, { root, bundles }: CrashFolders, { killAt, mode }: Kill) {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-lock", `--config=${CONFIG}`, CHILD, work, root, bundles, String(killAt), mode],
+    args: ["run", "-A", `--config=${CONFIG}`, CHILD, work, root, bundles, String(killAt), mode],
     stderr: "inherit",
   }).output();
 }

@@ -12,8 +12,14 @@ import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
-/** Packs the second version of an application for a site that has the first. */
-export async function packDeltaBundle() {
+let packed: ReturnType<typeof pack> | undefined;
+
+/** The second version of an application, packed for a site that has the first. It is packed once, and must not be changed. */
+export function packDeltaBundle(): ReturnType<typeof pack> {
+  return packed ??= pack();
+}
+
+async function pack() {
   await using folder = await TestFolder.create();
   const store = new DiskStore(`${folder.path}/source`);
   const images = [1, 2].map((version) => buildImage({ files: makeAppFiles(version, 8) }));

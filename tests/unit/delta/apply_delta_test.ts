@@ -16,7 +16,7 @@ const CHUNK_BYTES = 1000;
 const HEADER_CHUNKS = 3;
 const openScratch = () => Promise.resolve(memoryScratch());
 const encoder = new TextEncoder();
-const texts = [0, 1, 2, 3].map((seed) => encoder.encode(makeText(seed, 150_000)));
+const texts = [0, 1, 2, 3].map((seed) => encoder.encode(makeText(seed, 70_000)));
 const before = joinChunks(texts.slice(0, 3));
 const oldLayer = new Uint8Array(gzipSync(before));
 const OPTIONS = { openScratch, compressed: scratchOf(oldLayer) };
