@@ -134,14 +134,15 @@ class DeltaWork implements Disposable {
     repository: string,
     onBytes: (count: number) => void,
   ): Promise<OldLayers | undefined> {
-    const { store, effort, signal } = this.#options;
+    const { store, effort, models: known, signal } = this.#options;
     const inputs = layers.map(({ digest, size }) => ({
       digest,
       size,
       open: async () => (await store.openBlob(repository, digest))?.body,
     }));
     try {
-      return await OldLayers.open(inputs, { openScratch: store.openScratch.bind(store), effort, onBytes, signal });
+      const openScratch = store.openScratch.bind(store);
+      return await OldLayers.open(inputs, { openScratch, effort, known, onBytes, signal });
     } catch (error) {
       explain(error);
       return undefined;

@@ -1,4 +1,5 @@
 import { free } from "../bytes/lent_chunks.ts";
+import { Turns } from "../bytes/turns.ts";
 import { BitInput, DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import { DeflateReader } from "./deflate_reader.ts";
@@ -23,9 +24,9 @@ const PIECE_TOKENS = 8192;
 /** No token reaches farther back. What is there is not known, and does not matter. */
 const HISTORY = 32_768;
 
-/** A block, or a part of one, has so many plain bytes on average, but for the first ones. */
-const BYTES_PER_DECODING = 64;
-const MAX_DECODINGS = 64;
+/** A block has so many plain bytes on average, but for the first ones. */
+const BYTES_PER_BLOCK = 64;
+const FREE_BLOCKS = 64;
 
 /** Reads bytes from a position to the end. */
 export function readFrom(bytes: Bytes, start: number): AsyncIterator<Uint8Array> {
@@ -34,27 +35,40 @@ export function readFrom(bytes: Bytes, start: number): AsyncIterator<Uint8Array>
   return readChunks(openScratch(rest));
 }
 
+/** What all runs are decoded with. */
+export class TokenDecoder {
+  readonly window = new MemberWindow({ history: 0, lookahead: 0 });
+  readonly decoded = new DecodedBlocks(PIECE_TOKENS);
+  readonly turns = new Turns();
+
+  /** Gives up the memory. */
+  free(): void {
+    free(this.window.bytes);
+    free(this.decoded.tokens);
+  }
+}
+
 /** Decodes the tokens of the blocks of a base from one of them on. */
 export class BaseTokens {
   readonly #run: CopiedRun;
   readonly #input: BitInput;
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #window = new MemberWindow({ history: 0, lookahead: 0 });
-  readonly #decoded = new DecodedBlocks(PIECE_TOKENS);
+  readonly #decoder: TokenDecoder;
   readonly #reader: DeflateReader;
   /** The new position of the next token. */
   #position: number;
   #isEnd = false;
-  #decodings = 0;
+  #blocks = 0;
 
   /** @param compressed the bytes of all bases */
-  constructor(run: CopiedRun, compressed: Bytes) {
+  constructor(run: CopiedRun, compressed: Bytes, decoder: TokenDecoder) {
     this.#run = run;
+    this.#decoder = decoder;
     this.#source = readFrom(compressed, Math.floor(run.bit / 8));
     this.#input = new BitInput(this.#source);
     this.#position = run.start - run.before;
-    const [input, window, decoded] = [this.#input, this.#window, this.#decoded];
-    this.#reader = new DeflateReader({ input, window, decoded, isPlainLeftOut: true });
+    const { window, decoded } = decoder;
+    this.#reader = new DeflateReader({ input: this.#input, window, decoded, isPlainLeftOut: true });
   }
 
   /**
@@ -70,30 +84,30 @@ export class BaseTokens {
         await this.#input.need(1);
         this.#input.take(bit % 8);
       }
+      await this.#decoder.turns.next();
       const piece = await this.#decode();
       if (piece.end > start && piece.tokens.length > 0) return piece;
     }
     return undefined;
   }
 
-  /** Ends the reading, and gives up the memory. */
+  /** Ends the reading, and gives up the memory of what was read. */
   async close(): Promise<void> {
-    for (const { bytes } of [this.#input, this.#window]) free(bytes);
-    free(this.#decoded.tokens);
+    this.#input.free();
     await this.#source.return?.();
   }
 
   async #decode(): Promise<TokenPiece> {
-    const [window, decoded, { start, end, before }] = [this.#window, this.#decoded, this.#run];
-    if (++this.#decodings > MAX_DECODINGS + (this.#position - start + before) / BYTES_PER_DECODING) {
-      throw new DeflateError(cannot("read the copied tokens", "a base has too many blocks"));
-    }
+    const [{ window, decoded }, { start, end, before }] = [this.#decoder, this.#run];
     [window.length, decoded.head] = [HISTORY, decoded.tail];
     this.#isEnd = await this.#reader.decode();
     let [from, to, first] = [decoded.head, decoded.tail, this.#position];
     const { tokens, blocks } = decoded;
-    blocks.length = 0;
     const last = this.#position += window.length - HISTORY;
+    this.#blocks += blocks.splice(0).length;
+    if (this.#blocks > FREE_BLOCKS + (last - start + before) / BYTES_PER_BLOCK) {
+      throw new DeflateError(cannot("read the copied tokens", "a base has too many blocks"));
+    }
     while (from < to && first < start) first += tokenBytes(tokens[from++]!);
     let after = last;
     while (to > from && after - tokenBytes(tokens[to - 1]!) >= end) after -= tokenBytes(tokens[--to]!);

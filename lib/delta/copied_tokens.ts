@@ -1,5 +1,5 @@
 import { free } from "../bytes/lent_chunks.ts";
-import { BaseTokens, type TokenPiece } from "./base_tokens.ts";
+import { BaseTokens, TokenDecoder, type TokenPiece } from "./base_tokens.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import type { Bytes } from "./inner_streams.ts";
 import type { BlockTokens, HeaderStyle, PlainWindow, TokenPredictor } from "./models/model.ts";
@@ -18,6 +18,9 @@ const NO_TOKENS = new Uint32Array();
 export class CopiedTokens {
   /** How many of the tokens that were asked for are those of the stream, and how many are not. */
   readonly counts = { right: 0, wrong: 0 };
+  /** Whether a base did not have the tokens. */
+  hasFailed = false;
+  readonly #decoder = new TokenDecoder();
   readonly #runs: Iterator<CopiedRun>;
   readonly #compressed: Bytes;
   #run: CopiedRun | undefined;
@@ -44,13 +47,15 @@ export class CopiedTokens {
   async prepare(position: number, end: number): Promise<void> {
     this.#drop(position);
     while (this.#run !== undefined && this.#run.start < end && (this.#pieces.at(-1)?.end ?? 0) < end) {
-      this.#base ??= new BaseTokens(this.#run, this.#compressed);
+      this.#base ??= new BaseTokens(this.#run, this.#compressed, this.#decoder);
+      this.hasFailed = true;
       const piece = await this.#base.next();
+      this.hasFailed = false;
       if (piece !== undefined) {
         this.#pieces.push({ ...piece, tokens: piece.tokens.slice() });
         if (this.#pieces.length === 1) this.#enter(0);
       } else {
-        await this.close();
+        await this.#closeBase();
         this.#run = this.#nextRun();
       }
     }
@@ -64,8 +69,20 @@ export class CopiedTokens {
     return token;
   }
 
-  /** Ends the reading. */
+  /** Leaves all other positions to the model. */
+  end(): void {
+    this.#run = undefined;
+    this.#drop(Infinity);
+  }
+
+  /** Ends the reading, and gives up the memory. */
   async close(): Promise<void> {
+    this.end();
+    await this.#closeBase();
+    this.#decoder.free();
+  }
+
+  async #closeBase(): Promise<void> {
     await this.#base?.close();
     this.#base = undefined;
   }
@@ -128,7 +145,7 @@ class CopyingPredictor implements TokenPredictor {
   readonly #predictor: TokenPredictor;
   readonly #window: PlainWindow;
   readonly #copied: CopiedTokens;
-  #members = 0;
+  #isFirstMember = true;
   #isCopied = false;
 
   constructor(predictor: TokenPredictor, window: PlainWindow, copied: CopiedTokens) {
@@ -146,7 +163,9 @@ class CopyingPredictor implements TokenPredictor {
   }
 
   reset(): void {
-    this.#members++;
+    // Positions are those of the first member: layers have one.
+    if (!this.#isFirstMember) this.#copied.end();
+    this.#isFirstMember = false;
     this.#predictor.reset();
   }
 
@@ -155,8 +174,7 @@ class CopyingPredictor implements TokenPredictor {
   }
 
   token(at: number): number {
-    // Positions are those of the first member: layers have one.
-    const token = this.#members > 1 ? -1 : this.#copied.at(this.#window.origin + at);
+    const token = this.#copied.at(this.#window.origin + at);
     this.#isCopied = token >= 0;
     if (!this.#isCopied) return this.#predictor.token(at);
     this.#copied.counts.right++;

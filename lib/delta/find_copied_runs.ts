@@ -1,5 +1,8 @@
 import { free } from "../bytes/lent_chunks.ts";
+import { Turns } from "../bytes/turns.ts";
+import { cannot } from "../oci/error.ts";
 import { readFrom } from "./base_tokens.ts";
+import { DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import type { DeltaBase } from "./delta_format.ts";
 import { GzipReader } from "./gzip_reader.ts";
@@ -30,13 +33,15 @@ const [HISTORY, LOOKAHEAD] = [32_768, 516];
 export const MIN_SPAN_BYTES = HISTORY + LOOKAHEAD + MIN_RUN_BYTES;
 /** A site decodes so many blocks for a run at most. */
 const BYTES_PER_BLOCK = 256;
+/** So many blocks of a base are listed at most, which bounds memory. */
+const [FREE_BLOCKS, BYTES_PER_LISTED_BLOCK] = [4096, 1024];
 const TOKENS = 8192;
 
 /**
  * Finds the tokens of bases that stay the same in a new gzip stream, because all plain bytes that they depend on do.
  *
  * @param spans in the order of the new bytes
- * @throws {DeflateError} when a base is no gzip stream
+ * @throws {DeflateError} when a base is no gzip stream, or has very many blocks
  */
 export async function findCopiedRuns(
   spans: readonly CopiedSpan[],
@@ -95,6 +100,7 @@ interface BlockList {
 }
 
 function findRun({ start, length, from }: CopiedSpan, { bits, starts }: BlockList): CopiedRun | undefined {
+  if (starts.length === 0) return undefined;
   const first = from + HISTORY;
   const block = lastNotAfter(starts, first);
   const run = {
@@ -123,6 +129,7 @@ async function listBlocks(source: AsyncIterator<Uint8Array>, signal: AbortSignal
   const [bits, starts]: [number[], number[]] = [[], []];
   const window = new MemberWindow({ history: 0, lookahead: 0 });
   const decoded = new DecodedBlocks(TOKENS);
+  const turns = new Turns();
   const reader = new GzipReader(source, window, decoded);
   try {
     for (let before = 0; await reader.hasMember(); before += window.origin + window.length) {
@@ -130,8 +137,12 @@ async function listBlocks(source: AsyncIterator<Uint8Array>, signal: AbortSignal
       window.reset();
       for (let isEnd = false; !isEnd;) {
         signal?.throwIfAborted();
+        await turns.next();
         const start = before + window.origin + window.length;
         isEnd = await reader.decode();
+        if (starts.length > FREE_BLOCKS + start / BYTES_PER_LISTED_BLOCK) {
+          throw new DeflateError(cannot("copy tokens", "a base has too many blocks"));
+        }
         for (const { bit } of decoded.blocks.splice(0)) {
           bits.push(bit);
           starts.push(start);

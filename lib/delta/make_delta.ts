@@ -101,15 +101,13 @@ export async function makeDelta(
     inner: inner?.part,
     copied,
   };
-  const made = await assemble(
-    header,
-    [packed, ...(inner === undefined ? [] : [inner.packed]), copiedBytes],
-    openScratch,
-  );
+  using resources = new DisposableStack();
+  const bytes = resources.use(await openScratch());
+  const made = await assemble(header, [packed, ...(inner === undefined ? [] : [inner.packed]), copiedBytes], bytes);
   const problem = await verify(made, { bases: old.select(ranges), compressed }, options);
-  if (problem === undefined) return made;
-  made[Symbol.dispose]();
-  return { reason: `the delta was wrong (${problem})` };
+  if (problem !== undefined) return { reason: `the delta was wrong (${problem})` };
+  resources.move();
+  return made;
 }
 
 // The old layers that the new one really needs, in their order.
@@ -159,8 +157,8 @@ async function describe(job: DescribeJob, options: MakeDeltaOptions): Promise<Co
   const found = await findCopied(job, options);
   if (found === undefined) return await describeWith();
   const recipe = await describeWith(found.tokens);
-  const { right, wrong } = found.tokens.counts;
-  if (right === 0 && wrong === 0) return recipe;
+  const { counts: { right, wrong }, hasFailed } = found.tokens;
+  if (right + wrong === 0 && !hasFailed) return recipe;
   // Another compressor, or other parameters of it, made the base: the model alone is better.
   if (recipe === undefined || wrong > FREE_WRONG_TOKENS + right * WRONG_TOKENS) return await describeWith();
   return { ...recipe, runs: found.runs };
@@ -180,12 +178,7 @@ async function findCopied(
   }
 }
 
-async function assemble(
-  header: DeltaHeader,
-  parts: readonly Scratch[],
-  openScratch: OpenScratch,
-): Promise<MadeDelta> {
-  const bytes = await openScratch();
+async function assemble(header: DeltaHeader, parts: readonly Scratch[], bytes: Scratch): Promise<MadeDelta> {
   const hash = createHash("sha256");
   const append = (piece: Uint8Array) => {
     hash.update(piece);

@@ -1,7 +1,8 @@
 import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
-import type { DeltaBase } from "./delta_format.ts";
+import { COPIED_NAME, type DeltaBase } from "./delta_format.ts";
 import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
 import { type Bytes, findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
+import { modelNames } from "./models/all.ts";
 import type { Effort } from "./models/model.ts";
 import { type IndexSearch, PlainIndex } from "./plain_index.ts";
 import { selectRanges } from "./select_ranges.ts";
@@ -18,11 +19,13 @@ export const SEARCH: Readonly<Record<Effort, IndexSearch>> = {
 interface OldLayersOptions extends InflateOptions {
   readonly openScratch: OpenScratch;
   readonly effort: Effort;
+  /** What the site knows; see `MakeDeltaOptions`. */
+  readonly known?: ReadonlySet<string>;
 }
 
 interface OpenedLayers {
   readonly bytes: Scratch;
-  readonly compressed: Scratch;
+  readonly compressed: Scratch | undefined;
   readonly bases: readonly DeltaBase[];
   readonly index: PlainIndex;
 }
@@ -34,7 +37,7 @@ export class OldLayers implements Disposable {
   readonly ranges: readonly BaseRange[];
   readonly index: PlainIndex;
   readonly #bytes: Scratch;
-  readonly #compressed: Scratch;
+  readonly #compressed: Scratch | undefined;
   readonly #inner = new Map<BaseRange, readonly InnerStream[]>();
   /** The memory that the streams of further ranges may take, in bytes. */
   #listBytesLeft = MAX_LIST_BYTES;
@@ -51,11 +54,12 @@ export class OldLayers implements Disposable {
   /** Inflates and indexes layers. @throws {BaseError} when one is missing; {CorruptError} when one is damaged */
   static async open(
     layers: readonly (LayerInput & { readonly size: number })[],
-    { openScratch, effort, onBytes, signal }: OldLayersOptions,
+    { openScratch, effort, known = new Set(modelNames()), onBytes, signal }: OldLayersOptions,
   ): Promise<OldLayers> {
     const bytes = await openScratch();
-    const compressed = await openScratch();
+    let compressed: Scratch | undefined;
     try {
+      if (effort !== "fast" && known.has(COPIED_NAME)) compressed = await openScratch();
       const bases: DeltaBase[] = [];
       for (const layer of layers) {
         bases.push(await inflateLayer(layer, { scratch: bytes, compressed }, { onBytes, signal }));
@@ -63,7 +67,7 @@ export class OldLayers implements Disposable {
       const index = await PlainIndex.build(bytes, { ...SEARCH[effort], signal });
       return new OldLayers({ bytes, compressed, bases, index });
     } catch (error) {
-      for (const scratch of [bytes, compressed]) scratch[Symbol.dispose]();
+      for (const scratch of [bytes, compressed]) scratch?.[Symbol.dispose]();
       throw error;
     }
   }
@@ -73,11 +77,14 @@ export class OldLayers implements Disposable {
     return selectRanges(this.#bytes, ranges);
   }
 
-  /** The compressed bytes of some of the ranges, one after the other; `undefined` if a layer was not read to its end. */
+  /**
+   * The compressed bytes of some of the ranges, one after the other; `undefined` if they are not needed, or a layer was
+   * not read to its end.
+   */
   selectCompressed(ranges: readonly BaseRange[]): Bytes | undefined {
     let end = 0;
     const all = this.bases.map(({ size }) => ({ start: end, end: end += size }));
-    if (end !== this.#compressed.size) return undefined;
+    if (this.#compressed === undefined || this.#compressed.size !== end) return undefined;
     return selectRanges(this.#compressed, all.filter((_, i) => ranges.includes(this.ranges[i]!)));
   }
 
@@ -102,6 +109,6 @@ export class OldLayers implements Disposable {
 
   [Symbol.dispose](): void {
     this.index.free();
-    for (const scratch of [this.#bytes, this.#compressed]) scratch[Symbol.dispose]();
+    for (const scratch of [this.#bytes, this.#compressed]) scratch?.[Symbol.dispose]();
   }
 }

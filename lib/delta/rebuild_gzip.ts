@@ -33,6 +33,9 @@ export async function* rebuildGzip(
     throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} is unknown`));
   }
   if (parameters.length > MAX_PARAMETERS) throw new CorruptError(cannot("use a model", "it has too many parameters"));
+  if (copied !== undefined && model.isLocal?.(parameters) !== true) {
+    throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} cannot pass over tokens`));
+  }
   const source = plain[Symbol.asyncIterator]();
   try {
     for await (const chunk of new StreamRebuilder({ model, recipe, limits, copied }).rebuild(source)) {

@@ -57,7 +57,7 @@ export interface StatusDelta {
   readonly size: number;
   /** The layers that it needs, with their sizes in bytes. */
   readonly bases: readonly { readonly digest: Digest; readonly size: number }[];
-  /** The temporary space that the site needs: the plain bytes of the bases. */
+  /** The temporary space that the site needs, in bytes: `sizeOfScratch` of its header. */
   readonly plainSize: number;
   /** What the site must know, as an inventory names it, joined by `+`: a compressor model, such as `go6/1`. */
   readonly model: string;

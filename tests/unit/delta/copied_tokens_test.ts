@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { readDeltaHeader, rebuildLayer } from "../../../lib/delta/apply_delta.ts";
 import { CopiedTokens } from "../../../lib/delta/copied_tokens.ts";
-import { formatDeltaHeader, namesOfModels } from "../../../lib/delta/delta_format.ts";
+import { formatDeltaHeader, type HeaderModel, namesOfModels } from "../../../lib/delta/delta_format.ts";
 import { packSection, readSection, scratchOf } from "../../../lib/delta/delta_sections.ts";
 import { tokenBytes } from "../../../lib/delta/deflate_tables.ts";
 import { findCopiedRuns, MIN_SPAN_BYTES, unselectSpans } from "../../../lib/delta/find_copied_runs.ts";
@@ -214,6 +214,27 @@ const LIES: Readonly<Record<string, (run: CopiedRun) => CopiedRun>> = {
   "a run that is not copied": (run) => ({ ...run, start: run.start - 20_000 }),
 };
 
+/** What a model needs is passed over with the tokens, where it takes a part at a time or depends on the tokens before. */
+const OTHER_MODELS: readonly HeaderModel[] = [
+  { id: "go1", version: 1, parameters: "" },
+  { id: "klauspost5", version: 1, parameters: "050002" },
+  { id: "go127", version: 1, parameters: "06" },
+  { id: "go6", version: 1, parameters: "02" },
+  { id: "zlib", version: 1, parameters: "010800" },
+];
+
+for (const model of OTHER_MODELS) {
+  Deno.test(`[99] copied tokens with the model ${model.id} ${model.parameters} are refused`, async () => {
+    const made = await makeOnce();
+    const header = await readDeltaHeader(made.file);
+    const bytes = await new Response(await made.file.open(0, made.file.size)).bytes();
+    const sections = bytes.subarray(formatDeltaHeader(header).length);
+    const file = fileOf(scratchOf(joinChunks([formatDeltaHeader({ ...header, model }), sections])));
+    const work = () => rebuild({ file }, OLD, [OLD_LAYER]);
+    await assertRejects(work, CorruptError, `the model ${model.id}/1 cannot pass over tokens`);
+  });
+}
+
 for (const [what, change] of Object.entries(LIES)) {
   Deno.test(`[99] a delta with ${what} does not make the layer`, async () => {
     const file = await changeRuns(await makeOnce(), change, [OLD_LAYER]);
@@ -241,4 +262,14 @@ Deno.test("[99] a base with many empty blocks is not read to its end", async () 
   await assertRejects(() => copied.prepare(0, 10_000), CorruptError, "a base has too many blocks");
   await copied.close();
   assertLess(read, empty.length);
+});
+
+Deno.test("[99] a base with many empty blocks has no copied tokens, and a delta all the same", async () => {
+  // A final block is rare: all others are stored blocks without bytes.
+  const blocks = new Uint8Array(5 * 20_000);
+  for (let at = 0; at < blocks.length; at += 5) blocks.set([0, 0, 0, 0xff, 0xff], at);
+  const base = joinChunks([OLD_LAYER.subarray(0, 10), blocks, OLD_LAYER.subarray(10)]);
+  using made = await make([base], NEW_LAYER);
+  assertEquals(made.header.copied, undefined);
+  assertEquals((await rebuild(made, OLD, [base])).layer, NEW_LAYER);
 });
