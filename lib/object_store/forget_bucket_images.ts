@@ -1,9 +1,11 @@
 import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { TagLink } from "../store/blob_store.ts";
 import { DigestSet } from "../store/digest_set.ts";
 import type { UnwantedImage } from "../store/forget_images.ts";
+import { revisionsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
-import { ManifestsInBucket } from "./mark_bucket.ts";
+import { ManifestsInBucket, walkLinks } from "./mark_bucket.ts";
 import type { ObjectTags } from "./object_tags.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -20,44 +22,53 @@ export interface ForgetOptions {
 
 /**
  * Removes the tags of images from a bucket, if they still refer to them, and those of what cosign has attached to manifests
- * that no other tag reaches. The manifests stay until a garbage collection: another machine may be using them.
+ * that no other tag or manifest reaches. The manifests stay until a garbage collection: another machine may be using them.
  *
  * @returns the removed tags of `images` as `repository:tag`, sorted
  */
 export async function forgetBucketImages(images: readonly UnwantedImage[], options: ForgetOptions): Promise<string[]> {
   const { tags, dryRun = false } = options;
   const forgotten = new Set<string>();
-  for (const { repository, tag, digest } of images) {
-    if (tag === undefined || !await tags.remove(repository, { tag, digest }, { dryRun })) continue;
-    forgotten.add(`${repository}:${tag}`);
-  }
-  if (dryRun) return [...forgotten].sort();
   for (const [repository, group] of Map.groupBy(images, ({ repository }) => repository)) {
-    await removeAttached(repository, group.map(({ digest }) => digest), options);
+    // What is attached goes first: an interrupted removal is repeated as long as the image has its tag.
+    const attached = dryRun ? [] : await listAttached(repository, group, options);
+    for (const link of attached) await tags.remove(repository, link);
+    for (const { tag, digest } of group) {
+      if (tag === undefined || !await tags.remove(repository, { tag, digest }, { dryRun })) continue;
+      forgotten.add(`${repository}:${tag}`);
+    }
   }
   return [...forgotten].sort();
 }
 
-async function removeAttached(
+/** Lists the tags of what cosign has attached to manifests that nothing but these images reaches. */
+async function listAttached(
   repository: string,
-  going: readonly Digest[],
+  images: readonly UnwantedImage[],
   { client, tags, warn, keep = new Set() }: ForgetOptions,
-): Promise<void> {
-  const isAttached = ({ tag }: { readonly tag: string }) => subjectOfCosignTag(tag) !== undefined;
+): Promise<TagLink[]> {
   const names = repositoryNames(repository);
   const listed = (await Promise.all(names.map((name) => tags.listNames(name)))).flat();
   // Most repositories have none, and the other tags need not be read.
-  if (!listed.some((tag) => isAttached({ tag }))) return;
-  const links = (await Promise.all(names.map((name) => tags.listLinks(name)))).flat();
+  if (!listed.some((tag) => subjectOfCosignTag(tag) !== undefined)) return [];
   const manifests = new ManifestsInBucket(client, warn);
   const [needed, gone] = [new DigestSet(), new DigestSet()];
-  for (const { digest } of links.filter((link) => !isAttached(link))) {
+  for (const { digest } of images) await manifests.reach(digest, gone);
+  const links = (await Promise.all(names.map((name) => tags.listLinks(name)))).flat();
+  const [attached, others] = [[] as TagLink[], [] as TagLink[]];
+  for (const link of links) {
+    const subject = subjectOfCosignTag(link.tag);
+    if (subject === undefined) others.push(link);
+    else if (gone.has(subject) && !keep.has(subject)) attached.push(link);
+  }
+  if (attached.length === 0) return [];
+  const isGoing = (link: TagLink) => images.some(({ tag, digest }) => tag === link.tag && digest === link.digest);
+  const roots = others.filter((link) => !isGoing(link)).map(({ digest }) => digest);
+  // As in a data folder: every manifest that is not to be removed counts as needed, tagged or not.
+  for await (const { digest } of walkLinks(client, names.map(revisionsPath))) if (!gone.has(digest)) roots.push(digest);
+  for (const digest of roots) {
     // An index that cannot be read may list any manifest.
-    if (!await manifests.reach(digest, needed)) return;
+    if (!await manifests.reach(digest, needed)) return [];
   }
-  for (const digest of going) await manifests.reach(digest, gone);
-  for (const { tag, digest } of links.filter(isAttached)) {
-    const subject = subjectOfCosignTag(tag)!;
-    if (gone.has(subject) && !needed.has(subject) && !keep.has(subject)) await tags.remove(repository, { tag, digest });
-  }
+  return attached.filter(({ tag }) => !needed.has(subjectOfCosignTag(tag)!));
 }

@@ -159,10 +159,10 @@ export class S3Client {
       method: "DELETE",
       key,
       headers: { "if-match": etag },
-      accept: [404, 409, 412, 501],
+      accept: [404, 412, 501],
     });
     if (status === 501) await this.remove(key);
-    return status !== 409 && status !== 412;
+    return status !== 412;
   }
 
   /** Lists one page of objects, sorted by the bytes of their keys. @param next where it begins, from the page before */

@@ -54,7 +54,13 @@ const REQUEST_MILLISECONDS = 30_000;
 const MIN_RATE = 64;
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
 const RETRIED = [429, 500, 502, 503, 504];
-const RETRIED_REASONS = ["RequestTimeTooSkewed", "RequestTimeout", "SlowDown", "OperationAborted"];
+const RETRIED_REASONS = [
+  "RequestTimeTooSkewed",
+  "RequestTimeout",
+  "SlowDown",
+  "OperationAborted",
+  "ConditionalRequestConflict",
+];
 
 /** Signs and sends requests to a bucket. Failures that may pass are retried. */
 export class S3Transport {

@@ -11,7 +11,8 @@ import { findImage } from "./remove_image.ts";
  * another machine may be using them.
  *
  * @returns the full reference of the image
- * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it; `BAD_REQUEST` when it is named by its digest alone
+ * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it; `BAD_REQUEST` when it is named by its digest alone;
+ *   `CONFLICT` when another machine has set or removed the tag meanwhile
  * @throws {RefusedError} when a package needs it
  */
 export async function untagImage(
@@ -35,6 +36,12 @@ export async function untagImage(
   if (user !== undefined) throw new RefusedError(cannot(`remove ${full}`, user.what, user.advice));
   if (dryRun) return full;
   const keep = await collectPackageDigests(records);
-  await store.forgetImages([{ repository: repositoryOf(reference), tag, digest }], { keep });
+  const removed = await store.forgetImages([{ repository: repositoryOf(reference), tag, digest }], { keep });
+  if (removed.length === 0) {
+    throw new RegistryError(
+      "CONFLICT",
+      cannot(`remove ${full}`, "another machine has changed it meanwhile", "try again"),
+    );
+  }
   return full;
 }

@@ -108,3 +108,45 @@ Deno.test("[103] forgetImages() of a bucket removes tags from storage without co
     assertEquals(await store.forgetImages([unwanted("1")], {}), [`${REPO}:1`]);
     assertEquals((await tags()).includes("1"), false);
   }));
+
+Deno.test("[103] forgetImages() of a bucket leaves the signatures of what an index without a tag lists", () =>
+  withSite(async ({ store, tags }) => {
+    // Used by its digest alone: its tag leads to another image meanwhile.
+    await writeImage(store, `${REPO}:moved`, buildIndex([CHILD, OTHER]));
+    await store.tag(REPO, "moved", OTHER.root.digest);
+    assertEquals(await store.forgetImages([unwanted("1"), unwanted("2")], {}), [`${REPO}:1`, `${REPO}:2`]);
+    assertEquals(await tags(), ["moved", "other", `${OF_CHILD}.sig`, OF_OTHER].toSorted());
+  }));
+
+Deno.test("[103] forgetImages() of a bucket that is interrupted anywhere is completed by the same call, as long as the tag is there", () =>
+  withSite(async ({ store, s3 }) => {
+    // Those that lead to an image: of a tag that was just being removed, the history may be left.
+    const tags = async () => (await store.listTagLinks(REPO)).map(({ tag }) => tag);
+    await store.forgetImages([unwanted("2")], {});
+    const objects = new Map(s3.objects);
+    const complete = ["other", OF_OTHER].toSorted();
+    for (let allowed = 0;; allowed++) {
+      s3.objects.clear();
+      for (const [key, object] of objects) s3.objects.set(key, object);
+      let removals = 0;
+      s3.intercept = ({ method }) =>
+        method === "DELETE" && ++removals > allowed ? new Response(null, { status: 403 }) : undefined;
+      const isDone = await store.forgetImages([unwanted("1")], {}).then(() => true, () => false);
+      s3.intercept = () => undefined;
+      if (isDone) break;
+      if ((await tags()).includes("1")) await store.forgetImages([unwanted("1")], {});
+      assertEquals(await tags(), complete, `after ${allowed} removals`);
+    }
+    assertEquals(await tags(), complete);
+  }));
+
+Deno.test("[103] forgetImages() of a bucket repeats a removal that the storage has aborted because of another one", () =>
+  withSite(async ({ store, s3, tags }) => {
+    const answers = ["OperationAborted", "ConditionalRequestConflict"];
+    s3.intercept = ({ method, headers }) => {
+      const code = method === "DELETE" && headers.has("if-match") ? answers.shift() : undefined;
+      return code === undefined ? undefined : new Response(`<Error><Code>${code}</Code></Error>`, { status: 409 });
+    };
+    assertEquals(await store.forgetImages([unwanted("1")], {}), [`${REPO}:1`]);
+    assertEquals([(await tags()).includes("1"), answers], [false, []]);
+  }));
