@@ -38,8 +38,11 @@ function identify(path: string): string | undefined {
  *
  * @param isSynced false for folders that need not survive
  * @param isNew whether the folder probably does not exist, and its parent does
+ * @throws {CrpeError} when it is a guarded folder that is not the same any more, or would be made in the place of one
  */
 export async function createFolder(path: string, { isSynced = true, isNew = false } = {}): Promise<void> {
+  // One that was unmounted is there still, as an empty mount point.
+  checkFolder(path);
   const created = isNew && createNew(path) ? [path] : createMissing(path);
   if (!isSynced) return;
   for (const folder of created) {

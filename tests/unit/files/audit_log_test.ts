@@ -1,5 +1,6 @@
 import { AuditLog, type AuditLogOptions } from "../../../lib/files/audit_log.ts";
-import { RefusedError } from "../../../lib/oci/error.ts";
+import { guardFolder } from "../../../lib/files/durable.ts";
+import { CrpeError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -87,4 +88,16 @@ Deno.test("[105] what cannot be logged is not begun, unless it frees space or ta
   assertEquals([done, site.problems.length], [0, 0]);
   await site.log.run(ENTRY, work, { isFreeing: true });
   assertEquals([done, site.problems.length], [1, 2]);
+});
+
+Deno.test("[109] an action is not begun, and no log is made, in an empty folder in the place of the data folder", async () => {
+  await using folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  await Deno.mkdir(data);
+  using _served = guardFolder(data);
+  await Deno.rename(data, `${data}.aside`);
+  await Deno.mkdir(data);
+  const run = () => new AuditLog(data).run(ENTRY, () => Promise.reject(new Error("begun")));
+  await assertRejects(run, CrpeError, "it was moved, removed or unmounted while crpe is running");
+  assertEquals(await folder.listFiles("data"), []);
 });

@@ -1,5 +1,7 @@
 import { LinkLedgerFile } from "../../../../lib/cli/wiring/link_ledger.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { guardFolder } from "../../../../lib/files/durable.ts";
+import { CrpeError } from "../../../../lib/oci/error.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 
 const MIB = 1024 * 1024;
@@ -26,6 +28,19 @@ Deno.test("[101] processes that use one data folder share a budget, and a new pr
   assertEquals(await open().claim(budget, today, 10 * MIB), 7 * MIB);
   assertEquals(await open().read(budget, tomorrow), 10 * MIB);
   assertEquals((await folder.listFiles("data")).sort(), [".link-usage.json", ".link-usage.lock"]);
+});
+
+Deno.test("[109] a budget is neither claimed nor written in an empty folder in the place of the data folder", async () => {
+  await using folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  const ledger = new LinkLedgerFile(data, () => {});
+  await Deno.mkdir(data);
+  using _served = guardFolder(data);
+  assertEquals(await ledger.claim(budget, today, MIB), MIB);
+  await Deno.rename(data, `${data}.aside`);
+  await Deno.mkdir(data);
+  await assertRejects(() => ledger.claim(budget, today, MIB), CrpeError, `Cannot use ${data}: it was moved`);
+  assertEquals(await folder.listFiles("data"), []);
 });
 
 for (const text of ["", "{", "null", '{"claimed":{"* day":{"period":1,"bytes":2}}}', '{"claimed":{"* day":null}}']) {
