@@ -1,20 +1,21 @@
-import { type Digest, splitDigest } from "./digest.ts";
+import { type Digest, isDigest, splitDigest } from "./digest.ts";
 import { parseManifest } from "./manifest.ts";
 
 // What cosign attaches to a manifest under a tag of its repository: signatures, attestations and SBOMs.
 const KINDS = ["sig", "att", "sbom"];
-const COSIGN_TAG = /^sha256-([0-9a-f]{64})\.(?:sig|att|sbom)$/;
+const COSIGN_TAG = /^(sha256|sha384)-([0-9a-f]+)\.(?:sig|att|sbom)$/;
 
-/** Returns the tags of cosign's scheme for a manifest: `sha256-<hex>.sig`. A longer digest makes no valid tag. */
+/** Returns the tags of cosign's scheme for a manifest: `sha256-<hex>.sig`. A digest of sha512 makes no valid tag. */
 export function cosignTagsOf(digest: Digest): string[] {
   const { algorithm, hex } = splitDigest(digest);
-  return algorithm === "sha256" ? KINDS.map((kind) => `sha256-${hex}.${kind}`) : [];
+  return algorithm === "sha512" ? [] : KINDS.map((kind) => `${algorithm}-${hex}.${kind}`);
 }
 
 /** Returns the manifest that a tag of cosign's scheme is about; `undefined` for any other tag. */
 export function subjectOfCosignTag(tag: string): Digest | undefined {
-  const hex = COSIGN_TAG.exec(tag)?.[1];
-  return hex === undefined ? undefined : `sha256:${hex}`;
+  const [, algorithm, hex] = COSIGN_TAG.exec(tag) ?? [];
+  const digest = `${algorithm}:${hex}`;
+  return isDigest(digest) ? digest : undefined;
 }
 
 /**

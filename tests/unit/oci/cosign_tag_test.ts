@@ -10,10 +10,17 @@ import { writeImage } from "../../support/put_image.ts";
 const DIGEST = computeDigest("an image");
 const HEX = DIGEST.slice("sha256:".length);
 
-Deno.test("cosignTagsOf() gives the tags that cosign gives, and subjectOfCosignTag() reads them", () => {
-  const tags = cosignTagsOf(DIGEST);
-  assertEquals(tags, [`sha256-${HEX}.sig`, `sha256-${HEX}.att`, `sha256-${HEX}.sbom`]);
-  assertEquals([tags.map(subjectOfCosignTag), tags.every(isTag)], [[DIGEST, DIGEST, DIGEST], true]);
+for (const algorithm of ["sha256", "sha384"] as const) {
+  Deno.test(`cosignTagsOf() gives the tags that cosign gives, and subjectOfCosignTag() reads them: ${algorithm}`, () => {
+    const digest = computeDigest("an image", algorithm);
+    const name = digest.replace(":", "-");
+    const tags = cosignTagsOf(digest);
+    assertEquals(tags, [`${name}.sig`, `${name}.att`, `${name}.sbom`]);
+    assertEquals([tags.map(subjectOfCosignTag), tags.every(isTag)], [[digest, digest, digest], true]);
+  });
+}
+
+Deno.test("cosignTagsOf() gives no tags for a digest of sha512: they would be too long", () => {
   assertEquals(cosignTagsOf(computeDigest("an image", "sha512")), []);
 });
 
@@ -24,6 +31,8 @@ for (
     `sha256-${HEX}.`,
     `sha256-${HEX}.sig.sig`,
     `sha256-${HEX.slice(1)}.sig`,
+    `sha384-${HEX}.sig`,
+    `sha512-${HEX}${HEX}.sig`,
     `x.sig`,
   ]
 ) {
