@@ -7,27 +7,42 @@ const COMMIT_TRIES = 5;
 const OWNER_ONLY = 0o600;
 /** The new folders whose entry in the parent folder is being synced. */
 const folderSyncs = new Map<string, Promise<void>>();
-/** The folders that `createFolder` does not create again, with what identifies each. */
-const guarded = new Map<string, string | undefined>();
+/** The folders that `createFolder` does not create again. */
+const guarded = new Map<string, Guard>();
+
+interface Guard {
+  /** The device and the file number of the folder. */
+  place: string | undefined;
+  readonly isBack: () => boolean;
+}
 
 /**
  * Guards a folder until the returned handle is disposed of: when it is moved, removed or unmounted, nothing is created in
  * its place.
+ *
+ * @param isBack reports whether a folder on another device is the same by its content: one that was mounted again may be
  */
-export function guardFolder(path: string): Disposable {
-  guarded.set(path, identify(path));
+export function guardFolder(path: string, isBack = () => false): Disposable {
+  guarded.set(path, { place: findPlace(path), isBack });
   return { [Symbol.dispose]: () => void guarded.delete(path) };
 }
 
 /** Checks that a guarded folder is still the same. @throws {CrpeError} when it is not */
 export function checkFolder(path: string): void {
-  if (!guarded.has(path) || guarded.get(path) === identify(path)) return;
+  const guard = guarded.get(path);
+  if (guard === undefined) return;
+  const place = findPlace(path);
+  if (place === guard.place) return;
+  if (place !== undefined && guard.isBack()) {
+    guard.place = place;
+    return;
+  }
   throw new CrpeError(
     cannot(`use ${path}`, "it was moved, removed or unmounted while crpe is running", "bring it back, or restart crpe"),
   );
 }
 
-function identify(path: string): string | undefined {
+function findPlace(path: string): string | undefined {
   const found = ifPresentSync(() => Deno.statSync(path));
   return found && `${found.dev} ${found.ino}`;
 }

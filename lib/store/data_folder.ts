@@ -16,6 +16,9 @@ export const STALE_MILLISECONDS = 60 * 60 * 1000;
 /** Age in milliseconds after which the partial file of a blob that is still missing counts as given up. */
 const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 
+/** The length of a UUID. */
+const ID_BYTES = 36;
+
 /** Thrown when another process serves the same data folder. */
 export class FolderInUseError extends CrpeError {}
 
@@ -31,7 +34,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
   let file: Deno.FsFile;
   try {
     await createFolder(`${root}/${INGEST}`);
-    file = await openOwned(path, { write: true, create: true });
+    file = await openOwned(path, { read: true, write: true, create: true });
   } catch (error) {
     if (isNotWritable(error)) return undefined;
     throw error;
@@ -51,13 +54,57 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     file.close();
     throw error;
   }
-  const guard = guardFolder(root);
+  const id = readId(file) ?? writeId(file);
+  const guard = guardFolder(root, () => {
+    const again = id === undefined ? undefined : lockAgain(path, id);
+    if (again === undefined) return false;
+    file.close();
+    file = again;
+    return true;
+  });
   return {
     [Symbol.dispose]() {
       guard[Symbol.dispose]();
       file.close();
     },
   };
+}
+
+// The lock has an ID of the folder, by which it is known when it is mounted again.
+function readId(file: Deno.FsFile): string | undefined {
+  const bytes = new Uint8Array(ID_BYTES);
+  file.seekSync(0, Deno.SeekMode.Start);
+  return file.readSync(bytes) === ID_BYTES ? new TextDecoder().decode(bytes) : undefined;
+}
+
+function writeId(file: Deno.FsFile): string | undefined {
+  const id = crypto.randomUUID();
+  try {
+    file.seekSync(0, Deno.SeekMode.Start);
+    file.writeSync(new TextEncoder().encode(id));
+    return id;
+  } catch {
+    // A full disk is served too. Mounted again, it needs a restart of crpe.
+    return undefined;
+  }
+}
+
+/** Locks the folder that was mounted again; `undefined` when it is another one, or another process serves it. */
+function lockAgain(path: string, id: string): Deno.FsFile | undefined {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { read: true, write: true });
+  } catch {
+    return undefined;
+  }
+  try {
+    // Deno before 2.7 has no `tryLockSync`.
+    if (readId(file) === id && "tryLockSync" in file && file.tryLockSync(true)) return file;
+  } catch {
+    // It cannot be read or locked.
+  }
+  file.close();
+  return undefined;
 }
 
 /**

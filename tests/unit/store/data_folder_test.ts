@@ -5,6 +5,7 @@ import { checkFolder } from "../../../lib/files/durable.ts";
 import { CrpeError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { copyFolder } from "../../support/copy_folder.ts";
 import { MEMORY_FOLDER } from "../../support/test_folder.ts";
 
 Deno.test("takeDataFolder() refuses a folder that is already being served", async () => {
@@ -42,6 +43,44 @@ Deno.test("[109] a served data folder that is moved away, or replaced, is not ma
   await write();
   await Deno.remove(parent, { recursive: true });
 });
+
+// A copy has another file number, as a disk that is mounted again may have another device number.
+const COPIES: readonly (readonly [what: string, change: (lock: string) => Promise<Disposable>, isBack: boolean])[] = [
+  ["is back elsewhere", () => Promise.resolve({ [Symbol.dispose]() {} }), true],
+  ["is another one", async (lock) => {
+    await Deno.writeTextFile(lock, crypto.randomUUID());
+    return { [Symbol.dispose]() {} };
+  }, false],
+  ["was never served", async (lock) => {
+    await Deno.writeTextFile(lock, "");
+    return { [Symbol.dispose]() {} };
+  }, false],
+  ["is served by another process meanwhile", async (lock) => {
+    const file = await Deno.open(lock, { write: true });
+    await file.lock(true);
+    return file;
+  }, false],
+];
+for (const [what, change, isBack] of COPIES) {
+  Deno.test(`[109] a served data folder that ${what}: crpe ${isBack ? "locks it again, and goes on" : "leaves it alone"}`, async () => {
+    const parent = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
+    const [root, aside] = [`${parent}/data`, `${parent}/aside`];
+    const blob = makeBlob(10);
+    {
+      using _served = await takeDataFolder(root);
+      await Deno.rename(root, aside);
+      await copyFolder(aside, root);
+      using _other = await change(`${root}/ingest/serving.lock`);
+      const written = new DiskStore(root).writeBlob("a.b/c", blob.descriptor, streamOf(blob.bytes));
+      if (isBack) {
+        await written;
+        await assertRejects(() => takeDataFolder(root), FolderInUseError);
+      } else await assertRejects(() => written, CrpeError, `Cannot use ${root}: it was moved, removed or unmounted`);
+    }
+    using _again = await takeDataFolder(root);
+    await Deno.remove(parent, { recursive: true });
+  });
+}
 
 Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked files and partial files", async () => {
   const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
