@@ -48,7 +48,7 @@ export async function receiveDelta(
     if (!(error instanceof CorruptError)) throw error;
     // It was not in the store before, but another import may have begun to use it.
     await discardDelta(store, { delta: delta! });
-    throw wrongDelta(delta!.digest, error.message, error);
+    throw wrongDelta(delta!.digest, error.clause, error);
   }
 }
 
@@ -213,7 +213,7 @@ async function openEmpty(store: ImportStore, digest: Digest): Promise<Ingest> {
 async function explain(error: unknown, store: ImportStore): Promise<string | undefined> {
   if (error instanceof BaseError) {
     // The store moves a corrupt base aside. What is intact has the bytes that its digest says, so the delta lies.
-    return await store.checkBlob(error.digest) === "intact" ? error.message : undefined;
+    return await store.checkBlob(error.digest) === "intact" ? error.clause : undefined;
   }
-  return error instanceof CorruptError || error instanceof DigestMismatchError ? error.message : undefined;
+  return error instanceof CorruptError || error instanceof DigestMismatchError ? error.clause : undefined;
 }

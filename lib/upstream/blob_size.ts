@@ -1,11 +1,11 @@
 import { parseContentRange } from "../http/range.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
-import type { EndpointRequest } from "./client_context.ts";
+import type { AnswerHead, EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
+import { askHeadOrGet } from "./head_or_get.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
 import { encodingOf } from "./transport/content_encoding.ts";
-import { tryHead } from "./try_head.ts";
 
 /** Identifies a blob of a repository. */
 export interface BlobName {
@@ -35,19 +35,18 @@ export async function fetchBlobSize(
     signal,
     hasSlot,
   };
-  const { head, isLate } = await tryHead(client, request);
-  const size = head && encodingOf(head.headers) === undefined ? parseContentLength(head.headers) : undefined;
-  // Some proxies answer every HEAD with a length of 0.
-  if (size !== undefined && size > 0) return size;
+  return await askHeadOrGet(client, request, { read: readSize, get: askForFirstByte });
 
-  const first = await client.sendForHead({ ...request, isLate, headers: { range: "bytes=0-0" }, accept: [416] });
-  if (first === undefined) return undefined;
-  // An empty blob has no first byte.
-  if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
-  // With an encoding, all sizes are those of the bytes sent, which may not be the blob's.
-  if (encodingOf(first.headers) !== undefined) return unknown();
-  if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
-  return parseContentLength(first.headers) ?? unknown();
+  async function askForFirstByte(fields: Partial<EndpointRequest>): Promise<number | undefined> {
+    const first = await client.sendForHead({ ...request, ...fields, headers: { range: "bytes=0-0" }, accept: [416] });
+    if (first === undefined) return undefined;
+    // An empty blob has no first byte.
+    if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
+    // With an encoding, all sizes are those of the bytes sent, which may not be the blob's.
+    if (encodingOf(first.headers) !== undefined) return unknown();
+    if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
+    return parseContentLength(first.headers) ?? unknown();
+  }
 
   function unknown(): never {
     throw new RegistryError(
@@ -55,4 +54,9 @@ export async function fetchBlobSize(
       cannot(`${request.action} from ${client.host}`, "the registry does not report its size"),
     );
   }
+}
+
+// Some proxies answer every HEAD with a length of 0.
+function readSize({ headers }: AnswerHead): number | undefined {
+  return encodingOf(headers) === undefined ? parseContentLength(headers) || undefined : undefined;
 }

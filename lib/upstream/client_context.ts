@@ -92,12 +92,12 @@ export interface EndpointRequest {
   /** The request is not repeated as it is when it fails: the caller asks first what was received. */
   readonly isOnce?: boolean | undefined;
   /**
-   * The caller continues with another request, so that only a rate limit is retried, not a failure. It has half of the time
-   * to be answered.
+   * Called when half of the time for an answer has passed; waiting for other requests or for a token is not part of it. The
+   * caller has another request to continue with, so that only a rate limit is retried, not a failure.
    */
-  readonly isTentative?: boolean | undefined;
-  /** An earlier, tentative request has used up half of the time. */
-  readonly isLate?: boolean | undefined;
+  readonly onSlow?: (() => void) | undefined;
+  /** Called when the head of the response was received. */
+  readonly onAnswer?: (() => void) | undefined;
   /** Statuses outside 2xx that are returned instead of thrown. A 404 is never thrown. */
   readonly accept?: readonly number[];
   /** Whether the caller holds a slot of the endpoint for the whole transfer; see `EndpointClient.acquireBlob`. */

@@ -5,7 +5,7 @@ import { prefixOf } from "./endpoints.ts";
 import { awaitResponse } from "./transport/await_response.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { EndpointHealth } from "./transport/endpoint_health.ts";
-import { type Fetch, type Middleware, withBody, withMiddleware } from "./transport/middleware.ts";
+import { type Fetch, type Middleware, withBody, withMiddleware, withNotice } from "./transport/middleware.ts";
 import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
 import { backoffDelay, withRetry } from "./transport/retry.ts";
 import { createTransport, type TransportOptions } from "./transport/send_once.ts";
@@ -41,7 +41,6 @@ export class EndpointClient {
   readonly #canOmitNamespace: boolean;
   readonly #credentialFor: (path: string) => Credential | undefined;
   readonly #wire: TransportOptions;
-  readonly #halfTimeTransport: Fetch;
   readonly #transport: Fetch;
   readonly #isPush: boolean;
   readonly #outer: Middleware;
@@ -81,8 +80,6 @@ export class EndpointClient {
     const transport = createTransport(wire);
     this.health = new EndpointHealth({ origin: url.origin, now, probe: () => this.#probe(wire) });
     this.#transport = withMiddleware(transport, this.health.middleware);
-    const half = createTransport({ ...wire, connectTimeout: wire.connectTimeout / 2 });
-    this.#halfTimeTransport = withMiddleware(half, this.health.middleware);
     this.#retry = withRetry({ ...context, policy: context.retry });
     this.#retryLimited = withRetry({ ...context, policy: context.retry, isOnlyLimited: true });
     this.#outer = withRedirects({ registry: url, checkAddress });
@@ -131,13 +128,14 @@ export class EndpointClient {
    * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other response
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
-    const { accept = [] } = request;
+    const { accept = [], onAnswer } = request;
     let response: Response;
     try {
       response = await this.#exchange(request);
     } catch (error) {
       throw toUpstreamError(error, this.#attempt(request));
     }
+    onAnswer?.();
     if (response.ok || accept.includes(response.status)) return response;
     if (response.status === 404) {
       await response.body?.cancel();
@@ -216,8 +214,7 @@ export class EndpointClient {
     const fetch = this.#fetchFor(request.path, request);
     const send = async (url: URL) => {
       const answer = fetch(this.#createRequest(url, request));
-      const share = request.isTentative || request.isLate ? 0.5 : 1;
-      return await (request.isUrgent ? awaitResponse(answer, URGENT_TIMEOUT * share) : answer);
+      return await (request.isUrgent ? awaitResponse(answer, URGENT_TIMEOUT) : answer);
     };
     const response = await send(request.url ?? this.urlOf(request));
     if (
@@ -248,16 +245,14 @@ export class EndpointClient {
   }
 
   #fetchFor(path: string, request: Partial<EndpointRequest>): Fetch {
-    const { isUrgent, isOnce, isTentative, isLate, hasSlot, body } = request;
-    const retry = isTentative ? this.#retryLimited : this.#retry;
+    const { isUrgent, isOnce, onSlow, hasSlot, body } = request;
+    const retry = onSlow === undefined ? this.#retry : this.#retryLimited;
     const name = this.#prefix === "" || path === "" ? path : `${this.#prefix}/${path}`;
     const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent || isOnce ? [] : [retry])];
-    const transport = body !== undefined
-      ? this.#transportOf(body, request)
-      : isTentative || isLate
-      ? this.#halfTimeTransport
-      : this.#transport;
-    return withMiddleware(transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
+    const transport = body === undefined ? this.#transport : this.#transportOf(body, request);
+    const time = isUrgent ? Math.min(URGENT_TIMEOUT, this.#wire.connectTimeout) : this.#wire.connectTimeout;
+    const notice = onSlow === undefined ? [] : [withNotice(time / 2, onSlow)];
+    return withMiddleware(transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]), ...notice);
   }
 
   // The body is added last: the other layers may send a request several times, and a body can be sent once.

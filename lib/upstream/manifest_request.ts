@@ -9,10 +9,11 @@ import {
   parseManifest,
   stripParameters,
 } from "../oci/manifest.ts";
+import type { AnswerHead, EndpointRequest } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
+import { askHeadOrGet } from "./head_or_get.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
 import { encodingOf } from "./transport/content_encoding.ts";
-import { tryHead } from "./try_head.ts";
 
 /** A manifest received from an upstream, with its digest verified. */
 export interface FetchedManifest {
@@ -22,16 +23,12 @@ export interface FetchedManifest {
 }
 
 /** Identifies a manifest of a repository. */
-interface ManifestName {
+interface ManifestName extends Pick<EndpointRequest, "isUrgent" | "signal" | "onAnswer"> {
   /** The repository name that the store uses, for error messages. */
   readonly repo: string;
   /** The path of the repository on its registry. */
   readonly path: string;
   readonly tagOrDigest: string;
-  /** See `EndpointRequest.isUrgent`. */
-  readonly isUrgent?: boolean | undefined;
-  /** See `EndpointRequest.isLate`. */
-  readonly isLate?: boolean | undefined;
 }
 
 const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
@@ -44,7 +41,7 @@ const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
  *   large, or cannot be parsed
  */
 export async function fetchManifest(client: EndpointClient, name: ManifestName): Promise<FetchedManifest | undefined> {
-  const { repo, path, tagOrDigest, isUrgent, isLate } = name;
+  const { repo, path, tagOrDigest, isUrgent, signal, onAnswer } = name;
   const what = `manifest ${tagOrDigest} of ${repo}`;
   const answer = await client.read({
     path,
@@ -52,7 +49,8 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     headers: { accept: ACCEPT },
     action: `read ${what}`,
     isUrgent,
-    isLate,
+    signal,
+    onAnswer,
   }, { maxBytes: MAX_MANIFEST_BYTES, what });
   if (answer === undefined) return undefined;
   const { bytes, headers } = answer;
@@ -80,20 +78,26 @@ type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManife
  */
 export async function findManifest(client: EndpointClient, name: ManifestName): Promise<FoundManifest | undefined> {
   const { repo, path, tagOrDigest, isUrgent } = name;
-  const { head, isLate } = await tryHead(client, {
+  const request = {
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
     action: `look up manifest ${tagOrDigest} of ${repo}`,
     isUrgent,
+  };
+  return await askHeadOrGet<FoundManifest>(client, request, {
+    read: readDescriptor,
+    get: (fields) => fetchManifest(client, { ...name, ...fields }),
   });
-  const digest = head?.headers.get("docker-content-digest");
-  const mediaType = stripParameters(head?.headers.get("content-type"));
-  const size = head && parseContentLength(head.headers);
-  const isKnown = head !== undefined && isDigest(digest) && mediaType !== undefined &&
-    MANIFEST_MEDIA_TYPES.includes(mediaType) && size !== undefined && size > 0 &&
-    encodingOf(head.headers) === undefined;
-  return isKnown ? { descriptor: { mediaType, digest, size } } : await fetchManifest(client, { ...name, isLate });
+}
+
+function readDescriptor({ headers }: AnswerHead): FoundManifest | undefined {
+  const digest = headers.get("docker-content-digest");
+  const mediaType = stripParameters(headers.get("content-type"));
+  const size = parseContentLength(headers);
+  const isKnown = isDigest(digest) && mediaType !== undefined && MANIFEST_MEDIA_TYPES.includes(mediaType) &&
+    size !== undefined && size > 0 && encodingOf(headers) === undefined;
+  return isKnown ? { descriptor: { mediaType, digest, size } } : undefined;
 }
 
 function verifyManifest(

@@ -47,8 +47,8 @@ export class QueryOutcome {
     if (first !== undefined) {
       const { client: { host }, outage: { failure, until } } = first;
       const retryAfter = Math.max(1, Math.ceil((until - now) / 1000));
-      const reason = `${failure.message}; it is tried again in ${retryAfter} s`;
-      throw new RegistryError("UNAVAILABLE", cannot(`read ${this.#repo} from ${host}`, reason), {
+      const reason = `${failure.reason}; it is tried again in ${retryAfter} s`;
+      throw new RegistryError("UNAVAILABLE", cannot(`read ${this.#repo} from ${host}`, reason, failure.advice), {
         cause: failure,
         retryAfter,
       });

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { toTransportError, type TransportFailure } from "../../upstream/transport/transport_error.ts";
+import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import { NDJSON } from "../protocol.ts";
 import type { AgentAnswer, AgentRequest } from "./request_agent.ts";
 import { AgentError, ANSWER_LIMITS, describeFailure } from "./agent_error.ts";
@@ -29,9 +29,6 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 const LINE_FEED = 10;
-
-// A retry does not change these failures.
-const PERMANENT: readonly TransportFailure[] = ["authority", "blocked", "certificate", "clock", "not-http", "not-tls"];
 
 /**
  * Creates the function that sends requests to an agent. It does not use `fetch`, which cannot declare the length of a
@@ -165,5 +162,5 @@ function toAgentError(cause: unknown, url: string): unknown {
   const hint = failure === "other" && url.startsWith("https:")
     ? "if its certificate is from a private authority, name its CA file with --ca-file"
     : advice;
-  return new AgentError({ reason, advice: hint }, { isTransient: !PERMANENT.includes(failure), failure, cause });
+  return new AgentError({ reason, advice: hint }, { isTransient: !error.isPermanent, failure, cause });
 }

@@ -1,6 +1,6 @@
 import { listMissingManifests, namePlatforms, selectCopy } from "../../bundle/copied_image.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
-import { cannot, CrpeError, IncompleteError, RefusedError, RegistryError, UsageError } from "../../oci/error.ts";
+import { cannot, CrpeError, IncompleteError, RefusedError, UsageError } from "../../oci/error.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
 import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
@@ -12,6 +12,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
+import { adviseToCopyAgain } from "../console/repeat_advice.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { type OpenedTarget, openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
 import { type CopiedName, writeManifests } from "./copy_manifests.ts";
@@ -125,7 +126,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
       return pushed;
     };
     const pushed = await pushAll().catch((error) => {
-      throw withAdvice(error);
+      throw adviseToCopyAgain(error);
     }).finally(() => progress.finish());
     copied.set(key, copy);
     const [all, referrers] = [sumUp(pushed), pushed.length - 1];
@@ -221,12 +222,6 @@ function sumUp(pushed: readonly PushedImage[]): PushedImage {
     present: sum(({ present }) => present),
     manifests: sum(({ manifests }) => manifests),
   };
-}
-
-function withAdvice(error: unknown): unknown {
-  if (!(error instanceof RegistryError) || !["UNAVAILABLE", "TOOMANYREQUESTS"].includes(error.code)) return error;
-  const advice = "run the same command again: what is there is not sent twice";
-  return new RegistryError(error.code, { action: error.action, reason: error.reason, advice }, { cause: error });
 }
 
 function describeRetry(event: UpstreamEvent): string | undefined {

@@ -2,7 +2,7 @@ import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { RateLimit } from "../../bytes/rate_limit.ts";
-import { cannot, CorruptError, CrpeError, IncompleteError, UntrustedError, UsageError } from "../../oci/error.ts";
+import { cannot, CorruptError, IncompleteError, UntrustedError, UsageError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
@@ -16,6 +16,7 @@ import { formatHandedOver, formatManifestDiff, formatSameName } from "../console
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
+import { adviseToPushAgain } from "../console/repeat_advice.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { formatVerdict, isVerdict } from "../console/verdict_text.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -130,7 +131,7 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
       deltas = undefined;
       return sendWhole();
     })).catch((error) => {
-      throw error instanceof AgentError ? describeAgentError(error, file, url) : error;
+      throw error instanceof AgentError ? adviseToPushAgain(error, `push ${file} to ${url}`) : error;
     }).finally(() => progress.finish());
     warnOfSameName(result.document, warn);
     const saved = deltas === undefined ? {} : { deltas };
@@ -185,11 +186,6 @@ function warnOfSameName(
 ): void {
   if (!Array.isArray(sameNameIn)) return;
   warn(formatSameName({ name: `${name}`, namespace: `${namespace}` }, sameNameIn.map(String)));
-}
-
-function describeAgentError(error: AgentError, file: string, url: string): Error {
-  const { reason, isTransient, advice = isTransient ? "run the same command again to resume" : undefined } = error;
-  return new CrpeError(cannot(`push ${file} to ${url}`, reason, advice), { cause: error });
 }
 
 // A bundle of several packages was sent whole; what was sent is not known for each.

@@ -23,3 +23,15 @@ export function withBody(open: OpenBody): Middleware {
     return await next(new Request(request, { body, ...duplex }));
   };
 }
+
+/** Calls a function when a request was not answered after a time, in milliseconds. */
+export function withNotice(milliseconds: number, onSlow: () => void): Middleware {
+  return (next) => async (request) => {
+    const timer = setTimeout(onSlow, milliseconds);
+    try {
+      return await next(request);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}

@@ -18,6 +18,8 @@ export type TransportFailure =
   | "timeout"
   | "unreachable";
 
+const PERMANENT: readonly TransportFailure[] = ["authority", "blocked", "certificate", "clock", "not-http", "not-tls"];
+
 /** A request without a complete response. A catcher adds the action. */
 export class TransportError extends CrpeError {
   readonly failure: TransportFailure;
@@ -30,6 +32,11 @@ export class TransportError extends CrpeError {
   ) {
     super({ reason, advice }, options);
     this.failure = failure;
+  }
+
+  /** Whether the same request would fail in the same way. */
+  get isPermanent(): boolean {
+    return PERMANENT.includes(this.failure);
   }
 }
 

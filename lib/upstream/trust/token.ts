@@ -5,6 +5,7 @@ import { readBoundedBody } from "../transport/bounded_body.ts";
 import type { Fetch } from "../transport/middleware.ts";
 import { TransportError } from "../transport/transport_error.ts";
 import type { Credential } from "./docker_config.ts";
+import { LoginError } from "./login_error.ts";
 
 /** A request for a token. */
 interface TokenRequest {
@@ -52,7 +53,7 @@ export function formatBasic(username: string, password: string): string {
 
 /**
  * Requests a bearer token (distribution, "Token Authentication Specification" and "Oauth2 Token Authentication"). One whose
- * transfer fails is requested once more.
+ * transfer is cut is requested once more; one that stalls would take as long again.
  *
  * @throws {RegistryError} `DENIED` with status 404 when the login or the access is refused; `TOOMANYREQUESTS`,
  *   `UNAVAILABLE` or `BAD_GATEWAY` for any other failure of the token server
@@ -72,7 +73,8 @@ export async function requestToken(request: TokenRequest, options: TokenOptions)
       const { value, life } = parseToken(bytes, what);
       return { value, renewAt: requestedAt + life * 1000 * (1 - RENEWAL_MARGIN) };
     } catch (error) {
-      if (!(error instanceof TransportError) || tries >= MAX_TRIES) throw error;
+      const isCut = error instanceof TransportError && error.failure === "cut";
+      if (!isCut || tries >= MAX_TRIES) throw error;
     }
   }
 }
@@ -143,5 +145,5 @@ function errorOfTokenStatus(request: TokenRequest, status: number): RegistryErro
     return new RegistryError("TOOMANYREQUESTS", fail(`${realm.host} limits how often a token can be requested`));
   }
   const reason = `${realm.host} answers ${status}`;
-  return new RegistryError(status >= 500 ? "UNAVAILABLE" : "BAD_GATEWAY", fail(reason));
+  return status >= 500 ? new LoginError(fail(reason)) : new RegistryError("BAD_GATEWAY", fail(reason));
 }

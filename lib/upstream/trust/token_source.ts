@@ -7,6 +7,7 @@ import type { AddressCheck } from "./address_check.ts";
 import { whyAddressRefused } from "./address_rule.ts";
 import { isNamedHost, whyCredentialWithheld, whyRealmRefused } from "./credential_scope.ts";
 import { type Credential, isSameCredential } from "./docker_config.ts";
+import { LoginError } from "./login_error.ts";
 import { requestToken, type Token } from "./token.ts";
 
 /** Options of a `TokenSource`. */
@@ -146,9 +147,7 @@ export class TokenSource {
     } catch (error) {
       if (error instanceof TransportError) {
         const reason = `its token server ${realm.host} cannot be reached: ${error.reason}`;
-        throw new RegistryError("UNAVAILABLE", cannot(`log in to ${asker.host}`, reason, error.advice), {
-          cause: error,
-        });
+        throw new LoginError(cannot(`log in to ${asker.host}`, reason, error.advice), { cause: error });
       }
       if (credential === undefined || !(error instanceof RegistryError) || error.code !== "DENIED") throw error;
       this.#refusedLogin = error;

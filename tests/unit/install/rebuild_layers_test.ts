@@ -8,7 +8,14 @@ import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/er
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../../support/assert.ts";
-import { DELTA_REPO, deltaOf, makeAppFiles, type OpenedBundle, withDelta } from "../../support/delta_fixture.ts";
+import {
+  DELTA_REPO,
+  type DeltaChange,
+  deltaOf,
+  makeAppFiles,
+  type OpenedBundle,
+  withDelta,
+} from "../../support/delta_fixture.ts";
 import { buildImage } from "../../support/images.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { TestFolder } from "../../support/test_folder.ts";
@@ -207,6 +214,33 @@ Deno.test("[99] a layer that another import has written meanwhile, and that is n
   await assertRejects(() => fixture.import({}, named, site), CorruptError, "does not rebuild it");
   assertEquals(await Deno.readFile(`${folder.path}/site/${blobPath(victim)}`), bytes);
 });
+
+const BROKEN: readonly (readonly [what: string, change: DeltaChange, why: string])[] = [
+  [
+    "a file that is no delta",
+    { bytes: () => new Uint8Array(64).fill(65) },
+    "cannot apply the delta: it does not begin like a delta)",
+  ],
+  ["a delta with a flipped bit", { bytes: flipLast }, "cannot "],
+  [
+    "a delta that is declared with another size",
+    { status: (it) => ({ ...it, plainSize: it.plainSize + 1 }) },
+    "its header is not what the package declares)",
+  ],
+];
+for (const [what, change, why] of BROKEN) {
+  Deno.test(`[99] the error for ${what} is one sentence, with the reason as a part of it`, async () => {
+    await using fixture = await createFixture();
+    const changed = withDelta(fixture.bundle, change);
+    const { message } = await assertRejects(() => fixture.import({}, changed), CorruptError);
+    assertStringIncludes(message, `the delta for the layer ${layerOf(2)} does not rebuild it (${why}`);
+    assertStringIncludes(message, "); the site needs the full layer: pack it with --no-delta");
+  });
+}
+
+function flipLast(bytes: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => i === bytes.length - 1 ? byte ^ 1 : byte);
+}
 
 Deno.test("[99] a delta whose header is not what its package declares is not kept", async () => {
   await using fixture = await createFixture();

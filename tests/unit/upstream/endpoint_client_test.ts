@@ -41,32 +41,6 @@ for (const [name, fault, gets] of REFUSALS) {
   });
 }
 
-for (const isUrgent of [false, true]) {
-  for (const answers of ["GET", "nothing"]) {
-    Deno.test(`[71] a registry that never answers a HEAD, and ${answers === "GET" ? "a GET" : "no GET either"}, is asked with a GET${isUrgent ? ", urgently" : ""}`, async () => {
-      await using upstream = startFaultUpstream();
-      const image = upstream.addImage(PATH, "1");
-      const asked: string[] = [];
-      const { source } = createTestSource(upstream.url, {
-        timeouts: { connect: 200 },
-        fetch: (request) => {
-          // The probe of an endpoint that did not answer.
-          if (new URL(request.url).pathname === "/v2/") return Promise.resolve(new Response());
-          asked.push(request.method);
-          if (request.method === answers) return fetch(request);
-          return new Promise((_, reject) =>
-            request.signal.addEventListener("abort", () => reject(request.signal.reason))
-          );
-        },
-      });
-      const found = source.headManifest(REPO, "1", { isUrgent });
-      if (answers === "GET") assertEquals(await found, image.manifest);
-      else await assertRejects(() => found, RegistryError, "did not answer within 0.1 s");
-      assertEquals(asked, ["HEAD", "GET"]);
-    });
-  }
-}
-
 Deno.test("[15] [71] UpstreamSource does not answer a rate limit of HEAD with a GET, which would count", async () => {
   await using upstream = startFaultUpstream();
   upstream.addImage(PATH, "1");

@@ -117,6 +117,12 @@ for (
   });
 }
 
+Deno.test("[8] Authenticator requests a token whose transfer stalls once: it would take as long again", async () => {
+  const world: World = createWorld({ token: () => new Response(new ReadableStream()), stallTimeout: 20 });
+  await assertRejects(() => get(world), RegistryError, "its token server auth.example.com cannot be reached");
+  assertEquals(world.tokens.length, 1);
+});
+
 Deno.test("Authenticator keeps one token per repository", async () => {
   const world = createWorld();
   await get(world);
