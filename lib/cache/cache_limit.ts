@@ -3,6 +3,7 @@ import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
 import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
 import type { ReserveOptions, SpaceManager } from "./space_manager.ts";
+import { StoreGate } from "./store_gate.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of a `CacheLimit`. */
@@ -35,6 +36,7 @@ export class CacheLimit implements SpaceManager {
   readonly #order: AccessOrder;
   readonly #sizes: StoreSizes;
   readonly #evictor: Evictor;
+  readonly #gate = new StoreGate();
   readonly #unmeasured = new Set<Digest>();
   readonly #refused = new Set<Digest>();
   #work: Promise<unknown> = Promise.resolve();
@@ -46,7 +48,7 @@ export class CacheLimit implements SpaceManager {
     this.#capacity = options.limit - Math.min(Math.floor(options.limit / HEADROOM_PARTS), MAX_HEADROOM_BYTES);
     this.#order = order;
     this.#sizes = new StoreSizes(options.root);
-    this.#evictor = new Evictor(options, { sizes: this.#sizes, order, unmeasured: this.#unmeasured });
+    this.#evictor = new Evictor(options, { sizes: this.#sizes, order });
     this.#savedAt = this.#now();
   }
 
@@ -76,7 +78,7 @@ export class CacheLimit implements SpaceManager {
   }
 
   /** Records that a manifest was requested: every image that contains it becomes the most recently used. */
-  touch(_repo: string, digest: Digest): void {
+  touch(digest: Digest): void {
     this.#order.touch(digest);
     if (!this.#sizes.blobs.has(digest)) {
       this.#unmeasured.add(digest);
@@ -85,6 +87,17 @@ export class CacheLimit implements SpaceManager {
     if (this.#now() - this.#savedAt < SAVE_MILLISECONDS) return;
     this.#savedAt = this.#now();
     this.#run(() => this.#save());
+  }
+
+  store<T>(digest: Digest, write: () => Promise<T>): Promise<T> {
+    return this.#gate.write(async () => {
+      try {
+        return await write();
+      } finally {
+        // Before an eviction can begin, which has to know what the manifest references.
+        this.touch(digest);
+      }
+    });
   }
 
   /**
@@ -148,11 +161,18 @@ export class CacheLimit implements SpaceManager {
     if (request.bytes > this.#capacity) return false;
     const fits = () => this.#sizes.total + request.bytes <= this.#capacity;
     if (!fits() && this.#sizes.hasUnaccountedBytes) await this.#sizes.scan();
-    return fits() || await this.#evictor.makeRoom(request, this.#capacity);
+    return fits() || await this.#evict(() => this.#evictor.makeRoom(request, this.#capacity));
   }
 
   async #evictIncomplete(): Promise<void> {
-    if (this.#refused.size > 0) await this.#evictor.evictIncomplete(this.#refused);
+    if (this.#refused.size > 0) await this.#evict(() => this.#evictor.evictIncomplete(this.#refused));
+  }
+
+  #evict<T>(evict: () => Promise<T>): Promise<T> {
+    return this.#gate.evict(() => {
+      this.#measureNew();
+      return evict();
+    });
   }
 
   #measureNew(): void {

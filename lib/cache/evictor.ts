@@ -35,8 +35,6 @@ export interface EvictorOptions {
 interface StoreState {
   readonly sizes: StoreSizes;
   readonly order: AccessOrder;
-  /** Manifests that were requested, and are not included in `sizes` yet. */
-  readonly unmeasured: ReadonlySet<Digest>;
 }
 
 /** A request for space. */
@@ -56,21 +54,19 @@ interface StoreSnapshot {
 
 const ATTEMPTS = 3;
 
-/** Evicts the least recently used images of a store. */
+/** Evicts the least recently used images of a store. No manifest and no tag may be stored meanwhile. */
 export class Evictor {
   readonly #options: EvictorOptions;
   readonly #root: string;
   readonly #sizes: StoreSizes;
   readonly #order: AccessOrder;
-  readonly #unmeasured: ReadonlySet<Digest>;
   readonly #reader: ManifestReader;
 
-  constructor(options: EvictorOptions, { sizes, order, unmeasured }: StoreState) {
+  constructor(options: EvictorOptions, { sizes, order }: StoreState) {
     this.#options = options;
     this.#root = options.root;
     this.#sizes = sizes;
     this.#order = order;
-    this.#unmeasured = unmeasured;
     this.#reader = new ManifestReader(options.root);
   }
 
@@ -142,13 +138,10 @@ export class Evictor {
 
   async #evict(image: EvictableImage, snapshot: StoreSnapshot): Promise<void> {
     const before = this.#sizes.total;
-    // Content of manifests that this server has stored since the snapshot.
-    const late = await markReachable({ roots: this.#unmeasured, read: (digest) => this.#reader.read(digest) });
     snapshot.images.delete(image);
     const others = [...snapshot.images];
     await removeImage(this.#root, image, {
-      isNeeded: (digest) =>
-        this.#isKept(digest, snapshot) || late.has(digest) || others.some(({ digests }) => digests.has(digest)),
+      isNeeded: (digest) => this.#isKept(digest, snapshot) || others.some(({ digests }) => digests.has(digest)),
       onManifest: (repo, digest) => {
         this.#options.store.forgetManifest(repo, digest);
         this.#reader.forget(digest);

@@ -71,7 +71,7 @@ export class PullThrough implements ContentCatalog {
     this.#store = store;
     this.#upstream = upstream;
     this.#space = space;
-    this.#writes = new StoreWrites(warn);
+    this.#writes = new StoreWrites(warn, space);
     this.#lists = new CatalogLists({ store, upstream, warn });
     this.#missing = new MissingContent({ store, upstream, now, reason: options.missingReason });
     this.#blobs = new BlobCache({
@@ -113,7 +113,7 @@ export class PullThrough implements ContentCatalog {
 
   async resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined> {
     const found = await this.#tags.resolve(repo, tagOrDigest);
-    if (found !== undefined) this.#space?.touch(repo, found.digest);
+    if (found !== undefined) this.#space?.touch(found.digest);
     return found;
   }
 
@@ -170,7 +170,7 @@ export class PullThrough implements ContentCatalog {
     const { mediaType } = parseManifest(bytes);
     const manifest = { mediaType, digest, size: bytes.length, isFetched: true } as const;
     await this.#blobs.learn(repo, bytes);
-    const isKept = await this.#writes.attempt(() => this.#store.writeManifest(repo, manifest, bytes));
+    const isKept = await this.#writes.attempt(digest, () => this.#store.writeManifest(repo, manifest, bytes));
     // The manifest may have completed an image whose blobs the store already had.
     await this.#tags.moveCompleteTags();
     return isKept;

@@ -11,8 +11,15 @@ export interface SpaceManager {
    * @returns `undefined` when there is not enough space
    */
   reserve(bytes: number, digest?: Digest, options?: ReserveOptions): Promise<Disposable | undefined>;
+  /**
+   * Stores a manifest or its tag, and records that it was requested. Waits for an eviction in progress, which would
+   * otherwise remove what `write` finds in the store.
+   *
+   * @param write must check for itself what the store has
+   */
+  store<T>(digest: Digest, write: () => Promise<T>): Promise<T>;
   /** Records that a manifest was requested. */
-  touch(repo: string, digest: Digest): void;
+  touch(digest: Digest): void;
 }
 
 /** Options of `SpaceManager.reserve`. */

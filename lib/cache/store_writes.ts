@@ -1,20 +1,24 @@
 import { bypassReasonOf } from "./bypass_reason.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { BypassReason } from "./cache_event.ts";
+import type { SpaceManager } from "./space_manager.ts";
 
-/** Writes to the store that may fail without consequence for a client, whose content is then served uncached. */
+/** Writes of manifests and tags that may fail without consequence for a client: content is then served uncached. */
 export class StoreWrites {
   readonly #warn: (message: string) => void;
   // Reasons that were reported already.
   readonly #reported = new Set<BypassReason>();
+  readonly #space: SpaceManager | undefined;
 
-  constructor(warn: (message: string) => void) {
+  constructor(warn: (message: string) => void, space: SpaceManager | undefined) {
     this.#warn = warn;
+    this.#space = space;
   }
 
-  /** Writes to the store. Returns `false`, with a warning, if the store cannot accept content. */
-  async attempt(write: () => Promise<void>): Promise<boolean> {
+  /** Stores a manifest or its tag. Returns `false`, with a warning, if the store cannot accept content. */
+  async attempt(digest: Digest, write: () => Promise<void>): Promise<boolean> {
     try {
-      await write();
+      await (this.#space === undefined ? write() : this.#space.store(digest, write));
       this.#reported.clear();
       return true;
     } catch (error) {

@@ -205,13 +205,19 @@ export class TagResolver {
     const key = `${repo}@${tag}`;
     const before = await this.#store.resolve(repo, tag);
     const isReplaceable = before === undefined || !await isComplete(this.#store, repo, before);
-    if (isReplaceable || await isComplete(this.#store, repo, manifest)) {
-      this.#pendingTags.delete(key);
-      await this.#options.writes.attempt(() => this.#store.tag(repo, tag, manifest.digest));
-      return;
-    }
-    if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
-    this.#pendingTags.set(key, pending);
+    const isReady = () => isComplete(this.#store, repo, manifest);
+    const isHeld = async () => await this.#store.resolve(repo, manifest.digest) !== undefined;
+    const postpone = () => {
+      if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
+      this.#pendingTags.set(key, pending);
+    };
+    if (!isReplaceable && !await isReady()) return postpone();
+    this.#pendingTags.delete(key);
+    await this.#options.writes.attempt(manifest.digest, async () => {
+      // Checked again: the image may have been evicted since. A client that requests the manifest stores it again.
+      if (await (isReplaceable ? isHeld() : isReady())) await this.#store.tag(repo, tag, manifest.digest);
+      else postpone();
+    });
   }
 
   /** Finds the first complete image of some, or else the first one that can be served without all of its blobs. */

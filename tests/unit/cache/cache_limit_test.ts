@@ -70,9 +70,10 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
     pull: async ({ tag, root, manifests }: TestImage): Promise<number> => {
       let cached = 0;
       for (const { content: { descriptor, bytes }, blobs } of manifests) {
-        await store.writeManifest(REPO, descriptor, bytes);
-        if (descriptor.digest === root.descriptor.digest) await store.tag(REPO, tag, descriptor.digest);
-        it.limit.touch(REPO, descriptor.digest);
+        await it.limit.store(descriptor.digest, async () => {
+          await store.writeManifest(REPO, descriptor, bytes);
+          if (descriptor.digest === root.descriptor.digest) await store.tag(REPO, tag, descriptor.digest);
+        });
         for (const blob of blobs) cached += await it.fetch(blob) ? 1 : 0;
       }
       return cached;
@@ -84,7 +85,7 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
       return space !== undefined;
     },
     use: ({ root, manifests }: TestImage) => {
-      for (const { content } of [{ content: root }, ...manifests]) it.limit.touch(REPO, content.descriptor.digest);
+      for (const { content } of [{ content: root }, ...manifests]) it.limit.touch(content.descriptor.digest);
     },
     tags: async () => (await new DiskStore(root).listTagLinks(REPO)).map(({ tag }) => tag).join(" "),
     isComplete: async ({ root: { descriptor } }: TestImage) => await isComplete(new DiskStore(root), REPO, descriptor),
@@ -167,7 +168,7 @@ Deno.test("CacheLimit counts a request for a manifest of an index as a use of th
   ];
   await it.pull(old);
   await it.pull(other);
-  it.limit.touch(REPO, parts[1].root.descriptor.digest);
+  it.limit.touch(parts[1].root.descriptor.digest);
   await it.pull(next);
   assertEquals(await it.tags(), "n old");
   await it.check();

@@ -190,7 +190,7 @@ Deno.test("[68] ImageCompletion respects the cache limit, and evicts no incomple
     reserved.push([bytes, options?.isOptional]);
     return Promise.resolve(bytes < 1000 ? { [Symbol.dispose]() {} } : undefined);
   };
-  await using it = await openCompleting({ space: { reserve, touch() {} } });
+  await using it = await openCompleting({ space: { reserve, store: (_, write) => write(), touch() {} } });
   await it.cache.readManifest(REPO, image.descriptor.digest);
   await until("it gives up", () => it.find("uncompleted").length === 1);
   assertEquals(reserved, [[config.bytes.length, true], [base.bytes.length, true]]);

@@ -1,0 +1,134 @@
+import { CacheLimit } from "../../../lib/cache/cache_limit.ts";
+import { PullThrough } from "../../../lib/cache/pull_through.ts";
+import { StoreGate } from "../../../lib/cache/store_gate.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { tagLinkPath } from "../../../lib/store/layout.ts";
+import { readLinkText } from "../../../lib/store/links.ts";
+import { verifyStore } from "../../../lib/store/verify_store.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { makeBlob, makeIndex, makeManifest, readAll } from "../../support/content.ts";
+import { FakeUpstream } from "../../support/fake_upstream.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.example/team/app";
+const KIB = 1024;
+const [config, layer, large] = [makeBlob(200, 1), makeBlob(40 * KIB, 2), makeBlob(80 * KIB, 3)] as const;
+const single = makeManifest(config, [layer]);
+const index = makeIndex([single]);
+const next = makeManifest(config, [large]);
+// So many that their removal takes longer than storing one of them.
+const TAGS = Array.from({ length: 30 }, (_, i) => `v${i}`);
+const IMAGES = [["a manifest", single], ["an index", index]] as const;
+
+const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+class PausingStore extends DiskStore {
+  beforeTag: (tag: string) => Promise<unknown> = () => Promise.resolve();
+  override async tag(...args: Parameters<DiskStore["tag"]>) {
+    await this.beforeTag(args[1]);
+    await super.tag(...args);
+  }
+}
+
+/** A cache with room for one of the two images, which has the manifest of the image `next`. */
+async function openCache() {
+  const folder = await TestFolder.create();
+  const store = new PausingStore(folder.path);
+  const upstream = new FakeUpstream(config, layer, large, single, index, next);
+  upstream.tags.set("next", next.descriptor.digest);
+  const evicted: string[] = [];
+  const space = await CacheLimit.open({
+    root: folder.path,
+    limit: 100 * KIB,
+    store,
+    onEvict: ({ references }) => evicted.push(...references),
+  });
+  const cache = new PullThrough({ store, upstream, space });
+  await cache.resolve(REPO, "next");
+  return {
+    ...{ folder, store, upstream, evicted, space, cache },
+    /** Downloads the image. */
+    download: async () => {
+      await cache.resolve(REPO, single.descriptor.digest);
+      for (const { descriptor: { digest } } of [config, layer]) {
+        await readAll(await cache.openBlob(REPO, digest));
+        // A client receives the last bytes before the blob is committed.
+        while (cache.isDownloading(digest)) await pause(1);
+      }
+    },
+    /** Asserts that no link refers to a missing manifest, and returns what the tag refers to. */
+    check: async (tag: string) => {
+      await cache.stop();
+      await space.close();
+      const { broken, links } = await verifyStore(folder.path, store);
+      assertEquals({ broken, links }, { broken: [], links: [] });
+      return (await new DiskStore(folder.path).resolve(REPO, tag))?.digest;
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+for (const [what, root] of IMAGES) {
+  Deno.test(`[110] a tag of ${what} that is requested while the image is evicted is stored again, with its manifest`, async () => {
+    await using it = await openCache();
+    for (const tag of TAGS) {
+      it.upstream.tags.set(tag, root.descriptor.digest);
+      await it.cache.resolve(REPO, tag);
+    }
+    await it.download();
+    let isOver = false;
+    const eviction = it.space.reserve(large.bytes.length, large.descriptor.digest).finally(() => isOver = true);
+    const isGone = (tag: string) => readLinkText(`${it.folder.path}/${tagLinkPath(REPO, tag)}`) === undefined;
+    while (!isOver && !TAGS.some(isGone)) await pause(0);
+    assertEquals(it.evicted, []);
+    const removed = TAGS.find(isGone)!;
+    assertEquals((await it.cache.resolve(REPO, removed))?.digest, root.descriptor.digest);
+    await it.cache.readManifest(REPO, root.descriptor.digest);
+    (await eviction)?.[Symbol.dispose]();
+    assertEquals(it.evicted.length, TAGS.length);
+    assertEquals(await it.check(removed), root.descriptor.digest);
+  });
+
+  Deno.test(`[110] a tag of ${what} that is being stored when an eviction begins is evicted with its manifest`, async () => {
+    await using it = await openCache();
+    await it.download();
+    it.upstream.tags.set("v0", root.descriptor.digest);
+    let eviction: Promise<Disposable | undefined> | undefined;
+    it.store.beforeTag = async () => {
+      eviction = it.space.reserve(large.bytes.length, large.descriptor.digest);
+      // It must wait until the tag is stored; this is how long it has to do otherwise.
+      await Promise.race([eviction, pause(200)]);
+    };
+    await it.cache.resolve(REPO, "v0");
+    (await eviction)?.[Symbol.dispose]();
+    assertEquals(await it.check("v0"), undefined);
+    assertEquals(it.evicted, [`${REPO}:v0`]);
+  });
+}
+
+Deno.test("[110] StoreGate runs writes together, and an eviction between them", async () => {
+  const gate = new StoreGate();
+  const steps: string[] = [];
+  const first = Promise.withResolvers<void>();
+  const eviction = Promise.withResolvers<void>();
+  const note = (name: string, until?: Promise<void>) => async () => {
+    steps.push(`${name} begins`);
+    await until;
+    steps.push(`${name} ends`);
+  };
+  const all = [
+    gate.write(note("first", first.promise)),
+    gate.write(note("second")),
+    gate.evict(note("eviction", eviction.promise)),
+    gate.write(note("third")),
+  ];
+  await pause(0);
+  first.resolve();
+  await pause(0);
+  eviction.resolve();
+  await Promise.all(all);
+  assertEquals(steps, [
+    ...["first begins", "second begins", "second ends", "first ends"],
+    ...["eviction begins", "eviction ends", "third begins", "third ends"],
+  ]);
+});
