@@ -26,8 +26,8 @@ export const REMOVE_IMAGES: Command = {
     "images that were named as removed are gone; run the same command for the others, and crpe gc to free the space",
   details: [
     "An image that a package needs (also one that is kept for a rollback), or that is pinned, is refused (exit status 3).",
-    "Content that other images have stays. In a bucket (--store), the cosign signatures of the image go with it, and crpe gc " +
-    "--untagged frees the space.",
+    "Content that other images have stays. In a bucket (--store), the cosign signatures of the image go with it, and",
+    "crpe gc --untagged frees the space.",
   ].join("\n"),
   arity: [1, Infinity],
   flags: [
