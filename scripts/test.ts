@@ -1,7 +1,7 @@
 /**
  * Runs the tests, the longest first, so that none of them begins when all others have ended.
  *
- *   deno run -A scripts/test.ts [unit] [OPTION of deno test]…
+ *   deno run -A scripts/test.ts [unit|integration] [--without=NAME,…] [OPTION of deno test]…
  *
  * `deno test` loads the modules of each file anew, which is two fifths of the work of the unit tests. Here files that are
  * beside each other share them: a file in `tests/.groups` imports several. The types are checked meanwhile, as by `deno task
@@ -32,11 +32,19 @@ const LONG = [
 /** How many files share their modules: unit tests take milliseconds, and of the others none may be left alone at the end. */
 const FILES_OF_GROUP = { unit: 90, integration: 4 };
 
-const isUnit = Deno.args[0] === "unit";
-const options = Deno.args.slice(isUnit ? 1 : 0);
-const files = isUnit ? [] : filesOf("integration");
-const missing = LONG.filter((name) => !isUnit && !files.includes(name));
-if (missing.length > 0) throw new Error(`Cannot start with ${missing}: there is no such test`);
+const kind = ["unit", "integration"].find((name) => name === Deno.args[0]);
+const isUnit = kind === "unit";
+const args = Deno.args.slice(kind === undefined ? 0 : 1);
+const WITHOUT = "--without=";
+const options = args.filter((arg) => !arg.startsWith(WITHOUT));
+const all = isUnit ? [] : filesOf("integration");
+// Names of integration tests that are left out.
+const without = args.filter((arg) => arg.startsWith(WITHOUT)).flatMap((arg) => arg.slice(WITHOUT.length).split(","))
+  .map((name) => `integration/${name}_test.ts`);
+const missing = [...LONG, ...without].filter((name) => !isUnit && !all.includes(name));
+if (missing.length > 0) throw new Error(`Cannot find ${missing}: there is no such test`);
+const files = all.filter((name) => !without.includes(name));
+const units = kind === "integration" ? [] : filesOf("unit");
 // What is run from somewhere else needs no joined modules.
 const isBuilt = !isUnit && !Deno.env.has("CRPE");
 const checking = options.includes("--no-check")
@@ -44,9 +52,9 @@ const checking = options.includes("--no-check")
   : runDeno("check", "-q", "main.ts", "lib", "tests", "scripts");
 if (isBuilt && !await runDeno("task", "-q", "build")) Deno.exit(1);
 const paths = [
-  ...await writeGroups("unit_delta", filesOf("unit/delta"), Infinity),
-  ...isUnit ? [] : LONG.map((name) => TESTS + name),
-  ...await writeGroups("unit", filesOf("unit").filter((file) => !file.startsWith("unit/delta/")), FILES_OF_GROUP.unit),
+  ...await writeGroups("unit_delta", units.filter((file) => file.startsWith("unit/delta/")), Infinity),
+  ...LONG.filter((name) => files.includes(name)).map((name) => TESTS + name),
+  ...await writeGroups("unit", units.filter((file) => !file.startsWith("unit/delta/")), FILES_OF_GROUP.unit),
   ...await writeGroups("integration", files.filter((file) => !LONG.includes(file)), FILES_OF_GROUP.integration),
 ];
 const { success } = await new Deno.Command(Deno.execPath(), {
