@@ -203,21 +203,28 @@ export class TagResolver {
   async #moveTag(pending: PendingTag): Promise<void> {
     const { repo, tag, manifest } = pending;
     const key = `${repo}@${tag}`;
-    const before = await this.#store.resolve(repo, tag);
-    const isReplaceable = before === undefined || !await isComplete(this.#store, repo, before);
-    const isReady = () => isComplete(this.#store, repo, manifest);
-    const isHeld = async () => await this.#store.resolve(repo, manifest.digest) !== undefined;
-    const postpone = () => {
-      if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
-      this.#pendingTags.set(key, pending);
+    if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
+    // Until it is stored, so that the old image does not come back while the write waits for an eviction.
+    this.#pendingTags.set(key, pending);
+    const forget = () => {
+      if (this.#pendingTags.get(key) === pending) this.#pendingTags.delete(key);
     };
-    if (!isReplaceable && !await isReady()) return postpone();
-    this.#pendingTags.delete(key);
-    await this.#options.writes.attempt(manifest.digest, async () => {
-      // Checked again: the image may have been evicted since. A client that requests the manifest stores it again.
-      if (await (isReplaceable ? isHeld() : isReady())) await this.#store.tag(repo, tag, manifest.digest);
-      else postpone();
+    const isReady = async () => {
+      const before = await this.#store.resolve(repo, tag);
+      const isReplaceable = before === undefined || !await isComplete(this.#store, repo, before);
+      // The image may have been evicted: a client that requests the manifest stores it again.
+      return isReplaceable
+        ? await this.#store.resolve(repo, manifest.digest) !== undefined
+        : await isComplete(this.#store, repo, manifest);
+    };
+    if (!await isReady()) return;
+    const isKept = await this.#options.writes.attempt(manifest.digest, async () => {
+      // Checked again after an eviction; and the tag may have moved on meanwhile.
+      if ((this.#pendingTags.get(key) ?? pending) !== pending || !await isReady()) return;
+      await this.#store.tag(repo, tag, manifest.digest);
+      forget();
     });
+    if (!isKept) forget();
   }
 
   /** Finds the first complete image of some, or else the first one that can be served without all of its blobs. */

@@ -104,7 +104,8 @@ export class BaseTokens {
     let [from, to, first] = [decoded.head, decoded.tail, this.#position];
     const { tokens, blocks } = decoded;
     const last = this.#position += window.length - HISTORY;
-    this.#blocks += blocks.splice(0).length;
+    this.#blocks += blocks.length;
+    blocks.length = 0;
     if (this.#blocks > FREE_BLOCKS + (last - start + before) / BYTES_PER_BLOCK) {
       throw new DeflateError(cannot("read the copied tokens", "a base has too many blocks"));
     }

@@ -27,17 +27,17 @@ export async function* rebuildGzip(
   recipe: GzipRecipe,
   { findModel, copied, limits = RECIPE_LIMITS, signal }: RebuildOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { id, version, parameters } = recipe.model;
-  const model = findModel(id, version);
-  if (model === undefined) {
-    throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} is unknown`));
-  }
-  if (parameters.length > MAX_PARAMETERS) throw new CorruptError(cannot("use a model", "it has too many parameters"));
-  if (copied !== undefined && model.isLocal?.(parameters) !== true) {
-    throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} cannot pass over tokens`));
-  }
   const source = plain[Symbol.asyncIterator]();
   try {
+    const { id, version, parameters } = recipe.model;
+    const model = findModel(id, version);
+    if (model === undefined) {
+      throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} is unknown`));
+    }
+    if (parameters.length > MAX_PARAMETERS) throw new CorruptError(cannot("use a model", "it has too many parameters"));
+    if (copied !== undefined && model.isLocal?.(parameters) !== true) {
+      throw new CorruptError(cannot("rebuild the gzip stream", `the model ${id}/${version} cannot pass over tokens`));
+    }
     for await (const chunk of new StreamRebuilder({ model, recipe, limits, copied }).rebuild(source)) {
       signal?.throwIfAborted();
       if (chunk.length > 0) yield chunk;

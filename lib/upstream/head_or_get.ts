@@ -16,7 +16,7 @@ interface HeadOrGet<T> {
   /** Reads what the answer to the HEAD says; `undefined` when it does not say enough. */
   readonly read: (head: AnswerHead) => T | undefined;
   /** Asks with a GET, with these fields in its request; `undefined` when the registry does not have it. */
-  readonly get: (fields: Pick<EndpointRequest, "signal" | "onAnswer">) => Promise<T | undefined>;
+  readonly get: (fields: Pick<EndpointRequest, "signal" | "onAnswer" | "hasSlot">) => Promise<T | undefined>;
 }
 
 /**
@@ -26,7 +26,8 @@ interface HeadOrGet<T> {
  *
  * Some servers never answer a HEAD, and slow ones need most of the time. So the GET is sent when half of the time has
  * passed, the HEAD keeps its whole time, and the first good answer counts. A GET that was not answered when the HEAD times
- * out is given up: a registry that does not answer costs the time of one request.
+ * out is given up: a registry that does not answer costs the time of one request. A GET beside its HEAD shares its slot:
+ * where all slots have a HEAD that is not answered, it would wait for one in vain.
  *
  * @throws {RegistryError} as `get`; and that of the HEAD when it is limited, the registry is overloaded, leads in a circle
  *   or does not answer in time, its token server fails, or the link is closed
@@ -42,7 +43,8 @@ export async function askHeadOrGet<T>(
   const slow = Promise.withResolvers<void>();
   let isAnswered = false;
   let got: Promise<T | undefined> | undefined;
-  const askByGet = () => got ??= get({ signal: until(endGet), onAnswer: () => isAnswered = true });
+  const askByGet = (hasSlot: boolean | undefined) =>
+    got ??= get({ signal: until(endGet), onAnswer: () => isAnswered = true, hasSlot });
   const askByHead = async () => {
     const head = { ...request, method: "HEAD", signal: until(endHead), onSlow: slow.resolve } as const;
     try {
@@ -52,11 +54,11 @@ export async function askHeadOrGet<T>(
     } catch (error) {
       if (!(error instanceof RegistryError) || isLasting(error) && !isAnswered) throw error;
     }
-    return await askByGet();
+    return await askByGet(request.hasSlot);
   };
   const byHead = askByHead();
   try {
-    const found = await Promise.race([byHead, slow.promise.then(askByGet).catch(() => byHead)]);
+    const found = await Promise.race([byHead, slow.promise.then(() => askByGet(true)).catch(() => byHead)]);
     // A HEAD that failed is left to itself: a time-out of an urgent one is short, and only its own shows an outage.
     endHead.abort();
     return found;

@@ -23,7 +23,7 @@ export interface FetchedManifest {
 }
 
 /** Identifies a manifest of a repository. */
-interface ManifestName extends Pick<EndpointRequest, "isUrgent" | "signal" | "onAnswer"> {
+interface ManifestName extends Pick<EndpointRequest, "isUrgent" | "signal" | "onAnswer" | "hasSlot"> {
   /** The repository name that the store uses, for error messages. */
   readonly repo: string;
   /** The path of the repository on its registry. */
@@ -41,7 +41,7 @@ const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
  *   large, or cannot be parsed
  */
 export async function fetchManifest(client: EndpointClient, name: ManifestName): Promise<FetchedManifest | undefined> {
-  const { repo, path, tagOrDigest, isUrgent, signal, onAnswer } = name;
+  const { repo, path, tagOrDigest, isUrgent, signal, onAnswer, hasSlot } = name;
   const what = `manifest ${tagOrDigest} of ${repo}`;
   const answer = await client.read({
     path,
@@ -51,6 +51,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
     isUrgent,
     signal,
     onAnswer,
+    hasSlot,
   }, { maxBytes: MAX_MANIFEST_BYTES, what });
   if (answer === undefined) return undefined;
   const { bytes, headers } = answer;

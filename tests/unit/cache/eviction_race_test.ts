@@ -31,7 +31,7 @@ class PausingStore extends DiskStore {
 }
 
 /** A cache with room for one of the two images, which has the manifest of the image `next`. */
-async function openCache() {
+async function openCache({ limit = 100 * KIB } = {}) {
   const folder = await TestFolder.create();
   const store = new PausingStore(folder.path);
   const upstream = new FakeUpstream(config, layer, large, single, index, next);
@@ -39,14 +39,17 @@ async function openCache() {
   const evicted: string[] = [];
   const space = await CacheLimit.open({
     root: folder.path,
-    limit: 100 * KIB,
+    limit,
     store,
     onEvict: ({ references }) => evicted.push(...references),
   });
-  const cache = new PullThrough({ store, upstream, space });
+  let time = 0;
+  const cache = new PullThrough({ store, upstream, space, now: () => time, tagTtl: 60_000 });
   await cache.resolve(REPO, "next");
   return {
     ...{ folder, store, upstream, evicted, space, cache },
+    /** Lets every tag be asked for again. */
+    expire: () => time += 3_600_000,
     /** Downloads the image. */
     download: async () => {
       await cache.resolve(REPO, single.descriptor.digest);
@@ -105,6 +108,33 @@ for (const [what, root] of IMAGES) {
     assertEquals(it.evicted, [`${REPO}:v0`]);
   });
 }
+
+Deno.test("[110] a tag that waits for an eviction does not go back to the old image", async () => {
+  await using it = await openCache({ limit: 1000 * KIB });
+  const { cache, upstream, space } = it;
+  upstream.tags.set("v", single.descriptor.digest);
+  await cache.resolve(REPO, "v");
+  await it.download();
+  upstream.tags.set("v", next.descriptor.digest);
+  it.expire();
+  assertEquals((await cache.resolve(REPO, "v"))?.digest, next.descriptor.digest);
+  // The image becomes complete, and its tag cannot be stored yet.
+  const gate = Promise.withResolvers<void>();
+  const store = space.store.bind(space);
+  const writes: Promise<unknown>[] = [];
+  space.store = <T>(...args: Parameters<typeof store<T>>) => {
+    const writing = gate.promise.then(() => store(...args));
+    writes.push(writing);
+    return writing;
+  };
+  await readAll(await cache.openBlob(REPO, large.descriptor.digest));
+  while (writes.length === 0) await pause(1);
+  const during = await cache.resolve(REPO, "v");
+  gate.resolve();
+  await Promise.all(writes);
+  assertEquals(during?.digest, next.descriptor.digest);
+  assertEquals(await it.check("v"), next.descriptor.digest);
+});
 
 Deno.test("[110] StoreGate runs writes together, and an eviction between them", async () => {
   const gate = new StoreGate();

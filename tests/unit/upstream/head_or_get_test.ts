@@ -1,7 +1,7 @@
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { startFaultUpstream } from "../../support/fault_upstream.ts";
-import { createTestSource, PATH, REPO } from "../../support/upstream_source.ts";
+import { createTestSource, PATH, REGISTRY, REPO } from "../../support/upstream_source.ts";
 
 /** How a method is answered: at once, never, when the other one was sent or answered, or with a status. */
 interface Answering {
@@ -67,7 +67,8 @@ async function createSite({ HEAD, GET }: { readonly HEAD: Answering; readonly GE
   };
   const asked: string[] = [];
   const aborted: string[] = [];
-  const { source, events } = createTestSource("http://slow.test", {
+  // The GET beside a HEAD does not wait for a slot of its own.
+  const { source, events } = createTestSource([{ host: REGISTRY, url: "http://slow.test", maxConnections: 1 }], {
     timeouts: { connect: 400 },
     retry: { maxTries: 1 },
     fetch: async (request) => {
