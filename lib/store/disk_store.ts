@@ -4,7 +4,7 @@ import { SharedFiles } from "../bytes/shared_files.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
-import { commitFile } from "../files/durable.ts";
+import { checkFolder, commitFile } from "../files/durable.ts";
 import { listFolder } from "../files/if_present.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -93,7 +93,7 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
-    return (await resolveManifest(repo, tagOrDigest, this.#filed))?.descriptor;
+    return this.#present(await resolveManifest(repo, tagOrDigest, this.#filed))?.descriptor;
   }
 
   async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
@@ -112,13 +112,17 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
    * @param repo the repository whose manifests state the size; `""` for those that were read before
    */
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    if (!await this.#learnSize(repo, digest)) return undefined;
-    return await this.#blobs.stat(digest);
+    return this.#present(await this.#learnSize(repo, digest) ? await this.#blobs.stat(digest) : undefined);
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    if (!await this.#learnSize(repo, digest)) return undefined;
-    return await this.#blobs.open(digest, range);
+    return this.#present(await this.#learnSize(repo, digest) ? await this.#blobs.open(digest, range) : undefined);
+  }
+
+  // In a folder that was moved away or unmounted nothing is found, but it is not known to be missing.
+  #present<T>(found: T | undefined): T | undefined {
+    if (found === undefined) checkFolder(this.#root);
+    return found;
   }
 
   /** Learns the size that a manifest states. Returns false if its file was checked, and is missing. */

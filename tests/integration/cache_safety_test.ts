@@ -5,9 +5,11 @@ import { CacheFixture, PATH, receive, until } from "../support/cache_fixture.ts"
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { type Fault, startFaultUpstream } from "../support/fault_upstream.ts";
+import { buildImage } from "../support/images.ts";
 import { mountSmall } from "../support/mount.ts";
 import { inNetwork, runBeside } from "../support/network.ts";
 import { peerTest } from "../support/peers.ts";
+import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const MiB = 1024 * 1024;
@@ -248,4 +250,27 @@ Deno.test("[109] a registry whose data folder is moved away says so, makes no ot
   await Deno.rename(`${data}.aside`, data);
   await fixture.pull("1");
   assertEquals(await health(), 200);
+});
+
+Deno.test("[109] what is in a data folder that is moved away is not answered as missing, without an upstream either", async () => {
+  await using folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  const image = buildImage();
+  const { root: { digest }, blobs } = image;
+  await writeImage(new DiskStore(data), "registry.test/app:1", image);
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, "--offline"], {});
+  const paths = ["manifests/1", `manifests/${digest}`, `blobs/${[...blobs.keys()][0]}`];
+  const ask = () =>
+    Promise.all(paths.flatMap((path) =>
+      ["GET", "HEAD"].map(async (method) => {
+        const response = await fetch(`${crpe.url}/v2/registry.test/app/${path}`, { method });
+        await response.body?.cancel();
+        return response.status;
+      })
+    ));
+  assertEquals(await ask(), Array(6).fill(200));
+  await Deno.rename(data, `${data}.aside`);
+  assertEquals(await ask(), Array(6).fill(500));
+  await Deno.rename(`${data}.aside`, data);
+  assertEquals(await ask(), Array(6).fill(200));
 });
