@@ -122,7 +122,11 @@ export class PullThrough implements ContentCatalog {
     if (this.#upstream === undefined) return held;
     const bytes = held ?? await this.#reads.run(`${repo}@${digest}`, async () => {
       const bytes = await this.#upstream!.readManifest(repo, digest);
-      if (bytes !== undefined) await this.#keepManifest(repo, digest, bytes);
+      if (bytes !== undefined) {
+        await this.#keepManifest(repo, digest, bytes);
+        // The manifest may have completed an image whose blobs the store already had.
+        await this.#tags.moveCompleteTags();
+      }
       return bytes;
     });
     if (bytes !== undefined && this.#upstream.allows?.(repo) !== false) this.#completion?.add(repo, digest);
@@ -170,9 +174,6 @@ export class PullThrough implements ContentCatalog {
     const { mediaType } = parseManifest(bytes);
     const manifest = { mediaType, digest, size: bytes.length, isFetched: true } as const;
     await this.#blobs.learn(repo, bytes);
-    const isKept = await this.#writes.attempt(digest, () => this.#store.writeManifest(repo, manifest, bytes));
-    // The manifest may have completed an image whose blobs the store already had.
-    await this.#tags.moveCompleteTags();
-    return isKept;
+    return await this.#writes.attempt(digest, () => this.#store.writeManifest(repo, manifest, bytes));
   }
 }

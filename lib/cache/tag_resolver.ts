@@ -193,14 +193,18 @@ export class TagResolver {
     if (held === undefined && bytes === undefined) return undefined;
     const descriptor = held ?? { mediaType: fresh.mediaType, digest: fresh.digest, size: bytes!.length };
     const isKept = bytes === undefined || await this.#options.keepManifest(repo, fresh.digest, bytes);
-    if (isKept && !isDigest(tagOrDigest)) await this.#moveTag({ repo, tag: tagOrDigest, manifest: descriptor });
+    if (isKept && !isDigest(tagOrDigest)) await this.#moveTag({ repo, tag: tagOrDigest, manifest: descriptor }, bytes);
+    if (bytes !== undefined) await this.moveCompleteTags();
     return held === undefined ? { ...descriptor, isFetched: true } : descriptor;
   }
 
   /**
    * Moves a tag in the store. If it refers to a complete image, it is moved only once the next image is complete too.
+   *
+   * @param bytes the manifest, if it was just stored: until it has its tag, a collection of untagged manifests in another
+   *   process may remove it, and it is stored again
    */
-  async #moveTag(pending: PendingTag): Promise<void> {
+  async #moveTag(pending: PendingTag, bytes?: Uint8Array): Promise<void> {
     const { repo, tag, manifest } = pending;
     const key = `${repo}@${tag}`;
     if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
@@ -209,19 +213,22 @@ export class TagResolver {
     const forget = () => {
       if (this.#pendingTags.get(key) === pending) this.#pendingTags.delete(key);
     };
+    const isHeld = async () => await this.#store.resolve(repo, manifest.digest) !== undefined;
     const isReady = async () => {
       const before = await this.#store.resolve(repo, tag);
       const isReplaceable = before === undefined || !await isComplete(this.#store, repo, before);
+      if (!isReplaceable) return await isComplete(this.#store, repo, manifest);
       // The image may have been evicted: a client that requests the manifest stores it again.
-      return isReplaceable
-        ? await this.#store.resolve(repo, manifest.digest) !== undefined
-        : await isComplete(this.#store, repo, manifest);
+      return bytes !== undefined || await isHeld();
     };
     if (!await isReady()) return;
     const isKept = await this.#options.writes.attempt(manifest.digest, async () => {
       // Checked again after an eviction; and the tag may have moved on meanwhile.
       if ((this.#pendingTags.get(key) ?? pending) !== pending || !await isReady()) return;
       await this.#store.tag(repo, tag, manifest.digest);
+      if (bytes !== undefined && !await isHeld()) {
+        await this.#store.writeManifest(repo, { ...manifest, isFetched: true }, bytes);
+      }
       forget();
     });
     if (!isKept) forget();

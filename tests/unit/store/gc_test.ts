@@ -461,6 +461,27 @@ for (const [name, change] of RACES) {
   }
 }
 
+Deno.test("[35] a manifest that is collected as untagged before its tag is stored is stored again with the tag", async () => {
+  await using it = await openStore();
+  class CollectedStore extends DiskStore {
+    #isCollected = false;
+    override async writeManifest(...args: Parameters<DiskStore["writeManifest"]>): Promise<void> {
+      await super.writeManifest(...args);
+      if (this.#isCollected) return;
+      this.#isCollected = true;
+      assertEquals((await it.collect({ untagged: true })).manifests, 1);
+    }
+  }
+  const upstream = new FakeUpstream();
+  upstream.content.set(imageB.descriptor.digest, imageB);
+  upstream.tags.set("pulled", imageB.descriptor.digest);
+  const cache = new PullThrough({ store: new CollectedStore(it.root), upstream });
+  assertEquals((await cache.resolve(REPO, "pulled"))?.digest, imageB.descriptor.digest);
+  const fresh = new DiskStore(it.root);
+  assertEquals((await fresh.resolve(REPO, "pulled"))?.digest, imageB.descriptor.digest);
+  assertEquals(await fresh.readManifest(REPO, imageB.descriptor.digest), imageB.bytes);
+});
+
 for (
   const [untagged, watch] of [[false, {}], [true, {}], [false, { margin: MARGIN }], [true, { margin: MARGIN }]] as const
 ) {
