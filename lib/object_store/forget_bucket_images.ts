@@ -6,6 +6,7 @@ import type { UnwantedImage } from "../store/forget_images.ts";
 import { revisionsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { ManifestsInBucket, walkLinks } from "./mark_bucket.ts";
+import type { ObjectManifests } from "./object_manifests.ts";
 import type { ObjectTags } from "./object_tags.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -13,11 +14,17 @@ import type { S3Client } from "./s3_client.ts";
 export interface ForgetOptions {
   readonly client: S3Client;
   readonly tags: ObjectTags;
+  readonly manifests: ObjectManifests;
   readonly warn: (message: string) => void;
   /** What packages need, although no tag may refer to it. */
   readonly keep?: ReadonlySet<Digest>;
   /** Only lists the tags that would be removed. */
   readonly dryRun?: boolean;
+}
+
+/** A tag of what cosign has attached, with the name that its repository is filed under. */
+interface AttachedLink extends TagLink {
+  readonly name: string;
 }
 
 /**
@@ -33,12 +40,33 @@ export async function forgetBucketImages(images: readonly UnwantedImage[], optio
     // What is attached goes first: an interrupted removal is repeated as long as the image has its tag.
     const attached = dryRun ? [] : await listAttached(repository, group, options);
     for (const link of attached) await tags.remove(repository, link);
+    let isLeft = false;
     for (const { tag, digest } of group) {
-      if (tag === undefined || !await tags.remove(repository, { tag, digest }, { dryRun })) continue;
-      forgotten.add(`${repository}:${tag}`);
+      if (tag === undefined) continue;
+      if (await tags.remove(repository, { tag, digest }, { dryRun })) forgotten.add(`${repository}:${tag}`);
+      else isLeft = true;
     }
+    if (isLeft) await restoreAttached(repository, attached, options);
   }
   return [...forgotten].sort();
+}
+
+/** Writes back what is attached to manifests that a tag reaches after all: another machine has set it meanwhile. */
+async function restoreAttached(
+  repository: string,
+  attached: readonly AttachedLink[],
+  { client, tags, manifests, warn }: ForgetOptions,
+): Promise<void> {
+  if (attached.length === 0) return;
+  const links = (await Promise.all(repositoryNames(repository).map((name) => tags.listLinks(name)))).flat();
+  const [reader, reached] = [new ManifestsInBucket(client, warn), new DigestSet()];
+  let isReadable = true;
+  for (const { digest } of links) if (!await reader.reach(digest, reached)) isReadable = false;
+  for (const link of attached) {
+    if (isReadable && !reached.has(subjectOfCosignTag(link.tag)!)) continue;
+    await manifests.renew([link.name], link.digest);
+    await tags.restore(link.name, link);
+  }
 }
 
 /** Lists the tags of what cosign has attached to manifests that nothing but these images reaches. */
@@ -46,7 +74,7 @@ async function listAttached(
   repository: string,
   images: readonly UnwantedImage[],
   { client, tags, warn, keep = new Set() }: ForgetOptions,
-): Promise<TagLink[]> {
+): Promise<AttachedLink[]> {
   const names = repositoryNames(repository);
   const listed = (await Promise.all(names.map((name) => tags.listNames(name)))).flat();
   // Most repositories have none, and the other tags need not be read.
@@ -54,12 +82,13 @@ async function listAttached(
   const manifests = new ManifestsInBucket(client, warn);
   const [needed, gone] = [new DigestSet(), new DigestSet()];
   for (const { digest } of images) await manifests.reach(digest, gone);
-  const links = (await Promise.all(names.map((name) => tags.listLinks(name)))).flat();
-  const [attached, others] = [[] as TagLink[], [] as TagLink[]];
-  for (const link of links) {
-    const subject = subjectOfCosignTag(link.tag);
-    if (subject === undefined) others.push(link);
-    else if (gone.has(subject) && !keep.has(subject)) attached.push(link);
+  const [attached, others] = [[] as AttachedLink[], [] as TagLink[]];
+  for (const name of names) {
+    for (const link of await tags.listLinks(name)) {
+      const subject = subjectOfCosignTag(link.tag);
+      if (subject === undefined) others.push(link);
+      else if (gone.has(subject) && !keep.has(subject)) attached.push({ ...link, name });
+    }
   }
   if (attached.length === 0) return [];
   const isGoing = (link: TagLink) => images.some(({ tag, digest }) => tag === link.tag && digest === link.digest);

@@ -75,6 +75,13 @@ export class ObjectLinks {
     return isRemoved;
   }
 
+  /** Writes a link that `readTag` reads, unless it is present. */
+  async restoreTag(key: string, digest: Digest): Promise<void> {
+    await this.#client.write(key, encoder.encode(digest), { isNew: true });
+    this.#tagWrites++;
+    this.#tags.delete(key);
+  }
+
   /** Reports whether a link is present, or was lately. */
   async has(key: string): Promise<boolean> {
     if (this.#seen.has(key)) return true;

@@ -4,7 +4,7 @@ import { takePage } from "../content/take_page.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
 import type { TagLink } from "../store/blob_store.ts";
-import { revisionsPath, tagLinkPath, tagsPath } from "../store/layout.ts";
+import { revisionsPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { listNames } from "./list_repositories.ts";
 import type { ObjectLinks } from "./object_links.ts";
@@ -91,6 +91,12 @@ export class ObjectTags {
       }
     }
     return isRemoved;
+  }
+
+  /** Writes back a tag that was removed under exactly this repository name, unless it is set again. */
+  async restore(repo: string, { tag, digest }: TagLink): Promise<void> {
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
+    await this.#links.restoreTag(tagLinkPath(repo, tag), digest);
   }
 
   /** Lists the names of the tags filed under exactly this repository name, sorted. */

@@ -1,6 +1,7 @@
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
+import { blobPath, revisionLinkPath, tagIndexLinkPath } from "../../../lib/store/layout.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { buildArtifact, buildImage, buildIndex } from "../../support/images.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
@@ -149,4 +150,66 @@ Deno.test("[103] forgetImages() of a bucket repeats a removal that the storage h
     };
     assertEquals(await store.forgetImages([unwanted("1")], {}), [`${REPO}:1`]);
     assertEquals([(await tags()).includes("1"), answers], [false, []]);
+  }));
+
+const CHANGED: readonly (readonly [what: string, change: (site: Site) => Promise<void>, left: readonly string[]])[] = [
+  ["to the same image", async () => {}, ["1", "other", ...ATTACHED, OF_OTHER]],
+  ["to another image", ({ store }) => store.tag(REPO, "1", OTHER.root.digest), ["1", "other", OF_OTHER]],
+  [
+    "to another index of its child",
+    ({ store }) => writeImage(store, `${REPO}:1`, buildIndex([CHILD, OTHER])),
+    ["1", "other", `${OF_CHILD}.sig`, OF_OTHER],
+  ],
+  [
+    "to an index that cannot be read",
+    async ({ store, s3 }) => {
+      const { digest } = buildIndex([OTHER]).root;
+      await writeImage(store, `${REPO}:1`, buildIndex([OTHER]));
+      const key = `pre/${blobPath(digest)}`;
+      s3.objects.set(key, { ...s3.objects.get(key)!, bytes: new TextEncoder().encode("{") });
+    },
+    ["1", "other", ...ATTACHED, OF_OTHER],
+  ],
+];
+for (const [what, change, left] of CHANGED) {
+  Deno.test(`[103] forgetImages() of a bucket leaves the signatures of what a tag reaches that another machine sets ${what} meanwhile`, () =>
+    withSite(async (site) => {
+      const { store, s3, tags } = site;
+      const before = new Map(s3.objects);
+      const link = `${TAGS}/1/current/link`;
+      let isChanged = false;
+      s3.intercept = async ({ method, url }) => {
+        if (method !== "DELETE" || !url.endsWith("/1/current/link") || isChanged) return undefined;
+        isChanged = true;
+        await change(site);
+        s3.objects.set(link, { ...s3.objects.get(link)!, etag: '"other"' });
+        return undefined;
+      };
+      s3.now += 1000;
+      assertEquals(await store.forgetImages([unwanted("1"), unwanted("2")], {}), [`${REPO}:2`]);
+      assertEquals(await tags(), left.toSorted());
+      for (const tag of ATTACHED.filter((it) => left.includes(it))) {
+        const { root } = buildArtifact(IMAGE.root, tag);
+        assertEquals((await store.resolve(REPO, tag))?.digest, root.digest);
+        // As after a push: the tag has its history, and the manifest counts as recent for a garbage collection.
+        const history = `pre/${tagIndexLinkPath(REPO, tag, root.digest)}`;
+        assertEquals([before.has(history), s3.objects.has(history)], [true, true]);
+        assertEquals(s3.objects.get(`pre/${revisionLinkPath(REPO, root.digest)}`)?.modified, s3.now);
+      }
+    }));
+}
+
+Deno.test("[103] forgetImages() of a bucket does not overwrite a signature that another machine writes meanwhile", () =>
+  withSite(async ({ store, s3 }) => {
+    const [tag, signature] = [`${ROOT}.sig`, buildArtifact(IMAGE.root, "new")];
+    let isChanged = false;
+    s3.intercept = async ({ method, url }) => {
+      if (method !== "DELETE" || !url.endsWith("/1/current/link") || isChanged) return undefined;
+      isChanged = true;
+      s3.objects.set(`${TAGS}/1/current/link`, { ...s3.objects.get(`${TAGS}/1/current/link`)!, etag: '"other"' });
+      await writeImage(store, `${REPO}:${tag}`, signature);
+      return undefined;
+    };
+    await store.forgetImages([unwanted("1"), unwanted("2")], {});
+    assertEquals((await store.resolve(REPO, tag))?.digest, signature.root.digest);
   }));
