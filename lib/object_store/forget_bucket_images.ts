@@ -1,3 +1,4 @@
+import { mapInOrder } from "../content/map_in_order.ts";
 import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { TagLink } from "../store/blob_store.ts";
@@ -5,7 +6,7 @@ import { DigestSet } from "../store/digest_set.ts";
 import type { UnwantedImage } from "../store/forget_images.ts";
 import { revisionsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
-import { ManifestsInBucket, walkLinks } from "./mark_bucket.ts";
+import { walkLinks } from "./mark_bucket.ts";
 import type { ObjectManifests } from "./object_manifests.ts";
 import type { ObjectTags } from "./object_tags.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -15,12 +16,13 @@ export interface ForgetOptions {
   readonly client: S3Client;
   readonly tags: ObjectTags;
   readonly manifests: ObjectManifests;
-  readonly warn: (message: string) => void;
   /** What packages need, although no tag may refer to it. */
   readonly keep?: ReadonlySet<Digest>;
   /** Only lists the tags that would be removed. */
   readonly dryRun?: boolean;
 }
+
+const READS_AT_ONCE = 8;
 
 /** A tag of what cosign has attached, with the name that its repository is filed under. */
 interface AttachedLink extends TagLink {
@@ -55,13 +57,14 @@ export async function forgetBucketImages(images: readonly UnwantedImage[], optio
 async function restoreAttached(
   repository: string,
   attached: readonly AttachedLink[],
-  { client, tags, manifests, warn }: ForgetOptions,
+  { tags, manifests }: ForgetOptions,
 ): Promise<void> {
   if (attached.length === 0) return;
   const links = (await Promise.all(repositoryNames(repository).map((name) => tags.listLinks(name)))).flat();
-  const [reader, reached] = [new ManifestsInBucket(client, warn), new DigestSet()];
+  const reached = new DigestSet();
+  const reach = ({ digest }: TagLink) => manifests.reader.reach(digest, reached);
   let isReadable = true;
-  for (const { digest } of links) if (!await reader.reach(digest, reached)) isReadable = false;
+  for await (const isRead of mapInOrder(ReadableStream.from(links), READS_AT_ONCE, reach)) isReadable &&= isRead;
   for (const link of attached) {
     if (isReadable && !reached.has(subjectOfCosignTag(link.tag)!)) continue;
     await manifests.renew([link.name], link.digest);
@@ -73,15 +76,14 @@ async function restoreAttached(
 async function listAttached(
   repository: string,
   images: readonly UnwantedImage[],
-  { client, tags, warn, keep = new Set() }: ForgetOptions,
+  { client, tags, manifests: { reader }, keep = new Set() }: ForgetOptions,
 ): Promise<AttachedLink[]> {
   const names = repositoryNames(repository);
   const listed = (await Promise.all(names.map((name) => tags.listNames(name)))).flat();
   // Most repositories have none, and the other tags need not be read.
   if (!listed.some((tag) => subjectOfCosignTag(tag) !== undefined)) return [];
-  const manifests = new ManifestsInBucket(client, warn);
   const [needed, gone] = [new DigestSet(), new DigestSet()];
-  for (const { digest } of images) await manifests.reach(digest, gone);
+  for (const { digest } of images) await reader.reach(digest, gone);
   const [attached, others] = [[] as AttachedLink[], [] as TagLink[]];
   for (const name of names) {
     for (const link of await tags.listLinks(name)) {
@@ -92,12 +94,15 @@ async function listAttached(
   }
   if (attached.length === 0) return [];
   const isGoing = (link: TagLink) => images.some(({ tag, digest }) => tag === link.tag && digest === link.digest);
-  const roots = others.filter((link) => !isGoing(link)).map(({ digest }) => digest);
-  // As in a data folder: every manifest that is not to be removed counts as needed, tagged or not.
-  for await (const { digest } of walkLinks(client, names.map(revisionsPath))) if (!gone.has(digest)) roots.push(digest);
-  for (const digest of roots) {
-    // An index that cannot be read may list any manifest.
-    if (!await manifests.reach(digest, needed)) return [];
+  async function* listRoots(): AsyncGenerator<Digest> {
+    for (const link of others) if (!isGoing(link)) yield link.digest;
+    // As in a data folder: every manifest that is not to be removed counts as needed, tagged or not.
+    for await (const { digest } of walkLinks(client, names.map(revisionsPath))) if (!gone.has(digest)) yield digest;
   }
-  return attached.filter(({ tag }) => !needed.has(subjectOfCosignTag(tag)!));
+  const isNeeded = ({ tag }: TagLink) => needed.has(subjectOfCosignTag(tag)!);
+  for await (const isRead of mapInOrder(listRoots(), READS_AT_ONCE, (digest) => reader.reach(digest, needed))) {
+    // An index that cannot be read may list any manifest.
+    if (!isRead || attached.every(isNeeded)) return [];
+  }
+  return attached.filter((link) => !isNeeded(link));
 }

@@ -12,8 +12,11 @@ import {
 import { DigestSet } from "../store/digest_set.ts";
 import { blobPath, layersPath, revisionsPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { canonicalName } from "../store/store_scan.ts";
+import { ExpiringMap } from "./expiring_map.ts";
 import { listNames, walkRepositories } from "./list_repositories.ts";
 import type { ListedObject, S3Client } from "./s3_client.ts";
+
+const MAX_KNOWN_MANIFESTS = 20_000;
 
 /** How a bucket is marked. */
 export interface MarkOptions {
@@ -133,6 +136,8 @@ class Marks {
 export class ManifestsInBucket {
   readonly #client: S3Client;
   readonly #warn: (message: string) => void;
+  /** The manifests that an index lists, by its digest. Those of another manifest are none. */
+  readonly #listed = new ExpiringMap<readonly Digest[]>({ ttl: Infinity, maxSize: MAX_KNOWN_MANIFESTS });
 
   constructor(client: S3Client, warn: (message: string) => void) {
     this.#client = client;
@@ -160,12 +165,20 @@ export class ManifestsInBucket {
   async reach(digest: Digest, reached: DigestSet): Promise<boolean> {
     if (reached.has(digest)) return true;
     reached.add(digest);
-    const manifest = await this.read(digest);
-    let isReadable = manifest !== "unreadable";
-    for (const child of successorsIn(manifest)) {
-      if (isListedManifest(manifest, child) && !await this.reach(child.digest, reached)) isReadable = false;
+    const listed = this.#listed.get(digest) ?? await this.#readListed(digest);
+    let isReadable = listed !== "unreadable";
+    for (const child of listed === "unreadable" ? [] : listed) {
+      if (!await this.reach(child, reached)) isReadable = false;
     }
     return isReadable;
+  }
+
+  async #readListed(digest: Digest): Promise<readonly Digest[] | "unreadable"> {
+    const manifest = await this.read(digest);
+    if (manifest === "unreadable") return manifest;
+    const listed = successorsIn(manifest).filter((it) => isListedManifest(manifest, it)).map((it) => it.digest);
+    if (manifest !== undefined) this.#listed.set(digest, listed);
+    return listed;
   }
 
   /** Yields what the tags of a repository name. */

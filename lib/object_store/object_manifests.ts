@@ -8,6 +8,7 @@ import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPa
 import { type CachedManifest, ManifestCache } from "../store/manifest_cache.ts";
 import type { CondemnedBlobs } from "./condemned_blobs.ts";
 import { ExpiringMap } from "./expiring_map.ts";
+import { ManifestsInBucket } from "./mark_bucket.ts";
 import type { ObjectLinks } from "./object_links.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -35,6 +36,8 @@ const encoder = new TextEncoder();
 
 /** The manifests in the bucket, and a cache of them. Repository names are those of the folders. */
 export class ObjectManifests {
+  /** Reads them whatever their repository. */
+  readonly reader: ManifestsInBucket;
   readonly #options: ObjectManifestsOptions;
   readonly #cache = new ManifestCache(CACHE_BYTES);
   readonly #fresh = new ExpiringMap<true>({ ttl: FRESH_MILLISECONDS, maxSize: MAX_FRESH });
@@ -42,6 +45,7 @@ export class ObjectManifests {
 
   constructor(options: ObjectManifestsOptions) {
     this.#options = options;
+    this.reader = new ManifestsInBucket(options.client, options.warn);
   }
 
   /** Reads a manifest of a repository; `undefined` if it is missing or, with a warning, corrupt. */

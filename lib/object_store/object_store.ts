@@ -114,8 +114,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
 
   /** As `forgetBucketImages`. */
   forgetImages(images: readonly UnwantedImage[], options: Pick<ForgetOptions, "keep" | "dryRun">): Promise<string[]> {
-    const { client, warn = () => {} } = this.#options;
-    return forgetBucketImages(images, { client, tags: this.#tags, manifests: this.#manifests, warn, ...options });
+    const place = { client: this.#client, tags: this.#tags, manifests: this.#manifests };
+    return forgetBucketImages(images, { ...place, ...options });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {

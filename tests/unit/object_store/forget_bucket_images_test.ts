@@ -1,8 +1,9 @@
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
+import type { UnwantedImage } from "../../../lib/store/forget_images.ts";
 import { blobPath, revisionLinkPath, tagIndexLinkPath } from "../../../lib/store/layout.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { buildArtifact, buildImage, buildIndex } from "../../support/images.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { writeImage } from "../../support/put_image.ts";
@@ -213,3 +214,42 @@ Deno.test("[103] forgetImages() of a bucket does not overwrite a signature that 
     await store.forgetImages([unwanted("1"), unwanted("2")], {});
     assertEquals((await store.resolve(REPO, tag))?.digest, signature.root.digest);
   }));
+
+const SEVERAL = Array.from({ length: 16 }, (_, i) => buildImage({ files: { [`${i}`]: `${i}` } }));
+const READS: readonly (readonly [what: string, calls: readonly (readonly UnwantedImage[])[], most: number])[] = [
+  // The first of the eight that are read at once is the other tag, and the second one is `other`.
+  ["only until the signatures are known to be needed", [[unwanted("1")]], 6],
+  ["once", [[unwanted("1"), unwanted("2")]], 16],
+  ["once for several images", [[unwanted("1"), unwanted("2")], [unwanted("other", OTHER.root.digest)]], 16],
+];
+for (const [what, calls, most] of READS) {
+  Deno.test(`[103] forgetImages() of a bucket reads the other manifests of a repository eight at once, ${what}`, () =>
+    withSite(async ({ store, s3, tags }) => {
+      for (const image of SEVERAL) await writeImage(store, `${REPO}:moved`, image);
+      await store.tag(REPO, "moved", OTHER.root.digest);
+      const keys = new Set(SEVERAL.map(({ root }) => `/bucket/pre/${blobPath(root.digest)}`));
+      let [reads, mostAtOnce] = [0, 0];
+      const waiting = new Set<() => void>();
+      s3.intercept = async ({ method, url }) => {
+        const { pathname } = new URL(url);
+        if (method !== "GET" || !pathname.startsWith("/bucket/pre/docker/registry/v2/blobs/")) return undefined;
+        if (keys.has(pathname)) reads++;
+        const { promise, resolve } = Promise.withResolvers<void>();
+        waiting.add(resolve);
+        mostAtOnce = Math.max(mostAtOnce, waiting.size);
+        // Until there are eight, or no more follow.
+        const timer = setTimeout(resolve, 200);
+        if (waiting.size === 8) { for (const release of waiting) release(); }
+        await promise;
+        clearTimeout(timer);
+        waiting.delete(resolve);
+        return undefined;
+      };
+      for (const images of calls) await store.forgetImages(images, {});
+      if (most === SEVERAL.length) assertEquals({ reads, mostAtOnce }, { reads: most, mostAtOnce: 8 });
+      else assert(reads <= most && mostAtOnce <= 8, `${reads} reads, ${mostAtOnce} at once`);
+      s3.intercept = () => undefined;
+      const hasSignatures = (await tags()).some((tag) => tag === ATTACHED[0]);
+      assertEquals(hasSignatures, calls[0]!.length === 1);
+    }));
+}
