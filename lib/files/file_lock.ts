@@ -33,6 +33,15 @@ export async function lockFile(file: Deno.FsFile, path: string, isExclusive = tr
   }
 }
 
+/** As `lockFile`, exclusive and synchronous. Deno before 2.7 cannot do it: there, each lock counts as taken. */
+export function lockFileSync(file: Deno.FsFile, path: string): LockOutcome {
+  try {
+    return "tryLockSync" in file && file.tryLockSync(true) ? "locked" : "taken";
+  } catch (error) {
+    return unsupportedOr(error, path);
+  }
+}
+
 /** As `lockFile`. @returns whether the file is now locked */
 export async function tryLockFile(file: Deno.FsFile, path: string, isExclusive = true): Promise<boolean> {
   return await lockFile(file, path, isExclusive) === "locked";

@@ -1,5 +1,5 @@
 import { createFolder, guardFolder, removeIfPresent } from "../files/durable.ts";
-import { lockFile } from "../files/file_lock.ts";
+import { lockFile, lockFileSync } from "../files/file_lock.ts";
 import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
@@ -98,8 +98,8 @@ function lockAgain(path: string, id: string): Deno.FsFile | undefined {
     return undefined;
   }
   try {
-    // Deno before 2.7 has no `tryLockSync`.
-    if (readId(file) === id && "tryLockSync" in file && file.tryLockSync(true)) return file;
+    // As when it was taken: a file system without locks is used without one.
+    if (readId(file) === id && lockFileSync(file, path) !== "taken") return file;
   } catch {
     // It cannot be read or locked.
   }

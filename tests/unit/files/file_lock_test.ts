@@ -1,5 +1,5 @@
-import { lockFile, waitForLock } from "../../../lib/files/file_lock.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { lockFile, lockFileSync, waitForLock } from "../../../lib/files/file_lock.ts";
+import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 
 // The error messages of Deno on Linux. Only some of these errors have a `code`.
 const ROWS: readonly [message: string, isUnsupported: boolean][] = [
@@ -17,11 +17,17 @@ for (const [message, isUnsupported] of ROWS) {
     ignore: Deno.build.os !== "linux",
     fn: async () => {
       const fail = () => Promise.reject(new Error(message));
-      const file = { tryLock: fail, lock: fail } as unknown as Deno.FsFile;
+      const tryLockSync = () => {
+        throw new Error(message);
+      };
+      const file = { tryLock: fail, lock: fail, tryLockSync } as unknown as Deno.FsFile;
       for (const lock of [() => lockFile(file, "/data/x.lock"), () => waitForLock(file, "/data/x.lock")]) {
         if (isUnsupported) assertEquals(await lock(), "unsupported");
         else await assertRejects(lock, Error, "Cannot lock /data/x.lock: ");
       }
+      const lockSync = () => lockFileSync(file, "/data/x.lock");
+      if (isUnsupported) assertEquals(lockSync(), "unsupported");
+      else assertThrows(lockSync, Error, "Cannot lock /data/x.lock: ");
     },
   });
 }
@@ -33,6 +39,7 @@ Deno.test("lockFile() reports a lock that another holder has; waitForLock() wait
     const first = await open();
     using second = await open();
     assertEquals([await lockFile(first, path), await lockFile(second, path)], ["locked", "taken"]);
+    assertEquals(lockFileSync(second, path), "taken");
     const waiting = waitForLock(second, path);
     first.close();
     assertEquals(await waiting, "locked");

@@ -82,6 +82,42 @@ for (const [what, change, isBack] of COPIES) {
   });
 }
 
+// The error messages of Deno on Linux.
+const NO_LOCKS: readonly (readonly [message: string, isBack: boolean])[] = [
+  ["Function not implemented (os error 38)", true],
+  ["Operation not supported (os error 95)", true],
+  ["No locks available (os error 37)", false],
+];
+for (const [message, isBack] of NO_LOCKS) {
+  Deno.test({
+    name: `[109] a served data folder is back elsewhere, where a lock fails with "${message}": crpe ${
+      isBack ? "goes on" : "leaves it alone"
+    }`,
+    ignore: Deno.build.os !== "linux",
+    fn: async () => {
+      const parent = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
+      const [root, aside] = [`${parent}/data`, `${parent}/aside`];
+      const files = Deno.FsFile.prototype;
+      const { tryLock, tryLockSync } = files;
+      try {
+        files.tryLock = () => Promise.reject(new Error("Function not implemented (os error 38)"));
+        files.tryLockSync = () => {
+          throw new Error(message);
+        };
+        using _served = await takeDataFolder(root);
+        await Deno.rename(root, aside);
+        await copyFolder(aside, root);
+        const reason = `Cannot use ${root}: it was moved, removed or unmounted`;
+        if (isBack) checkFolder(root);
+        else assertThrows(() => checkFolder(root), CrpeError, reason);
+      } finally {
+        Object.assign(files, { tryLock, tryLockSync });
+        await Deno.remove(parent, { recursive: true });
+      }
+    },
+  });
+}
+
 Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked files and partial files", async () => {
   const root = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
   const store = new DiskStore(root);
