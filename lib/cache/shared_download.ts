@@ -103,7 +103,7 @@ export class SharedDownload {
    * Opens a reader of the file as it grows. It waits for the first 256 KiB, which a smaller blob has when it is verified:
    * an upstream that sends less, or a wrong blob, is an error and not the start of a response.
    *
-   * @returns `undefined` when the download can no longer be followed: it was committed, or the disk is full
+   * @returns `undefined` when the download can no longer be followed: it was committed, or the store cannot take it
    * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob
    */
   async follow(range?: ByteRange): Promise<OpenedBlob | undefined> {
@@ -124,9 +124,10 @@ export class SharedDownload {
       this.#followers.delete(follower);
       if (this.#isOver && !this.isFollowed) this.#bytes.clear();
       file?.close();
-      if (this.#failure !== undefined) throw this.#failure.error;
+      const isVerified = this.#available === this.size;
+      if (this.#failure !== undefined && !isVerified) throw this.#failure.error;
       if (!isAbsent(error)) throw error;
-      // The file was moved into the store, and is linked to the repository in a moment.
+      // The file was moved into the store, and is linked to the repository in a moment; or it could not be, and is removed.
       await this.done.catch(() => {});
       return undefined;
     }

@@ -438,6 +438,30 @@ Deno.test("[31] PullThrough ends the readers when the disk is full and then the 
   }
 });
 
+Deno.test("[103] a client that joins a verified download as its storing fails is served by the upstream", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  const { commit, openReader } = Ingest.prototype;
+  const storing = Promise.withResolvers<void>();
+  storing.promise.catch(() => {});
+  Ingest.prototype.commit = async function () {
+    await storing.promise.finally(() => this.abort());
+  };
+  try {
+    assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+    Ingest.prototype.openReader = async function (size) {
+      storing.reject(new Error("the object storage answered 507"));
+      await settle(it.cache);
+      return await openReader.call(this, size);
+    };
+    assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+    assertEquals(countBlobRequests(it.upstream, digest), 2);
+    assertEquals(it.events("failed").length, 1);
+  } finally {
+    Object.assign(Ingest.prototype, { commit, openReader });
+  }
+});
+
 Deno.test("[33] PullThrough serves upstream content when the data folder is not writable", async () => {
   await using it = await open();
   const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
