@@ -39,6 +39,18 @@ async function openRegistry(storageUrl: string) {
       await response.body?.cancel();
       return response.status;
     },
+    /** Waits until no download is left that began in a full storage: a client that joins it stores nothing. */
+    async failed(client: ReturnType<typeof openS3Client>): Promise<void> {
+      await crpe.printed("cannot complete");
+      for (;;) {
+        const metrics = await (await fetch(`${crpe.url}/metrics`)).text();
+        const started = Number(/^crpe_downloads_total\S+ (\d+)$/m.exec(metrics)![1]);
+        const ended = crpe.log().match(/the download of \S+ of \S+ from \S+ failed/g)?.length ?? 0;
+        const isConfigStored = await client.size(blobPath(image.config.digest)) !== undefined;
+        if (started === ended + Number(isConfigStored)) return;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    },
     verify: () => runCrpe(["verify", "--store", `s3://${S3_BUCKET}/faults`, `--data=${folder.path}/verify`], { env }),
     async [Symbol.asyncDispose]() {
       await crpe[Symbol.asyncDispose]();
@@ -74,6 +86,7 @@ peerTest(
       assertEquals(await client.size(blobPath(registry.digest)), undefined);
       const verified = await registry.verify();
       assertEquals(verified.code, 0, verified.stdout + verified.stderr);
+      await registry.failed(client);
       const { success } = await new Deno.Command("mount", { args: ["-o", "remount,size=256m", mount.path] }).output();
       assert(success);
       assertEquals(await registry.read(), [200, true]);
