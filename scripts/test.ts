@@ -1,12 +1,12 @@
 /**
  * Runs the tests, the longest first, so that none of them begins when all others have ended.
  *
- *   deno run -A scripts/test.ts [unit|integration] [--without=NAME,…] [OPTION of deno test]…
+ *   deno run -A scripts/test.ts [unit|integration] [--only=NAME,…] [OPTION of deno test]…
  *
  * `deno test` loads the modules of each file anew, which is two fifths of the work of the unit tests. Here files that are
- * beside each other share them: a file in `tests/.groups` imports several. The types are checked meanwhile, as by `deno task
- * check`, whose result is used again. The integration tests start crpe a thousand times: from the joined modules of
- * `deno task build`, in half the time that the sources take.
+ * beside each other share them: a file in `tests/.groups` imports several. Types are checked by `deno task check`. The
+ * integration tests start crpe a thousand times: from the joined modules of `deno task build`, in half the time that the
+ * sources take.
  */
 import { fileURLToPath } from "node:url";
 
@@ -35,22 +35,19 @@ const FILES_OF_GROUP = { unit: 90, integration: 4 };
 const kind = ["unit", "integration"].find((name) => name === Deno.args[0]);
 const isUnit = kind === "unit";
 const args = Deno.args.slice(kind === undefined ? 0 : 1);
-const WITHOUT = "--without=";
-const options = args.filter((arg) => !arg.startsWith(WITHOUT));
+const ONLY = "--only=";
+const options = args.filter((arg) => !arg.startsWith(ONLY));
 const all = isUnit ? [] : filesOf("integration");
-// Names of integration tests that are left out.
-const without = args.filter((arg) => arg.startsWith(WITHOUT)).flatMap((arg) => arg.slice(WITHOUT.length).split(","))
+// Names of integration tests; without any, all of them are run.
+const only = args.filter((arg) => arg.startsWith(ONLY)).flatMap((arg) => arg.slice(ONLY.length).split(","))
   .map((name) => `integration/${name}_test.ts`);
-const missing = [...LONG, ...without].filter((name) => !isUnit && !all.includes(name));
+const missing = [...LONG, ...only].filter((name) => !isUnit && !all.includes(name));
 if (missing.length > 0) throw new Error(`Cannot find ${missing}: there is no such test`);
-const files = all.filter((name) => !without.includes(name));
+const files = only.length === 0 ? all : only;
 const units = kind === "integration" ? [] : filesOf("unit");
 // What is run from somewhere else needs no joined modules.
 const isBuilt = !isUnit && !Deno.env.has("CRPE");
-const checking = options.includes("--no-check")
-  ? undefined
-  : runDeno("check", "-q", "main.ts", "lib", "tests", "scripts");
-if (isBuilt && !await runDeno("task", "-q", "build")) Deno.exit(1);
+if (isBuilt && !await build()) Deno.exit(1);
 const paths = [
   ...await writeGroups("unit_delta", units.filter((file) => file.startsWith("unit/delta/")), Infinity),
   ...LONG.filter((name) => files.includes(name)).map((name) => TESTS + name),
@@ -65,11 +62,11 @@ const { success } = await new Deno.Command(Deno.execPath(), {
     ...isBuilt ? { CRPE_BUILD: `${ROOT}build/` } : {},
   },
 }).spawn().status;
-const isTyped = await checking ?? true;
-Deno.exitCode = success && isTyped ? 0 : 1;
+Deno.exitCode = success ? 0 : 1;
 
-async function runDeno(...args: string[]): Promise<boolean> {
-  return (await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).spawn().status).success;
+async function build(): Promise<boolean> {
+  const task = new Deno.Command(Deno.execPath(), { args: ["task", "-q", "build"], cwd: ROOT });
+  return (await task.spawn().status).success;
 }
 
 /** Writes files that import so many tests each; returns their paths. */
