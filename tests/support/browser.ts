@@ -129,18 +129,24 @@ async function openPage(
   return { page, foreign, problems };
 }
 
-/** Lists the serious and critical findings of axe-core, an examination for accessibility. */
-export async function findBarriers(page: Page): Promise<string[]> {
-  const source = await Deno.readTextFile(new URL(import.meta.resolve("axe-core")));
-  await page.evaluate(`${source}; undefined`);
+const AXE = await Deno.readTextFile(new URL(import.meta.resolve("axe-core")));
+
+/**
+ * Lists the serious and critical findings of axe-core, an examination for accessibility.
+ *
+ * @param options.isDark the page in the dark differs in its colours only
+ */
+export async function findBarriers(page: Page, { isDark = false }: { isDark?: boolean } = {}): Promise<string[]> {
+  if (!await page.evaluate<boolean>("typeof axe === 'object'")) await page.evaluate(`${AXE}; undefined`);
+  const options = isDark ? { runOnly: ["color-contrast", "link-in-text-block"] } : {};
   const { passes, found } = await page.evaluate<{ passes: number; found: string[] }>(
-    `axe.run(document).then(({ passes, violations }) => ({
+    `axe.run(document, ${JSON.stringify(options)}).then(({ passes, violations }) => ({
       passes: passes.length,
       found: violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
         .map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")),
     }))`,
   );
-  if (passes < 10) throw new Error(`Cannot examine the page: only ${passes} rules were applied`);
+  if (passes < (isDark ? 1 : 10)) throw new Error(`Cannot examine the page: only ${passes} rules were applied`);
   return found;
 }
 
