@@ -26,6 +26,21 @@ interface PageBundle {
 
 type Fixture = Awaited<ReturnType<typeof createDeltaFixture>>;
 
+let pair: Promise<Uint8Array[]> | undefined;
+
+/** A fixture with the first version as `1.tgz`, and the second one, with a delta, as `2.tgz`. They are packed once. */
+async function createPair(): Promise<Fixture> {
+  const fixture = await createDeltaFixture();
+  const pack = async () => {
+    await fixture.packVersion(1, "1");
+    await fixture.packVersion(2, "2", "--since=1.tgz");
+    return await Promise.all(["1", "2"].map((name) => Deno.readFile(`${fixture.folder.path}/${name}.tgz`)));
+  };
+  const bundles = await (pair ??= pack());
+  for (const [i, bytes] of bundles.entries()) await fixture.folder.write(`${i + 1}.tgz`, bytes);
+  return fixture;
+}
+
 const sizeOf = async ({ folder }: Fixture, name: string) => (await Deno.stat(`${folder.path}/${name}`)).size;
 /** The digest of the application's layer. */
 const layerOf = (version: number) => [...makeAppImage(version).blobs.keys()][1]!;
@@ -89,13 +104,12 @@ peerTest("a changed layer crosses as a delta, and the site has the published byt
 
 peerTest("push and PUT bring deltas to an agent", ["gzip"], async () => {
   for (const way of ["push", "push of a whole bundle", "PUT"]) {
-    await using fixture = await createDeltaFixture();
+    await using fixture = await createPair();
     const { crpe, packVersion, folder, processOptions } = fixture;
-    await packVersion(1, "1");
     await crpe("import", "1.tgz", "--data=site");
     await using agent = await startCrpe(["agent", "--addr=127.0.0.1:0", "--data=site"], processOptions);
-    await folder.write("site.json", (await crpe("inventory", `--to=${agent.url}`)).stdout);
-    await packVersion(2, "2", ...way === "push of a whole bundle" ? [] : ["--have=site.json"]);
+    if (way === "push") await folder.write("site.json", (await crpe("inventory", `--to=${agent.url}`)).stdout);
+    if (way !== "PUT") await packVersion(2, "2", ...way === "push" ? ["--have=site.json"] : []);
     const tokenFile = `${folder.path}/site/kubepkg/.token`;
     if (way !== "PUT") {
       const flags = [`--to=${agent.url}`, `--token-file=${tokenFile}`, "--data=source", "--json"];
@@ -121,10 +135,8 @@ peerTest(
   "skopeo copies an image whose layer came as a delta, by its published digest",
   ["gzip", "skopeo"],
   async () => {
-    await using fixture = await createDeltaFixture();
-    const { crpe, packVersion, folder, processOptions } = fixture;
-    await packVersion(1, "1");
-    await packVersion(2, "2", "--since=1.tgz");
+    await using fixture = await createPair();
+    const { crpe, folder, processOptions } = fixture;
     for (const file of ["1.tgz", "2.tgz"]) assertEquals((await crpe("import", file, "--data=site")).code, 0);
     await using registry = await startCrpe(
       ["registry", "--addr=127.0.0.1:0", "--data=site", "--offline"],
@@ -143,9 +155,8 @@ peerTest(
   "no delta is made for a site that does not know the models, with --no-delta, or across platforms",
   ["gzip"],
   async () => {
-    await using fixture = await createDeltaFixture();
+    await using fixture = await createPair();
     const { crpe, packVersion, folder, store } = fixture;
-    await packVersion(1, "1");
     await crpe("import", "1.tgz", "--data=site");
     const inventory = JSON.parse((await crpe("inventory", "--data=site")).stdout);
     await folder.write("old.json", JSON.stringify({ digests: inventory.digests }));
@@ -162,10 +173,8 @@ peerTest(
 );
 
 peerTest("[99] a base that is missing or corrupt is named, and nothing is written", ["gzip"], async () => {
-  await using fixture = await createDeltaFixture();
-  const { crpe, packVersion, folder } = fixture;
-  await packVersion(1, "1");
-  await packVersion(2, "2", "--since=1.tgz");
+  await using fixture = await createPair();
+  const { crpe, folder } = fixture;
   const none = await crpe("import", "2.tgz", "--data=site");
   assertEquals(none.code, 1);
   assertStringIncludes(none.stderr, layerOf(1));
@@ -187,10 +196,8 @@ peerTest("[99] a base that is missing or corrupt is named, and nothing is writte
 });
 
 peerTest("[99] a wrong delta is refused with exit status 4 or HTTP 422, and is not kept", ["gzip"], async () => {
-  await using fixture = await createDeltaFixture();
-  const { crpe, packVersion, folder, processOptions } = fixture;
-  await packVersion(1, "1");
-  await packVersion(2, "2", "--since=1.tgz");
+  await using fixture = await createPair();
+  const { crpe, folder, processOptions } = fixture;
   const bundle = await readWholeBundle(`${folder.path}/2.tgz`);
   const flip = (at: number) => (bytes: Uint8Array) => bytes.map((byte, i) => i === at ? byte ^ 1 : byte);
   const replace = (from: string, to: string) => (bytes: Uint8Array) => {
@@ -256,13 +263,13 @@ peerTest(
   "[99] an import that is killed while it rebuilds a layer leaves nothing visible, and completes",
   ["gzip"],
   async () => {
-    await using fixture = await createDeltaFixture({ count: 300 });
+    await using fixture = await createDeltaFixture({ count: 150 });
     const { crpe, packVersion, folder, processOptions } = fixture;
     await packVersion(1, "1");
     await packVersion(2, "2", "--since=1.tgz");
     assertEquals((await crpe("import", "1.tgz", "--data=site")).code, 0);
     const { delta } = deltaOf(await readWholeBundle(`${folder.path}/2.tgz`));
-    const [, [layer, bytes]] = [...makeAppImage(2, { count: 300 }).blobs] as [unknown, [Digest, Uint8Array]];
+    const [, [layer, bytes]] = [...makeAppImage(2, { count: 150 }).blobs] as [unknown, [Digest, Uint8Array]];
     const site = () => new DiskStore(`${folder.path}/site`);
     const random = new Random(99);
     let killed = 0;

@@ -36,14 +36,26 @@ export async function createPackFixture(images: Readonly<Record<string, BuiltIma
   };
 }
 
-/** A fixture with images that have the tags `1`, `2` and so on, each packed as the release `release<tag>.tgz`. */
+const packed = new Map<string, Promise<Uint8Array>>();
+
+/**
+ * A fixture with images that have the tags `1`, `2` and so on, each packed as the release `release<tag>.tgz`. Each is packed
+ * once for all tests of a worker.
+ */
 export async function createReleases(repository: string, images: readonly BuiltImage[]) {
   const references = images.map((_, i) => `${repository}:${i + 1}`);
   const fixture = await createPackFixture(Object.fromEntries(images.map((image, i) => [references[i]!, image])));
   for (const [i, { root }] of images.entries()) {
-    const release = makeKubePkg({ [references[i]!]: root.digest }, { version: `${i + 1}.0.0` });
-    const { code, stderr } = await fixture.pack(release, `release${i + 1}`);
-    assertEquals(code, 0, stderr);
+    const name = `release${i + 1}`;
+    const pack = async () => {
+      const release = makeKubePkg({ [references[i]!]: root.digest }, { version: `${i + 1}.0.0` });
+      const { code, stderr } = await fixture.pack(release, name);
+      assertEquals(code, 0, stderr);
+      return await Deno.readFile(`${fixture.folder.path}/${name}.tgz`);
+    };
+    const key = `${references[i]} ${root.digest}`;
+    if (!packed.has(key)) packed.set(key, pack());
+    await fixture.folder.write(`${name}.tgz`, await packed.get(key)!);
   }
   return fixture;
 }
