@@ -19,6 +19,8 @@ const LONG = [
   "fuzz_inputs",
   "kubectl_cluster",
   "fuzz_bundles",
+  "page_screens",
+  "page_nodes",
   "page_install",
   "page_large_file",
   "evidence",
@@ -28,6 +30,9 @@ const LONG = [
   "page_bad_input",
   "power_loss",
   "packages",
+  "signatures",
+  "bucket_packages",
+  "import",
 ].map((name) => `integration/${name}_test.ts`);
 /** How many files share their modules: unit tests take milliseconds, and of the others none may be left alone at the end. */
 const FILES_OF_GROUP = { unit: 90, integration: 4 };

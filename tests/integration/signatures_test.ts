@@ -6,16 +6,31 @@ import { type Peer, peerTest, runPeer } from "../support/peers.ts";
 
 type Fixture = Awaited<ReturnType<typeof createFixture>>;
 
-/** A folder with the keys `desk` (Ed25519) and `plant` (P-256) and the bundle `1.0.0.tgz`, which desk has signed. */
+const FILES = ["desk", "desk.pub", "plant", "plant.pub", "1.0.0.tgz", "2.0.0.tgz"];
+
+async function makeFiles(): Promise<Uint8Array[]> {
+  await using fixture = await createAgentFixture();
+  assertEquals((await fixture.crpe("keygen", "desk")).code, 0);
+  assertEquals((await fixture.crpe("keygen", "plant", "--algorithm=p256")).code, 0);
+  await fixture.pack("1.0.0", 200_000, "--sign-key=desk");
+  await fixture.pack("2.0.0", 1000);
+  return await Promise.all(FILES.map((name) => Deno.readFile(`${fixture.folder.path}/${name}`)));
+}
+
+let files: Promise<Uint8Array[]> | undefined;
+
+/**
+ * A folder with the keys `desk` (Ed25519) and `plant` (P-256), the bundle `1.0.0.tgz`, which desk has signed, and `2.0.0.tgz`,
+ * unsigned. They are made once.
+ */
 async function createFixture() {
   const fixture = await createAgentFixture();
   const crpe = async (...args: string[]) => {
     const { code, stdout, stderr } = await fixture.crpe(...args);
     return { code, stdout, stderr };
   };
-  assertEquals((await crpe("keygen", "desk")).code, 0);
-  assertEquals((await crpe("keygen", "plant", "--algorithm=p256")).code, 0);
-  await fixture.pack("1.0.0", 200_000, "--sign-key=desk");
+  for (const [i, bytes] of (await (files ??= makeFiles())).entries()) await fixture.folder.write(FILES[i]!, bytes);
+  for (const key of ["desk", "plant"]) await Deno.chmod(`${fixture.folder.path}/${key}`, 0o600);
   const read = (name: string) => Deno.readFile(`${fixture.folder.path}/${name}`);
   return { ...fixture, crpe, read };
 }
@@ -31,13 +46,14 @@ async function checkNothing({ folder }: Fixture): Promise<void> {
 
 Deno.test("keygen creates a pair with a secret private key, and never replaces one", async () => {
   await using fixture = await createFixture();
-  const { mode } = await Deno.stat(`${fixture.folder.path}/desk`);
+  assertEquals((await fixture.crpe("keygen", "own")).code, 0);
+  const { mode } = await Deno.stat(`${fixture.folder.path}/own`);
   assertEquals(mode! & 0o777, 0o600);
-  const before = await fixture.read("desk");
-  const { code, stderr } = await fixture.crpe("keygen", "desk");
+  const before = await fixture.read("own");
+  const { code, stderr } = await fixture.crpe("keygen", "own");
   assertEquals(code, 1);
-  assertStringIncludes(stderr, "desk exists already; keys are never replaced");
-  assertEquals(await fixture.read("desk"), before);
+  assertStringIncludes(stderr, "own exists already; keys are never replaced");
+  assertEquals(await fixture.read("own"), before);
   assertEquals((await fixture.crpe("keygen", "x", "--algorithm=rsa")).code, 2);
   for (const [mode, isWarned] of [[0o600, false], [0o640, true], [0o604, true]] as const) {
     await Deno.chmod(`${fixture.folder.path}/desk`, mode);
@@ -264,7 +280,6 @@ for (const [key, algorithm] of [["desk", "ed25519"], ["plant", "p256"]] as const
         async () => {
           await using fixture = await createFixture();
           const { folder: { path }, crpe } = fixture;
-          await fixture.pack("2.0.0", 1000);
           const document = documentOf(gunzipSync(await fixture.read("2.0.0.tgz")));
           await Deno.writeFile(`${path}/kubepkg.json`, document);
           if (signer === "crpe") assertEquals((await crpe("sign", "2.0.0.tgz", `--key=${key}`)).code, 0);

@@ -47,7 +47,7 @@ const encoder = new TextEncoder();
 export const LAYER_DELTAS: FuzzTarget = {
   name: "deltas of layers",
   outcomes: ["the layer", "other bytes", "CorruptError"],
-  cases: 500,
+  cases: 250,
   prepare: async () => {
     const seeds: Seed[] = [];
     for (const level of LEVELS) for (const kind of KINDS) seeds.push(await makeSeed(level, kind));

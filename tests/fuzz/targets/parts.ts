@@ -29,7 +29,7 @@ const PART_COUNT = 3;
 export const PARTS: FuzzTarget = {
   name: "parts and pieces",
   outcomes: ["installed", "CorruptError", "part"],
-  cases: 60,
+  cases: 40,
   prepare: async (root) => {
     const good = await makeTars();
     return {

@@ -57,7 +57,7 @@ async function prepareFiles(root: string) {
 export const RECORDS: FuzzTarget = {
   name: "records",
   outcomes: ["as written", "RecordError", "without a checksum"],
-  cases: 500,
+  cases: 250,
   prepare: async (root) => {
     const { files, installAgain } = await prepareFiles(root);
     const restore = () => {

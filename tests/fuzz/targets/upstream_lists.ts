@@ -32,7 +32,7 @@ const MAX_REQUESTS = 1500;
 export const UPSTREAM_LISTS: FuzzTarget = {
   name: "tag and referrer lists",
   outcomes: ["tags", "referrers", "partial", "RegistryError", "absent"],
-  cases: 2000,
+  cases: 1000,
   prepare: () => {
     let random: Random | undefined;
     let requests = 0;
