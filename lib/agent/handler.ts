@@ -36,7 +36,7 @@ export function createAgentHandler(
       const question = questionOf(route, isRead, url);
       const caller = question && await options.tokens.check(request.headers, question);
       const response = await (isRead || caller === undefined
-        ? answerRead(route, request, { options, uploads, shared })
+        ? answerRead(route, request, { options, uploads, shared }).finally(options.checkPlace)
         : answerWrite(route, request, { options, uploads, by: { token: caller.token, address: remoteAddress } }));
       if (request.method !== "HEAD") {
         return response;

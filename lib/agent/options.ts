@@ -73,6 +73,8 @@ export interface AgentOptions {
   readonly takeLease: () => Promise<Disposable>;
   /** Lists the digests of all content in the store. */
   readonly listInventory: () => Promise<readonly Digest[]>;
+  /** Throws when an answer may lack content, because the place that it was read from is not there any more. */
+  readonly checkPlace?: () => void;
   /** Formats an unexpected error for the client. */
   readonly describeError: (error: unknown) => string;
   /** Logs imports; absent where nothing can be imported. */

@@ -54,6 +54,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
    * `/healthz` then responds with 503.
    */
   readonly checkHealth?: () => Promise<string | undefined>;
+  /** Throws when a list may lack content, because the place that it was read from is not there any more. */
+  readonly checkPlace?: () => void;
   /** The text at `/`, which says what this server is; without it there is nothing at `/`. */
   readonly greeting?: string;
 }
@@ -118,7 +120,7 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
   return new RegistryError("INTERNAL", cannot("answer", "internal error", "see the log of the registry"));
 }
 
-type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "greeting" | "locateBlob"> & {
+type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "checkPlace" | "greeting" | "locateBlob"> & {
   readonly catalog: ContentCatalog;
   readonly lists: ListAnswers;
 };
@@ -126,7 +128,7 @@ type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "greeting" | "
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, lists, checkHealth, greeting, locateBlob }: AnswerOptions,
+  { catalog, lists, checkHealth, checkPlace, greeting, locateBlob }: AnswerOptions,
 ): Promise<Answer> | Answer {
   switch (route?.kind) {
     case "manifest":
@@ -138,7 +140,7 @@ function answerRoute(
     case "tags":
     case "catalog":
     case "referrers":
-      return lists.answer(route, request);
+      return lists.answer(route, request).finally(checkPlace);
     case "ping":
       return answerJson({}, PING_HEADERS);
     case "health":

@@ -252,25 +252,40 @@ Deno.test("[109] a registry whose data folder is moved away says so, makes no ot
   assertEquals(await health(), 200);
 });
 
-Deno.test("[109] what is in a data folder that is moved away is not answered as missing, without an upstream either", async () => {
-  await using folder = await TestFolder.create();
-  const data = `${folder.path}/data`;
-  const image = buildImage();
-  const { root: { digest }, blobs } = image;
-  await writeImage(new DiskStore(data), "registry.test/app:1", image);
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, "--offline"], {});
-  const paths = ["manifests/1", `manifests/${digest}`, `blobs/${[...blobs.keys()][0]}`];
-  const ask = () =>
-    Promise.all(paths.flatMap((path) =>
-      ["GET", "HEAD"].map(async (method) => {
-        const response = await fetch(`${crpe.url}/v2/registry.test/app/${path}`, { method });
-        await response.body?.cancel();
-        return response.status;
-      })
-    ));
-  assertEquals(await ask(), Array(6).fill(200));
-  await Deno.rename(data, `${data}.aside`);
-  assertEquals(await ask(), Array(6).fill(500));
-  await Deno.rename(`${data}.aside`, data);
-  assertEquals(await ask(), Array(6).fill(200));
-});
+for (const place of ["nothing", "an empty folder"] as const) {
+  Deno.test(`[109] what is in a data folder is not answered as missing when ${place} is in its place, without an upstream either`, async () => {
+    await using folder = await TestFolder.create();
+    const data = `${folder.path}/data`;
+    const image = buildImage();
+    const { root: { digest }, blobs } = image;
+    await writeImage(new DiskStore(data), "registry.test/app:1", image);
+    await using crpe = await startCrpe(["agent", "--addr=127.0.0.1:0", `--data=${data}`, "--offline"], {});
+    const repository = "/v2/registry.test/app";
+    const paths = [
+      `${repository}/manifests/1`,
+      `${repository}/manifests/${digest}`,
+      `${repository}/blobs/${[...blobs.keys()][0]}`,
+      `${repository}/tags/list`,
+      `${repository}/referrers/${digest}`,
+      "/v2/_catalog",
+      "/kubepkgs",
+      "/inventory",
+    ];
+    const ask = () =>
+      Promise.all(paths.flatMap((path) =>
+        ["GET", "HEAD"].map(async (method) => {
+          const response = await fetch(`${crpe.url}${path}`, { method });
+          await response.body?.cancel();
+          return response.status;
+        })
+      ));
+    const all = (status: number) => Array(2 * paths.length).fill(status);
+    assertEquals(await ask(), all(200));
+    await Deno.rename(data, `${data}.aside`);
+    if (place === "an empty folder") await Deno.mkdir(data);
+    assertEquals(await ask(), all(500));
+    if (place === "an empty folder") await Deno.remove(data);
+    await Deno.rename(`${data}.aside`, data);
+    assertEquals(await ask(), all(200));
+  });
+}

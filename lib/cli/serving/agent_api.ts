@@ -10,6 +10,7 @@ import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
 import { createHandover, findStaleHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import { listHeldContent } from "../wiring/list_held_content.ts";
+import { checkPlace } from "./check_health.ts";
 import type { Log } from "./log.ts";
 import { methodLabel, type Metrics } from "./metrics.ts";
 import type { Handler } from "./serve.ts";
@@ -45,6 +46,7 @@ export function openAgentApi(
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
     listInventory: () => listHeldContent(data, content),
+    checkPlace: () => checkPlace({ data, store: content.store }),
     describeError,
     audit,
     onImport: (report) => {

@@ -30,6 +30,11 @@ export function createRareCheck(
   };
 }
 
+/** Checks that the folder that content is read from is still the same. @throws {CrpeError} when it is not */
+export function checkPlace({ data, store }: Pick<HealthOptions, "data" | "store">): void {
+  if (store instanceof DiskStore) checkFolder(data);
+}
+
 /**
  * Checks whether the server can serve its content and keep new content.
  *

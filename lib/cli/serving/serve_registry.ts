@@ -17,7 +17,7 @@ import { warnOfData } from "../wiring/check_data.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
 import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
-import { checkHealth } from "./check_health.ts";
+import { checkHealth, checkPlace } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
 import { ImageUse } from "./image_use.ts";
@@ -141,6 +141,7 @@ export async function serveRegistry(
     onError,
     onUpstreamError,
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
+    checkPlace: () => checkPlace({ data: settings.data, store: content.store }),
     held: content.held,
     locateBlob,
     greeting: formatGreeting(name, !invocation.isSet("no-page")),
