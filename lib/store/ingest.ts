@@ -8,7 +8,7 @@ import { isFileAt, tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
-import { cannot, NoSpaceError } from "../oci/error.ts";
+import { cannot, CrpeError, NoSpaceError } from "../oci/error.ts";
 import type { PartialHashes } from "./partial_hashes.ts";
 
 /** What an `Ingest` writes, and where. */
@@ -181,7 +181,7 @@ export class Ingest {
   async abort(): Promise<void> {
     if (!this.#open) return;
     // Removed before the lock is released, or another process could resume a file that is about to be removed.
-    await removeIfPresent(this.path);
+    if (isFileAt(this.path, this.#file)) await removeIfPresent(this.path);
     this.#close();
   }
 
@@ -205,8 +205,12 @@ export class Ingest {
   }
 
   async #moveToTarget(): Promise<void> {
-    const { moveToTarget, onCommit, onCommitError } = this.#options;
+    const { digest, moveToTarget, onCommit, onCommitError } = this.#options;
     try {
+      // Another file may be there: the whole folder may have been replaced by a copy.
+      if (!isFileAt(this.path, this.#file)) {
+        throw new CrpeError(cannot(`store ${digest}`, "the file that was written is no longer in the data folder"));
+      }
       await moveToTarget(this.path);
     } catch (error) {
       onCommitError?.(error);

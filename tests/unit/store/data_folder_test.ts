@@ -1,4 +1,5 @@
 import { FolderInUseError, sweepIngest, takeDataFolder } from "../../../lib/store/data_folder.ts";
+import { partialPath } from "../../../lib/store/layout.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { checkFolder } from "../../../lib/files/durable.ts";
@@ -194,4 +195,25 @@ Deno.test("verifyStore() reports required blobs that are missing", async () => {
     { digest: gone.descriptor.digest, images: ["a.b/c:1"], reason: "it is missing, or its size is wrong" },
   ]);
   await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("[109] a blob whose file is a copy by now, because the served folder was replaced by its copy, is not stored", async () => {
+  const parent = await Deno.makeTempDir({ dir: MEMORY_FOLDER });
+  const [root, copy, aside] = [`${parent}/data`, `${parent}/copy`, `${parent}/aside`];
+  const { descriptor: { digest }, bytes } = makeBlob(60_000);
+  {
+    using _served = await takeDataFolder(root);
+    const store = new DiskStore(root);
+    const ingest = await store.openIngest(digest, "a.b/c");
+    await ingest.write(bytes.slice(0, 20_000));
+    await copyFolder(root, copy);
+    await ingest.write(bytes.slice(20_000));
+    await Deno.rename(root, aside);
+    await Deno.rename(copy, root);
+    await assertRejects(() => ingest.commit(), CrpeError, "is no longer in the data folder");
+    assertEquals(await store.statBlob("", digest), undefined);
+    // The copy can be resumed.
+    assertEquals((await Deno.stat(`${root}/${partialPath(digest, "a.b/c")}`)).size, 20_000);
+  }
+  await Deno.remove(parent, { recursive: true });
 });
