@@ -161,7 +161,12 @@ export class CacheLimit implements SpaceManager {
     if (request.bytes > this.#capacity) return false;
     const fits = () => this.#sizes.total + request.bytes <= this.#capacity;
     if (!fits() && this.#sizes.hasUnaccountedBytes) await this.#sizes.scan();
-    return fits() || await this.#evict(() => this.#evictor.makeRoom(request, this.#capacity));
+    if (fits()) return true;
+    const options = { capacity: this.#capacity, isAwaited: () => this.#gate.isAwaited };
+    for (;;) {
+      const hasRoom = await this.#evict(() => this.#evictor.makeRoom(request, options));
+      if (hasRoom !== undefined) return hasRoom;
+    }
   }
 
   async #evictIncomplete(): Promise<void> {

@@ -44,6 +44,14 @@ export interface SpaceRequest {
   readonly digest: Digest | undefined;
 }
 
+/** How room is made. */
+interface RoomOptions {
+  /** Largest total size of all blobs, in bytes. */
+  readonly capacity: number;
+  /** Whether others wait for the end of the eviction. */
+  readonly isAwaited: () => boolean;
+}
+
 /** The content of the store at the start of an eviction. */
 interface StoreSnapshot {
   /** The images that are not evicted yet. */
@@ -53,6 +61,8 @@ interface StoreSnapshot {
 }
 
 const ATTEMPTS = 3;
+/** So many images, or blobs of none, are removed before an eviction makes way for those that wait for it. */
+const REMOVED_BEFORE_PAUSE = 8;
 
 /** Evicts the least recently used images of a store. No manifest and no tag may be stored meanwhile. */
 export class Evictor {
@@ -71,18 +81,21 @@ export class Evictor {
   }
 
   /**
-   * Evicts images until the store with the requested space fits into `capacity` bytes.
+   * Evicts images until the store with the requested space fits.
    *
-   * @returns `false` when that is not possible
+   * @returns `false` when that is not possible; `undefined` when it has to be called again, because others wait
    */
-  async makeRoom(request: SpaceRequest, capacity: number): Promise<boolean> {
+  async makeRoom(request: SpaceRequest, { capacity, isAwaited }: RoomOptions): Promise<boolean | undefined> {
     const shortage = () => this.#sizes.total + request.bytes - capacity;
+    let removed = 0;
+    const pauses = () => ++removed >= REMOVED_BEFORE_PAUSE && shortage() > 0 && isAwaited();
     using exclusion = await tryExcludeWriters(this.#root);
     if (exclusion === undefined) return false;
     await this.#sizes.refresh();
     // Retried, because an image may be requested just before its eviction, and is then kept.
     for (let attempt = 0; attempt < ATTEMPTS && shortage() > 0; attempt++) {
-      if (!await this.#evictOnce(request, shortage)) return false;
+      const isDone = await this.#evictOnce(request, { shortage, pauses });
+      if (isDone !== true) return isDone;
     }
     return shortage() <= 0;
   }
@@ -105,7 +118,11 @@ export class Evictor {
     }
   }
 
-  async #evictOnce(request: SpaceRequest, shortage: () => number): Promise<boolean> {
+  // As `makeRoom`, except that more may be needed when it returns `true`.
+  async #evictOnce(
+    request: SpaceRequest,
+    { shortage, pauses }: { readonly shortage: () => number; readonly pauses: () => boolean },
+  ): Promise<boolean | undefined> {
     const snapshot = await this.#takeSnapshot();
     const ranks = new Map([...snapshot.images].map((image) => [image, this.#rankOf(image)]));
     // Evicts nothing for a blob that no stored image references, since a blob alone cannot be pulled.
@@ -129,9 +146,12 @@ export class Evictor {
       if (shortage() <= 0) break;
       await remove();
       this.#sizes.measure(digest);
+      if (pauses()) return undefined;
     }
     for (const { image, rank } of plan(shortage()) ?? []) {
-      if (this.#rankOf(image) === rank && !this.#isInUse(image)) await this.#evict(image, snapshot);
+      if (this.#rankOf(image) !== rank || this.#isInUse(image)) continue;
+      await this.#evict(image, snapshot);
+      if (pauses()) return undefined;
     }
     return true;
   }

@@ -5,10 +5,19 @@
 export class StoreGate {
   readonly #writes = new Set<Promise<unknown>>();
   #eviction: Promise<void> | undefined;
+  #waiting = 0;
+
+  /** Whether a write waits for the eviction in progress. */
+  get isAwaited(): boolean {
+    return this.#waiting > 0;
+  }
 
   /** Runs `write` when no eviction is in progress. It must not call `write` itself, nor wait for an eviction. */
   async write<T>(write: () => Promise<T>): Promise<T> {
+    this.#waiting++;
+    // Its callers are woken in order, and run before another eviction can begin.
     while (this.#eviction !== undefined) await this.#eviction;
+    this.#waiting--;
     const running = write();
     const ended: Promise<unknown> = running.catch(() => {}).finally(() => this.#writes.delete(ended));
     this.#writes.add(ended);

@@ -115,7 +115,10 @@ export class TagResolver {
 
   /** Moves the tags whose new image is complete by now. */
   async moveCompleteTags(): Promise<void> {
-    for (const pending of [...this.#pendingTags.values()]) await this.#moveTag(pending);
+    for (const [key, pending] of [...this.#pendingTags]) {
+      // The tag may have moved on meanwhile.
+      if (this.#pendingTags.get(key) === pending) await this.#moveTag(pending);
+    }
   }
 
   /** Starts a lookup that no client waits for, or only shortly; `undefined` when there are too many. */
@@ -207,7 +210,7 @@ export class TagResolver {
   async #moveTag(pending: PendingTag, bytes?: Uint8Array): Promise<void> {
     const { repo, tag, manifest } = pending;
     const key = `${repo}@${tag}`;
-    if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
+    if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.delete(this.#pendingTags.keys().next().value!);
     // Until it is stored, so that the old image does not come back while the write waits for an eviction.
     this.#pendingTags.set(key, pending);
     const forget = () => {
@@ -224,7 +227,7 @@ export class TagResolver {
     if (!await isReady()) return;
     const isKept = await this.#options.writes.attempt(manifest.digest, async () => {
       // Checked again after an eviction; and the tag may have moved on meanwhile.
-      if ((this.#pendingTags.get(key) ?? pending) !== pending || !await isReady()) return;
+      if (this.#pendingTags.get(key) !== pending || !await isReady()) return;
       await this.#store.tag(repo, tag, manifest.digest);
       if (bytes !== undefined && !await isHeld()) {
         await this.#store.writeManifest(repo, { ...manifest, isFetched: true }, bytes);

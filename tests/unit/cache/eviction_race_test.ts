@@ -5,8 +5,8 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { tagLinkPath } from "../../../lib/store/layout.ts";
 import { readLinkText } from "../../../lib/store/links.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
-import { assertEquals } from "../../support/assert.ts";
-import { makeBlob, makeIndex, makeManifest, readAll } from "../../support/content.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { makeBlob, makeIndex, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { FakeUpstream } from "../../support/fake_upstream.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -21,6 +21,10 @@ const TAGS = Array.from({ length: 30 }, (_, i) => `v${i}`);
 const IMAGES = [["a manifest", single], ["an index", index]] as const;
 
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await pause(0);
+}
 
 class PausingStore extends DiskStore {
   beforeTag: (tag: string) => Promise<unknown> = () => Promise.resolve();
@@ -134,6 +138,76 @@ Deno.test("[110] a tag that waits for an eviction does not go back to the old im
   await Promise.all(writes);
   assertEquals(during?.digest, next.descriptor.digest);
   assertEquals(await it.check("v"), next.descriptor.digest);
+});
+
+Deno.test("[110] what is stored while many images are evicted waits for a few of them", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const images = Array.from({ length: 45 }, (_, i) => [makeBlob(2 * KIB, 100 + i)] as const);
+  for (const [i, [layer]] of images.entries()) {
+    const { descriptor, bytes } = makeManifest(config, [layer]);
+    for (const blob of [config, layer]) await store.writeBlob(REPO, blob.descriptor, streamOf(blob.bytes));
+    await store.writeManifest(REPO, descriptor, bytes);
+    await store.tag(REPO, `i${i}`, descriptor.digest);
+  }
+  const evicted: string[] = [];
+  const onEvict = ({ references }: { readonly references: readonly string[] }) => evicted.push(...references);
+  const space = await CacheLimit.open({ root: folder.path, limit: 150 * KIB, store, onEvict });
+  await space.store(next.descriptor.digest, () => store.writeManifest(REPO, next.descriptor, next.bytes));
+  const reservation = space.reserve(large.bytes.length, large.descriptor.digest);
+  await Promise.race([reservation, until(() => evicted.length > 0)]);
+  await space.store(single.descriptor.digest, () => store.writeManifest(REPO, single.descriptor, single.bytes));
+  const before = evicted.length;
+  const reserved = await reservation;
+  assert(reserved !== undefined);
+  reserved[Symbol.dispose]();
+  assert(before >= 8 && before < 12, `${before} images were evicted before`);
+  assert(evicted.length > 16, `${evicted.length} images were evicted`);
+  await space.close();
+  assertEquals((await verifyStore(folder.path, store)).links, []);
+});
+
+Deno.test("[110] a tag that moves on while another pending one is looked at does not go back", async () => {
+  await using folder = await TestFolder.create();
+  const makeImage = (seed: number) => ({
+    layer: makeBlob(2 * KIB, seed),
+    manifest: makeManifest(config, [makeBlob(2 * KIB, seed)]),
+  });
+  const [slow, first, second, third, unrelated] = [30, 31, 32, 33, 34].map(makeImage) as ReturnType<typeof makeImage>[];
+  const isSlow = Promise.withResolvers<void>();
+  let isLooking = false;
+  class SlowStore extends DiskStore {
+    override async statBlob(...args: Parameters<DiskStore["statBlob"]>) {
+      if (isLooking && args[1] === slow!.layer.descriptor.digest) await isSlow.promise;
+      return await super.statBlob(...args);
+    }
+  }
+  const store = new SlowStore(folder.path);
+  const fill = async ({ layer, manifest }: ReturnType<typeof makeImage>, ...tags: string[]) => {
+    for (const blob of [config, layer]) await store.writeBlob(REPO, blob.descriptor, streamOf(blob.bytes));
+    await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
+    for (const tag of tags) await store.tag(REPO, tag, manifest.descriptor.digest);
+  };
+  const all = [slow, first, second, third, unrelated] as const;
+  const upstream = new FakeUpstream(config, ...all.flatMap((image) => [image!.layer, image!.manifest]));
+  let time = 0;
+  const cache = new PullThrough({ store, upstream, now: () => time, tagTtl: 1000 });
+  await fill(first!, "other", "tag");
+  upstream.tags.set("other", slow!.manifest.descriptor.digest);
+  upstream.tags.set("tag", second!.manifest.descriptor.digest);
+  for (const tag of ["other", "tag"]) await cache.resolve(REPO, tag);
+  // Another process downloads what both of its images lack.
+  for (const image of [second, third]) await fill(image!);
+  isLooking = true;
+  const moving = cache.readManifest(REPO, unrelated!.manifest.descriptor.digest);
+  await pause(20);
+  time += 2000;
+  upstream.tags.set("tag", third!.manifest.descriptor.digest);
+  assertEquals((await cache.resolve(REPO, "tag"))?.digest, third!.manifest.descriptor.digest);
+  isSlow.resolve();
+  await moving;
+  assertEquals((await cache.resolve(REPO, "tag"))?.digest, third!.manifest.descriptor.digest);
+  assertEquals((await new DiskStore(folder.path).resolve(REPO, "tag"))?.digest, third!.manifest.descriptor.digest);
 });
 
 Deno.test("[110] StoreGate runs writes together, and an eviction between them", async () => {
