@@ -1,9 +1,11 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { BaseTokens, TokenDecoder, type TokenPiece } from "./base_tokens.ts";
+import { DeflateError } from "./bit_input.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import type { Bytes } from "./inner_streams.ts";
 import type { BlockTokens, HeaderStyle, PlainWindow, TokenPredictor } from "./models/model.ts";
 import type { CopiedRun } from "./copied_runs.ts";
+import { cannot } from "../oci/error.ts";
 
 /** What tokens are copied from. */
 interface CopiedTokensInput {
@@ -12,6 +14,10 @@ interface CopiedTokensInput {
   readonly compressed: Bytes;
 }
 
+/** Each copied token that is wrong has a correction of some bytes. With more of them, tokens are not copied. */
+const [FREE_WRONG_TOKENS, WRONG_TOKENS] = [64, 1 / 4096];
+/** After so many wrong tokens, and too few right ones, the rest is not tried. */
+const HOPELESS_TOKENS = 1024;
 const NO_TOKENS = new Uint32Array();
 
 /** The tokens that a new gzip stream has from its bases, around the position that is predicted. */
@@ -67,6 +73,20 @@ export class CopiedTokens {
     const token = this.#tokens[this.#index++]!;
     this.#at += tokenBytes(token);
     return token;
+  }
+
+  /** Whether there are so few wrong tokens that the right ones make up for them. */
+  get isWorthIt(): boolean {
+    return this.counts.wrong <= FREE_WRONG_TOKENS + this.counts.right * WRONG_TOKENS;
+  }
+
+  /** Takes back that the last token was right. @throws {DeflateError} when too many were wrong */
+  countWrong(): void {
+    this.counts.right--;
+    this.counts.wrong++;
+    if (this.counts.wrong >= HOPELESS_TOKENS && !this.isWorthIt) {
+      throw new DeflateError(cannot("copy tokens", "too many of them are wrong"));
+    }
   }
 
   /** Leaves all other positions to the model. */
@@ -182,10 +202,7 @@ class CopyingPredictor implements TokenPredictor {
   }
 
   correct(at: number, token: number): void {
-    if (this.#isCopied) {
-      this.#copied.counts.right--;
-      this.#copied.counts.wrong++;
-    }
+    if (this.#isCopied) this.#copied.countWrong();
     this.#predictor.correct(at, token);
   }
 

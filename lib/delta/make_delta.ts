@@ -53,8 +53,6 @@ const WORTH_IT = 0.7;
 const BASE_SHARE = 1 / 200;
 const COPY_BYTES = 1 << 20;
 const KNOWN: ReadonlySet<string> = new Set(modelNames());
-/** Each copied token that is wrong has a correction of some bytes. With more of them, tokens are not copied. */
-const [FREE_WRONG_TOKENS, WRONG_TOKENS] = [64, 1 / 4096];
 
 /**
  * Makes a delta of a layer, and verifies it by rebuilding the layer.
@@ -157,10 +155,10 @@ async function describe(job: DescribeJob, options: MakeDeltaOptions): Promise<Co
   const found = await findCopied(job, options);
   if (found === undefined) return await describeWith();
   const recipe = await describeWith(found.tokens);
-  const { counts: { right, wrong }, hasFailed } = found.tokens;
+  const { counts: { right, wrong }, hasFailed, isWorthIt } = found.tokens;
   if (right + wrong === 0 && !hasFailed) return recipe;
   // Another compressor, or other parameters of it, made the base: the model alone is better.
-  if (recipe === undefined || wrong > FREE_WRONG_TOKENS + right * WRONG_TOKENS) return await describeWith();
+  if (recipe === undefined || !isWorthIt) return await describeWith();
   return { ...recipe, runs: found.runs };
 }
 

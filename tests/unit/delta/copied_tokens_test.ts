@@ -191,6 +191,26 @@ for (const [what, old, layer, options] of WITHOUT) {
   });
 }
 
+const COUNTS: readonly [right: number, wrong: number, isWorthIt: boolean, isHopeless: boolean][] = [
+  [0, 64, true, false],
+  [0, 65, false, false],
+  [4096, 65, true, false],
+  [4096, 66, false, false],
+  [100_000, 1023, false, false],
+  [100_000, 1024, false, true],
+  [4096 * 960, 1024, true, false],
+];
+
+for (const [right, wrong, isWorthIt, isHopeless] of COUNTS) {
+  Deno.test(`[99] copying tokens of which ${right} are right and ${wrong} wrong is ${isHopeless ? "" : "not "}given up`, () => {
+    const copied = new CopiedTokens({ runs: [], compressed: scratchOf(new Uint8Array()) });
+    Object.assign(copied.counts, { right: right + 1, wrong: wrong - 1 });
+    if (isHopeless) assertThrows(() => copied.countWrong(), CorruptError, "too many of them are wrong");
+    else copied.countWrong();
+    assertEquals([copied.counts, copied.isWorthIt], [{ right, wrong }, isWorthIt]);
+  });
+}
+
 // Changes the runs of a right delta. Its sections and sizes are right.
 async function changeRuns(made: MadeDelta, change: (run: CopiedRun) => CopiedRun, bases: readonly Bytes[]) {
   const header = await readDeltaHeader(made.file);
