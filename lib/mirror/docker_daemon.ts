@@ -1,6 +1,7 @@
 import { isJsonObject } from "../oci/json.ts";
 import { DEFAULT_HOST } from "../oci/reference.ts";
 import { planCaFile } from "./ca_file.ts";
+import { setJsonList } from "./json_text.ts";
 import { addressOf, folderOf, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
 import { cannot, CrpeError, UsageError } from "../oci/error.ts";
 
@@ -55,14 +56,19 @@ function mergeDaemonJson(mirror: Mirror, current: string | undefined): MergedFil
     return { text: current, notes };
   }
   const others = mirrors.filter((url) => !isOurs(url));
-  const indent = /\n([ \t]+)"/.exec(current ?? "")?.[1] ?? "  ";
-  const merged = {
-    ...json,
-    "registry-mirrors": [mirror.url, ...others],
-    ...(isListed ? {} : { "insecure-registries": [...insecure, address] }),
-  };
+  const start = current === undefined || current.trim() === "" ? "{}\n" : current;
+  const mirrored = setJsonList(start, "registry-mirrors", [mirror.url, ...others]);
+  const text = isListed || mirrored === undefined
+    ? mirrored
+    : setJsonList(mirrored, "insecure-registries", [...insecure, address]);
+  if (text === undefined) {
+    throw new CrpeError({
+      reason: "it is written in a way that crpe cannot change safely",
+      advice: `add ${mirror.url} in front of registry-mirrors by hand`,
+    });
+  }
   return {
-    text: `${JSON.stringify(merged, undefined, indent)}\n`,
+    text,
     notes: [...others.length === 0 ? [] : [`${others.join(", ")} is kept, and is tried after crpe`], ...notes],
   };
 }

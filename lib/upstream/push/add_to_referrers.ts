@@ -1,6 +1,7 @@
 import { describeReferrer } from "../../oci/describe_referrer.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { cannot, RegistryError } from "../../oci/error.ts";
+import { parseJson } from "../../oci/json.ts";
 import { type Descriptor, MEDIA_TYPE, parseManifest } from "../../oci/manifest.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { fetchManifest } from "../manifest_request.ts";
@@ -34,8 +35,11 @@ export async function addToReferrers(
   const others: readonly Descriptor[] = listed?.manifest.kind === "index" ? listed.manifest.manifests : [];
   if (others.some(({ digest }) => digest === descriptor.digest)) return;
   const { mediaType, digest, size } = descriptor;
-  const manifests = [...others, describeReferrer({ descriptor: { mediaType, digest, size }, manifest }, subject)];
-  const document = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests });
+  // Entries of other clients, and what their list says of itself, stay as they are, also the fields that crpe does not know.
+  const list = listed === undefined ? {} : parseJson(listed.bytes, tag) as { readonly manifests?: readonly unknown[] };
+  const added = describeReferrer({ descriptor: { mediaType, digest, size }, manifest }, subject);
+  const manifests = [...list.manifests ?? [], added];
+  const document = JSON.stringify({ ...list, schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests });
   const index = new TextEncoder().encode(document);
   const described = { mediaType: MEDIA_TYPE.ociIndex, digest: computeDigest(index), size: index.length };
   await pushManifest(client, { path, repo, tag, descriptor: described }, index);

@@ -220,7 +220,7 @@ location = "crpe.lan/registry.lan__5000"
     current:
       `{\n    "insecure-registries": ["r.lan:5000"],\n    "registry-mirrors": ["https://m.example", "${URL}/"],\n    "debug": true\n}`,
     text:
-      `{\n    "insecure-registries": [\n        "r.lan:5000",\n        "192.168.1.20:6060"\n    ],\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}\n`,
+      `{\n    "insecure-registries": [\n        "r.lan:5000",\n        "192.168.1.20:6060"\n    ],\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}`,
     note: "https://m.example is kept",
   },
   {
@@ -259,12 +259,52 @@ const refused: readonly (readonly [what: string, client: MirrorClient, current: 
   ["k3s: a text that looks like the key", K3S, "x: |\n  mirrors:\n\n'mirrors': {a.io: {}}\n", "cannot change safely"],
   ["k3s: two documents", K3S, "a: b\n---\nc: d\n", "it is not YAML"],
   ["docker: text that is not JSON", DOCKER, "{,}", "it is not JSON"],
+  ["docker: mirrors twice", DOCKER, '{"registry-mirrors":["https://a"],"registry-mirrors":[]}', "cannot change safely"],
   ["docker: a list", DOCKER, "[]", "it is not a JSON object"],
   ["docker: insecure registries of the wrong type", DOCKER, '{"insecure-registries": 1}', "insecure-registries is not"],
   ["docker: mirrors of the wrong type", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
 ];
+// What is not the mirrors stays byte for byte, and dockerd reads it as before.
+const LISTS = `"registry-mirrors": ["${URL}"], "insecure-registries": ["192.168.1.20:6060"]`;
+const BROKEN_LISTS = LISTS.replaceAll("[", "[\n    ").replaceAll("]", "\n  ]").replace("], ", "],\n  ");
+for (
+  const [what, current, text] of [
+    ["a number of 64 bits", '{"a":{"Hard":9223372036854775807}}', `{"a":{"Hard":9223372036854775807}, ${LISTS}}`],
+    ["numbers as they are spelled", '{ "a": 1e400, "b": 1.0 }\n', `{ "a": 1e400, "b": 1.0, ${LISTS} }\n`],
+    ["keys that are given twice", '{\n  "a": 1,\n  "a": 2\n}', `{\n  "a": 1,\n  "a": 2,\n  ${BROKEN_LISTS}\n}`],
+    [
+      "escapes and structure in texts",
+      '{"a":"\\u00fc\\/}]\\"","b\\"":[{}]}',
+      `{"a":"\\u00fc\\/}]\\"","b\\"":[{}], ${LISTS}}`,
+    ],
+    ["the key __proto__", '{"__proto__":{"x":1}}', `{"__proto__":{"x":1}, ${LISTS}}`],
+    [
+      "line ends",
+      '{\r\n\t"a": 1\r\n}\r\n',
+      `{\r\n\t"a": 1,\r\n  ${BROKEN_LISTS.replaceAll("\n", "\r\n")}\r\n}\r\n`
+        .replaceAll("    ", "\t\t").replaceAll("  ", "\t"),
+    ],
+    [
+      "lists that are null",
+      '{"registry-mirrors":null ,"x":0.10}',
+      `{"registry-mirrors":["${URL}"] ,"x":0.10, "insecure-registries": ["192.168.1.20:6060"]}`,
+    ],
+    ["an object without members", "{ }\n", `{\n  ${BROKEN_LISTS}\n}\n`],
+    [
+      "a key that is escaped",
+      '{"registry\\u002dmirrors":[],"x":-0}',
+      `{"registry\\u002dmirrors":["${URL}"],"x":-0, "insecure-registries": ["192.168.1.20:6060"]}`,
+    ],
+  ] as const
+) {
+  Deno.test(`[111] merge() keeps every other byte of daemon.json: ${what}`, () => {
+    assertEquals(merge(DOCKER, ALL, current).text, text);
+    assertEquals(merge(DOCKER, ALL, text).text, text);
+  });
+}
+
 for (const [what, client, current, message] of refused) {
-  Deno.test(`merge() refuses what it cannot change safely: ${what}`, () => {
+  Deno.test(`[111] merge() refuses what it cannot change safely: ${what}`, () => {
     assertThrows(() => merge(client, ALL, current), Error, message);
   });
 }

@@ -93,3 +93,30 @@ Deno.test("[73] a referrers tag that is an image is not replaced", async () => {
   assertEquals(error.exit, 1);
   assertEquals(computeDigest(registry.manifests.get(`app ${TAG}`)!), image.root.digest);
 });
+
+Deno.test("[111] the list of other clients keeps the fields that crpe does not know", async () => {
+  const registry = new PushRegistry();
+  const pusher = createPusher(registry, { isNamed: false, hasApi: false });
+  await push(pusher, image, "1");
+  const { mediaType, digest, size } = vex!.root;
+  const other = {
+    mediaType,
+    digest,
+    size,
+    artifactType: "a/b",
+    annotations: { a: "b" },
+    "x-other": { y: [1.5, null] },
+  };
+  const list = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    manifests: [other],
+    annotations: { "org.example": "kept" },
+    "x-more": true,
+  };
+  registry.manifests.set(`app ${TAG}`, new TextEncoder().encode(JSON.stringify(list)));
+  assertEquals(await push(pusher, sbom!), 1);
+  const changed = JSON.parse(new TextDecoder().decode(registry.manifests.get(`app ${TAG}`)!));
+  assertEquals({ ...changed, manifests: changed.manifests.slice(0, 1) }, list);
+  assertEquals(changed.manifests[1].digest, sbom!.root.digest);
+});
