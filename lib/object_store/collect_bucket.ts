@@ -1,8 +1,9 @@
 import type { Digest } from "../oci/digest.ts";
 import type { DigestSet } from "../store/digest_set.ts";
 import type { GcReport } from "../store/gc.ts";
-import { blobPath, BLOBS } from "../store/layout.ts";
+import { blobPath, BLOBS, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
+import { walkRepositories } from "./list_repositories.ts";
 import { digestOfLink, markBucket, type MarkOptions, reachFromTags, type UnusedLinks } from "./mark_bucket.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -47,7 +48,8 @@ const MAX_CANDIDATES = 100_000;
 /**
  * Removes unreferenced content from a bucket that other processes use meanwhile. It marks, condemns the other blobs,
  * marks again, and removes those that are still unreferenced and that no writer has kept (`CondemnedBlobs`). What is
- * younger than a day stays. Uploads that were given up are removed too. The storage must obey the conditions of writes.
+ * younger than a day stays. Uploads that were given up and the histories of removed tags are removed too. The storage must
+ * obey the conditions of writes.
  *
  * @throws {Error} when another collection is in progress, or the lease was lost; what was not removed yet stays
  */
@@ -106,7 +108,7 @@ class BucketCollection {
       ? marked
       : (await mark(untagged ? "links and tags" : "links", onOldLink)).marked;
     await onRemarked?.();
-    let [blobs, bytes, links] = [0, 0, 0];
+    let [blobs, bytes, links] = [0, 0, await this.#removeHistories()];
     for (const candidate of candidates) {
       const keys = linksTo.get(candidate.digest)!;
       if (!await this.#removeUnless(again, candidate, keys)) continue;
@@ -120,6 +122,26 @@ class BucketCollection {
     for (const { key, id, started } of await this.#client.listUploads(`${BLOBS}/`)) {
       if (started < this.#since) await this.#client.abortUpload(key, id);
     }
+  }
+
+  /** Removes the histories of tags that are gone: of a removal that was interrupted. @returns the number of links */
+  async #removeHistories(): Promise<number> {
+    let removed = 0;
+    for await (const name of walkRepositories(this.#client)) {
+      const prefix = `${tagsPath(name)}/`;
+      let linked: string | undefined;
+      for await (const { key, modified } of this.#client.walk({ prefix })) {
+        const link = tagLinkPath(name, key.slice(prefix.length).split("/", 1)[0]!);
+        // In the order of keys, the link of a tag is before its history.
+        if (key === link) linked = link;
+        if (link === linked || digestOfLink({ key }) === undefined || modified >= this.#since) continue;
+        this.#checkLease();
+        if (await this.#client.size(link) !== undefined) continue;
+        await this.#client.remove(key);
+        removed++;
+      }
+    }
+    return removed;
   }
 
   async *#findUnmarked(marked: DigestSet): AsyncGenerator<StoredBlob> {

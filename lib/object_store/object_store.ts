@@ -27,7 +27,6 @@ import {
   REPOSITORIES,
   revisionLinkPath,
   revisionsPath,
-  tagIndexLinkPath,
   tagLinkPath,
 } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
@@ -264,8 +263,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     checkTag(repo, tag);
     await this.#manifests.renew(repositoryNames(repo), digest);
-    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
-    await this.#links.writeTag(tagLinkPath(repo, tag), digest);
+    await this.#tags.set(repo, { tag, digest });
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {

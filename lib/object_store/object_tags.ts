@@ -4,7 +4,7 @@ import { takePage } from "../content/take_page.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
 import type { TagLink } from "../store/blob_store.ts";
-import { revisionsPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "../store/layout.ts";
+import { revisionsPath, tagIndexLinkPath, tagIndexPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { listNames } from "./list_repositories.ts";
 import type { ObjectLinks } from "./object_links.ts";
@@ -67,6 +67,13 @@ export class ObjectTags {
     }
   }
 
+  /** Sets a tag under exactly this repository name. */
+  async set(repo: string, { tag, digest }: TagLink): Promise<void> {
+    await this.#links.writeTag(tagLinkPath(repo, tag), digest);
+    // Last: a history without a link is removed, as what is left of a removed tag.
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
+  }
+
   /**
    * Removes a tag under every name that its repository is filed under, if it refers to a digest, also when another machine
    * sets it meanwhile.
@@ -85,18 +92,23 @@ export class ObjectTags {
       // The current link first: without it, the tag's history has no effect.
       if (!await this.#links.removeTag(link, digest, { dryRun })) continue;
       isRemoved = true;
-      if (dryRun) continue;
-      for await (const { key } of this.#client.walk({ prefix: `${tagsPath(name)}/${tag}/` })) {
-        await this.#client.remove(key);
-      }
+      if (!dryRun) await this.#removeHistory(name, tag);
     }
     return isRemoved;
   }
 
+  // What another machine has set since the list keeps its entry, as does what it has set before.
+  async #removeHistory(repo: string, tag: string): Promise<void> {
+    const entries = await Array.fromAsync(this.#client.walk({ prefix: `${tagIndexPath(repo, tag)}/` }));
+    const digest = await this.#links.read(tagLinkPath(repo, tag));
+    const current = digest && tagIndexLinkPath(repo, tag, digest);
+    for (const { key } of entries) if (key !== current) await this.#client.remove(key);
+  }
+
   /** Writes back a tag that was removed under exactly this repository name, unless it is set again. */
   async restore(repo: string, { tag, digest }: TagLink): Promise<void> {
-    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.restoreTag(tagLinkPath(repo, tag), digest);
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
   }
 
   /** Lists the names of the tags filed under exactly this repository name, sorted. */

@@ -9,7 +9,7 @@ import { removeBucketRot } from "../../../lib/object_store/find_bucket_rot.ts";
 import { CondemnedBlobs } from "../../../lib/object_store/condemned_blobs.ts";
 import { takeLease } from "../../../lib/object_store/object_lease.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
-import { blobPath, layerLinkPath, revisionLinkPath, tagLinkPath } from "../../../lib/store/layout.ts";
+import { blobPath, layerLinkPath, revisionLinkPath, tagIndexPath, tagLinkPath } from "../../../lib/store/layout.ts";
 import type { GcReport } from "../../../lib/store/gc.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, streamOf } from "../../support/content.ts";
@@ -78,6 +78,36 @@ Deno.test("[103] collectBucket() removes an old blob that nothing refers to, wit
   assertEquals(await bucket.collect(), { ...expected, links: 1 });
   assertEquals([orphan, layer, config, manifest, index].map((it) => bucket.has(it)), [false, true, true, true, true]);
   assertEquals([await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), bucket.listVerdicts()], [false, []]);
+});
+
+Deno.test("[103] collectBucket() removes the old history of tags that are gone, and no other", async () => {
+  const bucket = await fill();
+  const store = bucket.open();
+  const setTags = async (...tags: readonly string[]) => {
+    for (const tag of tags) for (const it of [manifest, index]) await store.tag(REPO, tag, it.descriptor.digest);
+  };
+  // The links of the tags are removed alone, as by a removal that is interrupted.
+  const cut = (tag: string) => bucket.s3.objects.delete(`pre/${tagLinkPath(REPO, tag)}`);
+  await setTags("1", "1-old", "1.old", "set", "used");
+  for (const tag of ["1-old", "1.old", "set"]) cut(tag);
+  bucket.age();
+  await setTags("recent");
+  cut("recent");
+  bucket.s3.intercept = async ({ method, url }) => {
+    // Another machine sets the tag again when the history was listed.
+    if (method !== "DELETE" || !url.includes("/tags/1-old/")) return undefined;
+    bucket.s3.intercept = () => undefined;
+    await store.tag(REPO, "set", index.descriptor.digest);
+    return undefined;
+  };
+  const countHistory = (tag: string) =>
+    [...bucket.s3.objects.keys()].filter((key) => key.startsWith(`pre/${tagIndexPath(REPO, tag)}/`)).length;
+  assertEquals((await bucket.collect({ dryRun: true })).links, 0);
+  // Two entries of each of the two tags, and the link of the blob that goes.
+  assertEquals((await bucket.collect()).links, 2 * 2 + 1);
+  const tags = ["1", "1-old", "1.old", "recent", "set", "used"];
+  assertEquals(tags.map(countHistory), [2, 0, 0, 2, 2, 2]);
+  assertEquals((await store.listTags(REPO))?.tags, ["1", "recent", "set", "used"]);
 });
 
 for (const untagged of [false, true]) {

@@ -103,6 +103,75 @@ Deno.test("[103] forgetImages() of a bucket does not remove a tag that another m
     assertEquals([(await store.resolve(REPO, "1"))?.digest, (await tags()).includes("1")], [OTHER.root.digest, true]);
   }));
 
+const RACES: readonly (readonly [what: string, isTime: (request: Request) => boolean, digest: Digest])[] = [
+  ["to another image before it lists the history", isListOfHistory, OTHER.root.digest],
+  ["to the same image before it lists the history", isListOfHistory, IMAGE.root.digest],
+  ["to another image after it has listed the history", isRemovalOfHistory, OTHER.root.digest],
+];
+for (const [what, isTime, digest] of RACES) {
+  Deno.test(`[103] forgetImages() of a bucket leaves a tag, with its history, that another machine sets ${what}`, () =>
+    withSite(async ({ store, s3, tags }) => {
+      await store.tag(REPO, "1", CHILD.root.digest);
+      await store.tag(REPO, "1", IMAGE.root.digest);
+      let isSet = false;
+      s3.intercept = async (request) => {
+        if (isSet || !isTime(request)) return undefined;
+        isSet = true;
+        await store.tag(REPO, "1", digest);
+        return undefined;
+      };
+      assertEquals(await store.forgetImages([unwanted("1")], {}), [`${REPO}:1`]);
+      assertEquals([isSet, (await store.resolve(REPO, "1"))?.digest], [true, digest]);
+      assertEquals((await tags()).includes("1"), true);
+      assertEquals(historyOf(s3, "1"), [`pre/${tagIndexLinkPath(REPO, "1", digest)}`]);
+    }));
+}
+
+Deno.test("[103] forgetImages() of a bucket leaves the history of a tag that another machine is just setting", () =>
+  withSite(async ({ store, s3 }) => {
+    const [second, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let setting: Promise<void> | undefined;
+    let writes = 0;
+    s3.intercept = async (request) => {
+      const { method, url } = request;
+      if (method === "PUT" && url.includes("/tags/1/") && ++writes === 2) {
+        second.resolve();
+        await end.promise;
+      } else if (isListOfHistory(request) && setting === undefined) {
+        setting = store.tag(REPO, "1", OTHER.root.digest);
+        await second.promise;
+      }
+      return undefined;
+    };
+    await store.forgetImages([unwanted("1")], {});
+    end.resolve();
+    await setting;
+    assertEquals((await store.resolve(REPO, "1"))?.digest, OTHER.root.digest);
+    assertEquals(historyOf(s3, "1"), [`pre/${tagIndexLinkPath(REPO, "1", OTHER.root.digest)}`]);
+  }));
+
+function isListOfHistory({ method, url }: Request): boolean {
+  const prefix = new URL(url).searchParams.get("prefix");
+  return method === "GET" && prefix !== null && `${prefix}/`.startsWith(`${TAGS}/1/`);
+}
+
+function isRemovalOfHistory({ method, url }: Request): boolean {
+  return method === "DELETE" && new URL(url).pathname.startsWith(`/bucket/${TAGS}/1/index/`);
+}
+
+function historyOf(s3: MemoryS3, tag: string): string[] {
+  return [...s3.objects.keys()].filter((key) => key.startsWith(`${TAGS}/${tag}/index/`));
+}
+
+Deno.test("[103] forgetImages() of a bucket removes the whole history of a tag, which else is listed", () =>
+  withSite(async ({ store, s3, tags }) => {
+    await store.tag(REPO, "1", OTHER.root.digest);
+    await store.tag(REPO, "1", IMAGE.root.digest);
+    assertEquals(historyOf(s3, "1").length, 2);
+    await store.forgetImages([unwanted("1")], {});
+    assertEquals([historyOf(s3, "1"), (await tags()).includes("1")], [[], false]);
+  }));
+
 Deno.test("[103] forgetImages() of a bucket removes tags from storage without conditions of removals", () =>
   withSite(async ({ store, s3, tags }) => {
     s3.intercept = ({ method, headers }) =>
@@ -122,7 +191,7 @@ Deno.test("[103] forgetImages() of a bucket leaves the signatures of what an ind
 
 Deno.test("[103] forgetImages() of a bucket that is interrupted anywhere is completed by the same call, as long as the tag is there", () =>
   withSite(async ({ store, s3 }) => {
-    // Those that lead to an image: of a tag that was just being removed, the history may be left.
+    // Those that lead to an image: of a tag that was just being removed, the history may be left to a collection.
     const tags = async () => (await store.listTagLinks(REPO)).map(({ tag }) => tag);
     await store.forgetImages([unwanted("2")], {});
     const objects = new Map(s3.objects);
