@@ -41,19 +41,23 @@ export async function forgetBucketImages(images: readonly UnwantedImage[], optio
   for (const [repository, group] of Map.groupBy(images, ({ repository }) => repository)) {
     // What is attached goes first: an interrupted removal is repeated as long as the image has its tag.
     const attached = dryRun ? [] : await listAttached(repository, group, options);
-    for (const link of attached) await tags.remove(repository, link);
-    let isLeft = false;
-    for (const { tag, digest } of group) {
-      if (tag === undefined) continue;
-      if (await tags.remove(repository, { tag, digest }, { dryRun })) forgotten.add(`${repository}:${tag}`);
-      else isLeft = true;
+    try {
+      for (const link of attached) await tags.remove(repository, link);
+      for (const { tag, digest } of group) {
+        if (tag === undefined) continue;
+        if (await tags.remove(repository, { tag, digest }, { dryRun })) forgotten.add(`${repository}:${tag}`);
+      }
+    } catch (error) {
+      // As far as the storage allows; the next attempt removes it again.
+      await restoreAttached(repository, attached, options).catch(() => {});
+      throw error;
     }
-    if (isLeft) await restoreAttached(repository, attached, options);
+    await restoreAttached(repository, attached, options);
   }
   return [...forgotten].sort();
 }
 
-/** Writes back what is attached to manifests that a tag reaches after all: another machine has set it meanwhile. */
+/** Writes back what is attached to manifests that a tag still reaches, or again: one that another machine has set. */
 async function restoreAttached(
   repository: string,
   attached: readonly AttachedLink[],

@@ -1,9 +1,10 @@
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
+import { S3Error } from "../../../lib/object_store/s3_error.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import type { UnwantedImage } from "../../../lib/store/forget_images.ts";
 import { blobPath, revisionLinkPath, tagIndexLinkPath } from "../../../lib/store/layout.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { buildArtifact, buildImage, buildIndex } from "../../support/images.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { writeImage } from "../../support/put_image.ts";
@@ -283,6 +284,54 @@ Deno.test("[103] forgetImages() of a bucket does not overwrite a signature that 
     await store.forgetImages([unwanted("1"), unwanted("2")], {});
     assertEquals((await store.resolve(REPO, tag))?.digest, signature.root.digest);
   }));
+
+const SET_MEANWHILE: readonly (readonly [when: string, key: string])[] = [
+  ["before the first signature is removed", `/${ATTACHED.toSorted()[0]}/current/link`],
+  ["before the tag is removed", "/1/current/link"],
+  ["after the tag was removed", "/1/index/"],
+];
+for (const [when, key] of SET_MEANWHILE) {
+  Deno.test(`[103] forgetImages() of a bucket leaves the signatures of an image of which another machine sets another tag ${when}`, () =>
+    withSite(async ({ store, s3, tags }) => {
+      let isSet = false;
+      s3.intercept = async ({ method, url }) => {
+        if (method !== "DELETE" || !url.includes(key) || isSet) return undefined;
+        isSet = true;
+        await store.tag(REPO, "3", IMAGE.root.digest);
+        return undefined;
+      };
+      assertEquals(await store.forgetImages([unwanted("1"), unwanted("2")], {}), [`${REPO}:1`, `${REPO}:2`]);
+      assertEquals([isSet, await tags()], [true, ["3", "other", ...ATTACHED, OF_OTHER].toSorted()]);
+    }));
+}
+
+const FAILING: readonly (readonly [at: string, key: string, left: readonly string[]])[] = [
+  ["the last signature", `/${ATTACHED.toSorted().at(-1)}/current/link`, ["1", "2", "other", ...ATTACHED, OF_OTHER]],
+  ["the first tag", "/1/current/link", ["1", "2", "other", ...ATTACHED, OF_OTHER]],
+  ["the last tag", "/2/current/link", ["2", "other", ...ATTACHED, OF_OTHER]],
+];
+for (const isDown of [false, true]) {
+  for (const [at, key, left] of FAILING) {
+    const what = isDown
+      ? "reports the first failure of storage that stays down from"
+      : "leaves signed what has a tag when it fails at";
+    Deno.test(`[103] forgetImages() of a bucket ${what} ${at}`, () =>
+      withSite(async ({ store, s3, tags }) => {
+        let hasFailed = false;
+        s3.intercept = ({ method, url }) => {
+          const isFailing = method === "DELETE" && url.endsWith(key) || isDown && hasFailed;
+          hasFailed ||= isFailing;
+          return isFailing ? new Response(null, { status: 503 }) : undefined;
+        };
+        const { message } = await assertRejects(() => store.forgetImages([unwanted("1"), unwanted("2")], {}), S3Error);
+        assertEquals([message.startsWith("Cannot remove "), message.includes(`${key}: `)], [true, true]);
+        s3.intercept = () => undefined;
+        if (!isDown) assertEquals(await tags(), left.toSorted());
+        await store.forgetImages([unwanted("1"), unwanted("2")], {});
+        assertEquals(await tags(), ["other", OF_OTHER].toSorted());
+      }));
+  }
+}
 
 const SEVERAL = Array.from({ length: 16 }, (_, i) => buildImage({ files: { [`${i}`]: `${i}` } }));
 const READS: readonly (readonly [what: string, calls: readonly (readonly UnwantedImage[])[], most: number])[] = [
