@@ -12,7 +12,7 @@ import { findImage } from "./remove_image.ts";
  *
  * @returns the full reference of the image
  * @throws {RegistryError} `NOT_FOUND` when the bucket does not have it; `BAD_REQUEST` when it is named by its digest alone;
- *   `CONFLICT` when another machine has set or removed the tag meanwhile
+ *   `LOCKED` when another machine has set or removed the tag meanwhile
  * @throws {RefusedError} when a package needs it
  */
 export async function untagImage(
@@ -39,7 +39,7 @@ export async function untagImage(
   const removed = await store.forgetImages([{ repository: repositoryOf(reference), tag, digest }], { keep });
   if (removed.length === 0) {
     throw new RegistryError(
-      "CONFLICT",
+      "LOCKED",
       cannot(`remove ${full}`, "another machine has changed it meanwhile", "try again"),
     );
   }
