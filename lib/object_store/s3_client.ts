@@ -152,7 +152,7 @@ export class S3Client {
    * Removes an object, unless it has changed.
    *
    * @param etag what it must be; not obeyed by storage that knows no conditions of removals
-   * @returns whether it was removed
+   * @returns whether it is gone
    */
   async removeIf(key: string, etag: string): Promise<boolean> {
     const { status } = await this.#transport.send({
@@ -162,7 +162,8 @@ export class S3Client {
       accept: [404, 412, 501],
     });
     if (status === 501) await this.remove(key);
-    return status !== 412;
+    // Some storages answer so where there is no object, such as when the response to the same request was lost.
+    return status !== 412 || await this.size(key) === undefined;
   }
 
   /** Lists one page of objects, sorted by the bytes of their keys. @param next where it begins, from the page before */

@@ -68,3 +68,28 @@ Deno.test("[103] S3Client.completeUpload() fails for an error after the status 2
   const thrown = await assertRejects(() => client.completeUpload(KEY, id, [etag]), S3Error);
   assertEquals(thrown.errorCode, "InternalError");
 });
+
+const CONDITIONAL: readonly (readonly [what: string, happens: (s3: MemoryS3) => void, isGone: boolean])[] = [
+  ["was removed, when the response is lost", (s3) => s3.objects.delete(`pre/${KEY}`), true],
+  [
+    "has changed",
+    (s3) => s3.objects.set(`pre/${KEY}`, { bytes: bytes.slice(1), etag: '"other"', modified: s3.now }),
+    false,
+  ],
+];
+for (const [what, happens, isGone] of CONDITIONAL) {
+  Deno.test(`[103] S3Client.removeIf() tells whether an object is gone that ${what}`, async () => {
+    const s3 = new MemoryS3();
+    const client = s3.client();
+    const etag = await client.write(KEY, bytes);
+    let attempts = 0;
+    s3.intercept = ({ method }) => {
+      if (method !== "DELETE") return undefined;
+      if (++attempts > 1) return error(412, "PreconditionFailed");
+      happens(s3);
+      throw new TypeError("connection reset");
+    };
+    assertEquals([await client.removeIf(KEY, etag!), attempts], [isGone, 2]);
+    assertEquals(await client.size(KEY), isGone ? undefined : bytes.length - 1);
+  });
+}
