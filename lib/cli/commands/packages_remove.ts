@@ -11,6 +11,7 @@ import { createWarning } from "../console/describe_error.ts";
 import { formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { formatTime, parseDuration } from "../console/quantity.ts";
+import { quoteForShell } from "../console/quote_for_shell.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { createForgetter } from "../wiring/create_forgetter.ts";
@@ -198,9 +199,7 @@ function formatRemoval(
   lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
   lines.push(...untagged.map((reference) => `  - ${reference}`));
   if (isRemoved) {
-    // The URL of a bucket may have characters that a shell evaluates.
-    const place = store === undefined || /^[\w:/.-]+$/.test(store) ? store : `'${store}'`;
-    const gc = place === undefined ? "crpe gc" : `crpe gc --untagged --store=${place}`;
+    const gc = store === undefined ? "crpe gc" : `crpe gc --untagged --store=${quoteForShell(store)}`;
     lines.push(`  ${gc}${url === undefined ? "" : " on that machine"} frees the space of its images`);
   }
   return lines.map((line) => `${line}\n`).join("");

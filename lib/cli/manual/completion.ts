@@ -1,4 +1,5 @@
 import type { Command, Flag } from "../command_line/command.ts";
+import { quoteForShell as quote } from "../console/quote_for_shell.ts";
 import { kindOfValue, listCommands, listFlags, type ValueKind } from "./list_commands.ts";
 
 /** The shells that a completion can be made for. */
@@ -14,7 +15,6 @@ export function formatCompletion(shell: Shell, commands: readonly Command[]): st
 }
 
 const names = (commands: readonly Command[]) => commands.map(({ name }) => name).join(" ");
-const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function spellings({ name, short }: Flag): string[] {
   return short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`];
