@@ -1,4 +1,4 @@
-import type { PackageId } from "../../kubepkg/package_id.ts";
+import { isPackageId, type PackageId } from "../../kubepkg/package_id.ts";
 import { isJsonObject, textOf } from "../../oci/json.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import { type AgentConnection, parseAnswer, requestAgent } from "./request_agent.ts";
@@ -103,7 +103,9 @@ function asDocument(value: unknown): Document {
 function parseListed(value: unknown): ListedPackage {
   const { metadata, spec } = asDocument(value);
   const { name, namespace } = asDocument(metadata);
-  if (typeof name !== "string" || typeof namespace !== "string") throw notAnAgent("an unknown list");
+  if (typeof name !== "string" || typeof namespace !== "string" || !isPackageId({ namespace, name })) {
+    throw notAnAgent("an unknown list");
+  }
   const { version, images } = isJsonObject(spec) ? spec : {};
   return {
     name,

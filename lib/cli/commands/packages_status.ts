@@ -4,7 +4,7 @@ import {
   readPackageStatus,
   waitForPackage,
 } from "../../install/package_status.ts";
-import { formatPackageId } from "../../kubepkg/package_id.ts";
+import { formatPackageId, type PackageId } from "../../kubepkg/package_id.ts";
 import { textOf, textsOf } from "../../oci/json.ts";
 import { sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
@@ -68,7 +68,7 @@ async function runPackageStatus(invocation: Invocation, io: Io): Promise<number>
 async function runRemoteStatus(invocation: Invocation, io: Io): Promise<number> {
   const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
   return await askAbout(invocation.arguments[0]!, { invocation, io }, async (id, { packages }) => {
-    const status = await waitForPackage(async () => readStatus(await packages.readStatus(id)), {
+    const status = await waitForPackage(async () => readStatus(id, await packages.readStatus(id)), {
       wait,
       now: () => performance.now(),
       sleep: sleepByTimer,
@@ -77,15 +77,15 @@ async function runRemoteStatus(invocation: Invocation, io: Io): Promise<number> 
   });
 }
 
-function readStatus(document: Document): PackageStatus {
+function readStatus(id: PackageId, document: Document): PackageStatus {
   const safe = escape(document);
-  const [name, namespace, version] = [safe.name, safe.namespace, safe.version].map(textOf);
+  const version = textOf(safe.version);
   const state = STATES.find((one) => one === safe.state);
-  if (name === undefined || namespace === undefined || version === undefined || state === undefined) {
+  if (safe.name !== id.name || safe.namespace !== id.namespace || version === undefined || state === undefined) {
     throw notAnAgent("an unknown status");
   }
   return {
-    ...{ name, namespace, version, state },
+    ...{ ...id, version, state },
     handedOver: textOf(safe.handedOver),
     where: textOf(safe.where),
     reason: textOf(safe.reason),

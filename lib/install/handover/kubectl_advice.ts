@@ -59,7 +59,7 @@ const ADVICE: readonly (readonly [RegExp, Advice])[] = [
   ],
   // Something is being deleted.
   [
-    /unable to create new content in namespace (\S+) because it is being terminated/,
+    /unable to create new content in namespace ([a-z0-9-]+) because it is being terminated/,
     ([, namespace]) =>
       `the namespace ${namespace} is being deleted; wait until it is gone, and run this command again ` +
       `(kubectl get namespace ${namespace} -o yaml shows what holds it)`,

@@ -83,6 +83,11 @@ const ROWS: Readonly<Record<string, readonly (readonly [message: string, expecte
     ],
   ],
   "something that is being deleted": [
+    // A text that is no namespace gets into no command.
+    [
+      "Error from server (Forbidden): unable to create new content in namespace $(reboot) because it is being terminated",
+      "an object of this name is still being deleted",
+    ],
     [
       `${CREATING}configmaps "a" is forbidden: unable to create new content in namespace shop because it is being ` +
       "terminated",
