@@ -5,6 +5,7 @@ import { makeBytes } from "../support/content.ts";
 import { type CrpeProcess, runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
 import { createReleases } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 import { type ServedS3, serveMemoryS3 } from "../support/served_s3.ts";
@@ -204,8 +205,8 @@ Deno.test("[103] the page of a registry with a bucket packs deltas against what 
   const inventory = await (await fetch(`${site.url}/inventory`)).text();
   const saved = await ask(url, "/api/inventories/site", { method: "PUT", token, body: inventory });
   assertEquals(saved.status, 201, JSON.stringify(saved.document));
-  const release = await Deno.readTextFile(`${fixture.path}/release2.json`);
-  const started = await ask(url, "/api/packs?have=site", { method: "POST", token, body: release });
+  const release = makeKubePkg({ [`${NAME}:2`]: second!.root.digest }, { version: "2.0.0" });
+  const started = await ask(url, "/api/packs?have=site", { method: "POST", token, body: JSON.stringify(release) });
   const job = await waitForJob(url, started.document.jobs[0].id, token);
   assertEquals(job.state, "done", JSON.stringify(job));
   const { digest, size } = job.result;
