@@ -53,14 +53,25 @@ function readName({ digest, annotations = {} }: Descriptor): ListedImage {
 export function parseDockerManifest(bytes: Uint8Array, what: string): DockerImage[] {
   const json = parseJson(bytes, `manifest.json of ${what}`, ARCHIVE_LIMITS);
   const refuse = (reason: string) => new CorruptError(cannot(`use manifest.json of ${what}`, reason));
-  if (!Array.isArray(json)) throw refuse("it is not a list");
-  return json.map((entry: unknown) => {
+  if (!Array.isArray(json ?? [])) throw refuse("it is not a list");
+  return ((json ?? []) as unknown[]).map((entry) => {
     const { Config: config, Layers: layers = null, RepoTags: tags = null } = isJsonObject(entry) ? entry : {};
     if (typeof config !== "string" || !isTextList(layers ?? [])) throw refuse("an image has no config or no layers");
     if (!isTextList(tags ?? [])) throw refuse("the names of an image are not a list");
     const names = (tags ?? []) as readonly string[];
     return { config, layers: (layers ?? []) as readonly string[], references: names.map(parseReference) };
   });
+}
+
+/**
+ * Returns the digests that a config gives for the layers, uncompressed; `undefined` if it is no config. Go leaves an empty
+ * list out, or writes `null`.
+ */
+export function diffIdsOf(config: unknown): readonly unknown[] | undefined {
+  if (!isJsonObject(config)) return undefined;
+  const rootfs = config.rootfs ?? {};
+  const list = isJsonObject(rootfs) ? rootfs.diff_ids ?? [] : undefined;
+  return Array.isArray(list) ? list : undefined;
 }
 
 function isTextList(value: unknown): value is string[] {

@@ -6,11 +6,11 @@ import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
-import { isJsonObject, parseJson } from "../oci/json.ts";
+import { parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
-import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
+import { ARCHIVE_LIMITS, diffIdsOf, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import type { FiledImage } from "./image_file.ts";
 import { type LoadedImage, storeImage, type StoreImageOptions } from "./store_image.ts";
@@ -190,9 +190,8 @@ class ArchiveContent {
     const configBlob = this.#find(config);
     const bytes = await readSmallBlob(this.#store, "", { digest: configBlob.digest, limit: MAX_CONFIG_BYTES });
     if (bytes === undefined) throw this.#refuse(`the config ${config} is missing in the store`);
-    const json = parseJson(bytes, `${config} of ${this.#options.what}`, ARCHIVE_LIMITS);
-    const diffIds: unknown = isJsonObject(json) && isJsonObject(json.rootfs) ? json.rootfs.diff_ids : undefined;
-    if (!Array.isArray(diffIds) || diffIds.length !== layers.length) {
+    const diffIds = diffIdsOf(parseJson(bytes, `${config} of ${this.#options.what}`, ARCHIVE_LIMITS));
+    if (diffIds?.length !== layers.length) {
       throw this.#refuse(`the config ${config} does not have the ${layers.length} layers of its image`);
     }
     const found = layers.map((layer, i) => {
