@@ -1,4 +1,5 @@
 import { detectCompression } from "../archive/decompress.ts";
+import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
@@ -10,7 +11,13 @@ import { parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
-import { ARCHIVE_LIMITS, diffIdsOf, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
+import {
+  ARCHIVE_LIMITS,
+  diffIdsOf,
+  type DockerImage,
+  parseArchiveIndex,
+  parseDockerManifest,
+} from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import type { FiledImage } from "./image_file.ts";
 import { type LoadedImage, storeImage, type StoreImageOptions } from "./store_image.ts";
@@ -74,6 +81,8 @@ class ArchiveContent {
   readonly #options: LoadOptions;
   readonly #blobs = new Map<string, FoundBlob>();
   readonly #documents = new Map<string, Uint8Array>();
+  /** The files that are neither a config nor a layer. */
+  readonly #others = new Set<string>();
   #files = 0;
 
   constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
@@ -102,12 +111,17 @@ class ArchiveContent {
 
   async #addContent(entry: ImageEntry): Promise<void> {
     const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
-    const foreign = expected === undefined ? describeForeignEntry(name) : undefined;
+    const foreign = describeForeignEntry(name);
     if (foreign !== undefined) throw otherArchive(cannot(`load ${this.#options.what}`, foreign));
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
-      const compression = detectCompression(await reader.peek(4));
+      const head = await reader.peek(BLOCK_BYTES);
+      if (expected === undefined && !isConfigOrLayer(head)) {
+        this.#others.add(name);
+        return;
+      }
+      const compression = detectCompression(head);
       const digest = isHeld ? expected : await this.#addBlob(reader, expected);
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
@@ -214,8 +228,9 @@ class ArchiveContent {
     return await this.#options.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
   }
 
+  // `manifest.json` may say `./a/layer.tar`.
   #find(name: string): FoundBlob {
-    let at = name;
+    let at = resolvePath("", name);
     for (let steps = 0; steps < MAX_LINK_STEPS; steps++) {
       const blob = this.#blobs.get(at);
       if (blob !== undefined) return blob;
@@ -223,7 +238,8 @@ class ArchiveContent {
       if (target === undefined) break;
       at = resolvePath(at, target);
     }
-    throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is missing`);
+    const fault = this.#others.has(at) ? "neither a JSON object nor a tar (plain, gzip or zstd)" : "missing";
+    throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is ${fault}`);
   }
 
   #reportProgress(): void {
@@ -239,6 +255,12 @@ class ArchiveContent {
       cannot(`load ${this.#options.what}`, `it has ${count} images, so that --name cannot name them`),
     );
   }
+}
+
+// `manifest.json`, which names the configs and layers, may be the last file.
+function isConfigOrLayer(head: Uint8Array): boolean {
+  if (head.length === 0 || detectCompression(head) !== "none" || isTarHead(head)) return true;
+  return String.fromCharCode(...head).trimStart().startsWith("{");
 }
 
 function withTag({ host, path, tag, digest }: Reference, other: string | undefined): Reference {

@@ -1,5 +1,5 @@
 import { cannot, CorruptError, type Failure } from "../oci/error.ts";
-import { ENTRY_NAME } from "./entry_names.ts";
+import { ENTRY_NAME, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
 
 /** Creates the error for a file that is an archive of another kind. It is not damaged: exit status 1, HTTP 422. */
 export function otherArchive(failure: Failure): CorruptError {
@@ -84,17 +84,8 @@ function withFile(command: string, what: string): string {
   return what === "standard input" || what === "the bundle" ? command : `${command} ${what}`;
 }
 
-// What docker, podman, and tools built on go-containerregistry name the configs and layers.
-const IMAGE_CONTENT =
-  /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
-
-/**
- * Says why a file does not belong in an image archive, if its name is not that of a config or a layer, as they are
- * called outside of `blobs/`.
- */
+/** Says why a file does not belong in an image archive, if it is one of those that only crpe import reads. */
 export function describeForeignEntry(name: string): string | undefined {
-  if (name.startsWith("pieces/")) return "it is a part of a split bundle, which crpe import reads";
-  if (name.startsWith("deltas/")) return "it has layers as deltas, which crpe import reads";
-  if (IMAGE_CONTENT.test(name)) return undefined;
-  return `it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`;
+  if (parsePieceEntryName(name) !== undefined) return "it is a part of a split bundle, which crpe import reads";
+  return parseDeltaEntryName(name) === undefined ? undefined : "it has layers as deltas, which crpe import reads";
 }

@@ -1,3 +1,4 @@
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
 import type { LoadedImage } from "../../../lib/bundle/store_image.ts";
@@ -9,6 +10,20 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeTar } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+
+const text = (it: string) => new TextEncoder().encode(it);
+const LAYER = makeTar({ "a.txt": "a" });
+const GZIP = new Uint8Array(gzipSync(LAYER));
+const ZSTD = new Uint8Array(zstdCompressSync(LAYER));
+// The end of a tar is a tar without files.
+const EMPTY = new Uint8Array(1024);
+const configOf = (...layers: readonly Uint8Array<ArrayBuffer>[]) =>
+  JSON.stringify({
+    os: "linux",
+    architecture: "amd64",
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => computeDigest(layer)) },
+  });
+const CONFIG = configOf(LAYER);
 
 type Files = Readonly<Record<string, string | Uint8Array>>;
 
@@ -59,7 +74,6 @@ for (
     ["a config with more layers", { rootfs: { diff_ids: [`sha256:${"0".repeat(64)}`] } }],
     ["a config whose layers are no list", { rootfs: { diff_ids: {} } }],
     ["a config whose rootfs is no object", { rootfs: "layers" }],
-    ["a config that is a list", []],
   ] as const
 ) {
   Deno.test(`[74] loadImages() refuses an image without layers that has ${what}`, async () => {
@@ -73,3 +87,84 @@ for (
     );
   });
 }
+
+const hex = (content: string | Uint8Array<ArrayBuffer>) => {
+  return computeDigest(typeof content === "string" ? text(content) : content).slice("sha256:".length);
+};
+const MEMBERS: readonly (readonly [config: string, layer: string, content?: Uint8Array<ArrayBuffer>])[] = [
+  [`blobs/sha256/${hex(CONFIG)}`, `blobs/sha256/${hex(GZIP)}.tar.gz`, GZIP],
+  ["config.json", "0.tar"],
+  ["a", "b"],
+  ["Image.JSON", "LAYER.TGZ", GZIP],
+  ["image/config", "image/layers/0/layer.tar.zst", ZSTD],
+  [`${"c".repeat(40)}/${"d".repeat(40)}`, `${"e".repeat(90)}/l.tar`],
+  ["ein Bild.json", "Schicht ä (1)", GZIP],
+  ["._config", ".layer", ZSTD],
+  ["config.json", "deltas/layer.tar"],
+  ["config.json", "pieces/layer.tar"],
+  ["config.json", "0.tar", EMPTY],
+];
+for (const [config, layer, content = LAYER] of MEMBERS) {
+  const members: Files = { [config]: configOf(content === EMPTY ? EMPTY : LAYER), [layer]: content };
+  for (
+    const [how, prefix, isLast] of [
+      ["and is last", "", true],
+      ["and is first", "", false],
+      ["with ./ before them", "./", true],
+      ["with a folder that ends where it begins", "x/.././", true],
+    ] as const
+  ) {
+    Deno.test(`[112] loadImages() takes the members that manifest.json names ${how}: ${config}, ${layer}`, async () => {
+      const image = { Config: `${prefix}${config}`, RepoTags: [NAME], Layers: [`${prefix}${layer}`] };
+      const manifest = { "manifest.json": JSON.stringify([image]) };
+      const files = isLast ? { ...members, ...manifest } : { ...manifest, ...members };
+      assertEquals(await loadLayers(files), [computeDigest(content)]);
+    });
+  }
+}
+
+for (const name of ["README", "._0.tar", "PaxHeader/x", "pax_global_header", "sbom.spdx.yaml", "web/Chart.yaml"]) {
+  Deno.test(`[112] loadImages() passes over a file that belongs to no image: ${name}`, async () => {
+    await using folder = await TestFolder.create();
+    const image = { Config: "c", RepoTags: [NAME], Layers: ["0.tar"] };
+    const files = { [name]: "Some text\n", "c": CONFIG, "0.tar": LAYER, "manifest.json": JSON.stringify([image]) };
+    assertEquals((await load(files, folder)).map(({ reference }) => reference), [NAME]);
+    const blobs = (await folder.listFiles()).filter((it) => it.includes("blobs/"));
+    assertEquals(blobs.some((it) => it.includes(hex("Some text\n"))), false);
+  });
+}
+
+for (
+  const [what, files, reason] of [
+    [
+      "a layer that is no tar",
+      { "0.tar": "text", "c": CONFIG },
+      'its manifest.json names "./0.tar", which is neither a JSON object nor a tar (plain, gzip or zstd)',
+    ],
+    ["a layer that is missing", { "c": CONFIG }, 'its manifest.json names "./0.tar", which is missing'],
+    ["a config that is missing", { "0.tar": LAYER }, 'its manifest.json names "c", which is missing'],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() refuses an archive with ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const image = { Config: "c", RepoTags: [NAME], Layers: ["./0.tar"] };
+    const error = await assertRejects(
+      () => load({ ...files, "manifest.json": JSON.stringify([image]) }, folder),
+      CorruptError,
+    );
+    assertEquals(error.message, `Cannot load a.tar: ${reason}`);
+  });
+}
+
+Deno.test("[112] loadImages() refuses a tar with other files, and stores none of them", async () => {
+  await using folder = await TestFolder.create();
+  const error = await assertRejects(
+    () => load({ "web/Chart.yaml": "name: web", "notes.txt": "a" }, folder),
+    CorruptError,
+  );
+  assertEquals(
+    [error.exit, error.message],
+    [1, "Cannot load a.tar: it has no index.json and no manifest.json: it is no image archive"],
+  );
+  assertEquals((await folder.listFiles()).filter((it) => it.includes("blobs/")), []);
+});
