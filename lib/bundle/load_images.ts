@@ -6,10 +6,10 @@ import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
+import { cannot, CorruptError, CrpeError, RefusedError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
-import type { Reference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
 import {
   ARCHIVE_LIMITS,
@@ -56,6 +56,7 @@ const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
  * bundles. An image is tagged after all its content is stored. The caller holds a write lease.
  *
  * @throws {CorruptError} when the archive is not valid
+ * @throws {RefusedError} when it has two images with one name. None is tagged then
  * @throws {IncompleteError} when it does not have all content of an image, and neither does the store
  */
 export async function loadImages(
@@ -71,8 +72,25 @@ export async function loadImages(
     throw error;
   }
   const loaded: LoadedImage[] = [];
-  for (const image of await archive.listImages()) loaded.push(await storeImage(image, store, options));
+  for (const image of nameOnce(await archive.listImages(), options.what)) {
+    loaded.push(await storeImage(image, store, options));
+  }
   return loaded;
+}
+
+// The tag of two images would stay with the last one.
+function nameOnce(images: readonly FiledImage[], what: string): Iterable<FiledImage> {
+  const found = new Map<string, FiledImage>();
+  for (const image of images) {
+    const name = formatReference(image.reference);
+    const other = found.get(name)?.digest ?? image.digest;
+    if (other !== image.digest) {
+      const reason = `it has two images with this name, ${other} and ${image.digest}`;
+      throw new RefusedError(cannot(`load ${name} of ${what}`, reason, "give each a name of its own in the archive"));
+    }
+    found.set(name, image);
+  }
+  return found.values();
 }
 
 class ArchiveContent {

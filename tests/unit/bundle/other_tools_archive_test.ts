@@ -2,9 +2,9 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
 import type { LoadedImage } from "../../../lib/bundle/store_image.ts";
-import { computeDigest } from "../../../lib/oci/digest.ts";
-import { CorruptError } from "../../../lib/oci/error.ts";
-import { parseManifest } from "../../../lib/oci/manifest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
+import { MEDIA_TYPE, parseManifest } from "../../../lib/oci/manifest.ts";
 import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
@@ -167,4 +167,76 @@ Deno.test("[112] loadImages() refuses a tar with other files, and stores none of
     [1, "Cannot load a.tar: it has no index.json and no manifest.json: it is no image archive"],
   );
   assertEquals((await folder.listFiles()).filter((it) => it.includes("blobs/")), []);
+});
+
+/** A manifest of one layer, with the file of an image layout for each of its contents. */
+function layOut(architecture: string): { readonly digest: Digest; readonly size: number; readonly files: Files } {
+  const config = JSON.stringify({ os: "linux", architecture, rootfs: { diff_ids: [computeDigest(LAYER)] } });
+  const of = (mediaType: string, content: Uint8Array<ArrayBuffer>) => {
+    return { mediaType, digest: computeDigest(content), size: content.length };
+  };
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    config: of("application/vnd.oci.image.config.v1+json", text(config)),
+    layers: [of("application/vnd.oci.image.layer.v1.tar", LAYER)],
+  });
+  const files = Object.fromEntries([config, manifest, LAYER].map((it) => [`blobs/sha256/${hex(it)}`, it]));
+  return { digest: computeDigest(text(manifest)), size: manifest.length, files };
+}
+
+const [AMD64, ARM64] = [layOut("amd64"), layOut("arm64")];
+const indexOf = (...entries: readonly (readonly [image: typeof AMD64, annotations: object])[]) =>
+  JSON.stringify({
+    schemaVersion: 2,
+    manifests: entries.map(([{ digest, size }, annotations]) => {
+      return { mediaType: MEDIA_TYPE.ociManifest, digest, size, annotations };
+    }),
+  });
+const REF_NAME = "org.opencontainers.image.ref.name";
+const FULL_NAME = "io.containerd.image.name";
+const dockerImage = ({ digest, files }: typeof AMD64, tag: string) => {
+  const [Config, ...others] = Object.keys(files).filter((name) => !name.endsWith(digest.slice("sha256:".length)));
+  return { Config, Layers: others, RepoTags: [tag] };
+};
+for (
+  const [what, documents] of [
+    ["index.json", { "index.json": indexOf([AMD64, { [REF_NAME]: NAME }], [ARM64, { [REF_NAME]: NAME }]) }],
+    ["index.json, spelt in two ways", {
+      "index.json": indexOf([AMD64, { [REF_NAME]: "app:latest" }], [ARM64, { [FULL_NAME]: "docker.io/library/app" }]),
+    }],
+    ["manifest.json", { "manifest.json": JSON.stringify([dockerImage(AMD64, NAME), dockerImage(ARM64, NAME)]) }],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() refuses an archive with two images of one name in ${what}, and tags none`, async () => {
+    await using folder = await TestFolder.create();
+    const store = new DiskStore(folder.path);
+    const error = await assertRejects(
+      () => load({ ...AMD64.files, ...ARM64.files, ...documents }, folder, store),
+      RefusedError,
+    );
+    const name = what.includes("two ways") ? "docker.io/library/app:latest" : NAME;
+    const start = `Cannot load ${name} of a.tar: it has two images with this name, sha256:`;
+    assertEquals([error.exit, error.message.slice(0, start.length)], [3, start]);
+    for (const repository of ["registry.test/app", "docker.io/library/app"]) {
+      assertEquals((await store.listTags(repository))?.tags ?? [], []);
+    }
+  });
+}
+
+Deno.test("[112] loadImages() loads an image once that index.json lists twice, and two images by their digests", async () => {
+  await using folder = await TestFolder.create();
+  const byDigest = ({ digest }: typeof AMD64) => ({ [FULL_NAME]: `registry.test/app@${digest}` });
+  const entries = [[AMD64, { [FULL_NAME]: NAME }], [AMD64, { [REF_NAME]: NAME }], [AMD64, byDigest(AMD64)], [
+    ARM64,
+    byDigest(ARM64),
+  ]] as const;
+  const loaded = await load({ ...AMD64.files, ...ARM64.files, "index.json": indexOf(...entries) }, folder);
+  assertEquals(
+    loaded.map(({ reference, digest }) => [reference, digest]),
+    [
+      [NAME, AMD64.digest],
+      [`registry.test/app@${AMD64.digest}`, AMD64.digest],
+      [`registry.test/app@${ARM64.digest}`, ARM64.digest],
+    ],
+  );
 });
