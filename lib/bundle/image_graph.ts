@@ -14,7 +14,7 @@ export interface ImportedContent {
   /** Reads a manifest that the package carries or relies on; `undefined` when it is missing. */
   readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined>;
   /** Returns the size of a blob in bytes; `undefined` when it is missing. */
-  statBlob(digest: Digest): Promise<number | undefined>;
+  statBlob(digest: Digest, descriptor: Descriptor): Promise<number | undefined>;
   /** Tests whether content that is missing here is held elsewhere: by the site, or by other parts. */
   isElsewhere?(digest: Digest): boolean;
 }
@@ -91,7 +91,7 @@ export async function readGraph(
       // The manifests of other platforms may be missing, but not those of all platforms.
       if (!isAnyPresent) children.forEach((child) => missing.add(child.digest));
       for (const blob of blobs) {
-        const size = await content.statBlob(blob.digest);
+        const size = await content.statBlob(blob.digest, blob);
         if (size !== undefined) checkSize(blob, size, content.what);
         else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
       }

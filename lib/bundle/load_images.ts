@@ -27,12 +27,6 @@ import { describeForeignEntry, otherArchive } from "./other_archive.ts";
 export interface LoadOptions extends StoreImageOptions {
   /** The name of the image, for an archive with one image. Its tag may be left out if the archive has one. */
   readonly name?: Reference | undefined;
-  /**
-   * Stores content of the same store before a repository links to it, and returns its digest.
-   *
-   * @throws {DigestMismatchError} when it does not have the expected digest
-   */
-  readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
   readonly onProgress?: (progress: ReadProgress) => void;
   /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
   readonly onUnnamed?: (images: readonly string[]) => void;

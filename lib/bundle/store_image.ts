@@ -4,6 +4,7 @@ import type { ContentStore } from "../content/source.ts";
 import { tagManifest } from "../content/tag_manifest.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, IncompleteError, RegistryError } from "../oci/error.ts";
+import { inlineDataOf } from "../oci/inline_data.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { FiledImage } from "./image_file.ts";
@@ -13,6 +14,12 @@ import { readGraph } from "./image_graph.ts";
 export interface StoreImageOptions {
   /** Name of the file in errors. */
   readonly what: string;
+  /**
+   * Stores content of the same store before a repository links to it, and returns its digest.
+   *
+   * @throws {DigestMismatchError} when it does not have the expected digest
+   */
+  readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
   /**
    * Links a blob of the store to a repository, so that it stays, where others may remove what nothing refers to. Returns
    * `false` when it has just been removed.
@@ -49,7 +56,7 @@ export async function storeImage(
   const { manifests } = await readGraph({ reference, name, digest }, {
     what,
     readManifest: (_, it) => readSmallBlob(store, "", { digest: it, limit: MAX_MANIFEST_BYTES }),
-    statBlob: (it) => store.statBlob("", it),
+    statBlob: async (it, descriptor) => await store.statBlob("", it) ?? await addInline(descriptor, options),
   }, missing);
   if (missing.size > 0) {
     throw new IncompleteError(
@@ -77,6 +84,14 @@ export async function storeImage(
     warn?.(`${name} stays as it is: it has signatures that ${what} lacks, and the other way round`);
   }
   return { reference: name, digest, size: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+}
+
+// The content of a descriptor that carries it need not be in the archive.
+async function addInline(descriptor: Descriptor, { addBlob }: StoreImageOptions): Promise<number | undefined> {
+  const data = inlineDataOf(descriptor);
+  if (data === undefined) return undefined;
+  await addBlob(new Blob([data]).stream(), descriptor.digest);
+  return data.length;
 }
 
 function contentOf(bytes: Uint8Array, { mediaType }: Descriptor): readonly Descriptor[] {

@@ -3,7 +3,7 @@ import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
 import type { LoadedImage } from "../../../lib/bundle/store_image.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
-import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
+import { CorruptError, IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE, parseManifest } from "../../../lib/oci/manifest.ts";
 import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
@@ -240,3 +240,49 @@ Deno.test("[112] loadImages() loads an image once that index.json lists twice, a
     ],
   );
 });
+
+const inline = (mediaType: string, content: string, data: string | null = btoa(content)) => {
+  return { mediaType, digest: computeDigest(text(content)), size: content.length, data };
+};
+const [EMPTY_TYPE, OTHER_TYPE] = ["application/vnd.oci.empty.v1+json", "application/vnd.test.layer"];
+for (
+  const [what, config, layer] of [
+    ["an empty config with data", inline(EMPTY_TYPE, "{}"), undefined],
+    ["an empty config without data", inline(EMPTY_TYPE, "{}", null), undefined],
+    ["a config and a layer with data", inline("application/vnd.test.config", '{"a":1}'), inline(OTHER_TYPE, "a layer")],
+    ["an empty layer", inline(EMPTY_TYPE, "{}"), inline(EMPTY_TYPE, "{}")],
+    ["a layer without bytes", inline(EMPTY_TYPE, "{}"), inline(OTHER_TYPE, "")],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() takes content that is only in its descriptor: ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const store = new DiskStore(folder.path);
+    const layers = layer === undefined ? [] : [layer];
+    const [image] = await load(layOutArtifact(config, layers), folder, store);
+    assertEquals(image?.reference, NAME);
+    for (const { digest, size } of [config, ...layers]) {
+      assertEquals(await store.statBlob("registry.test/app", digest), size);
+    }
+  });
+}
+
+for (
+  const [what, layer] of [
+    ["other bytes", { ...inline(OTHER_TYPE, "a layer"), data: btoa("another") }],
+    ["no base64", { ...inline(OTHER_TYPE, "a layer"), data: "!!!!!!!!!!!!" }],
+    ["nothing", { ...inline(OTHER_TYPE, "a layer"), data: undefined }],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() refuses an image whose layer is only in its descriptor, with ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const files = layOutArtifact(inline(EMPTY_TYPE, "{}"), [layer]);
+    const error = await assertRejects(() => load(files, folder), IncompleteError);
+    assertEquals(error.missing, [layer.digest]);
+  });
+}
+
+function layOutArtifact(config: object, layers: readonly object[]): Files {
+  const manifest = JSON.stringify({ schemaVersion: 2, artifactType: "application/vnd.test", config, layers });
+  const image = { digest: computeDigest(text(manifest)), size: manifest.length, files: {} };
+  return { [`blobs/sha256/${hex(manifest)}`]: manifest, "index.json": indexOf([image, { [REF_NAME]: NAME }]) };
+}
