@@ -1,3 +1,5 @@
+import type { TarReader } from "../archive/tar_reader.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
 import { cannot, CorruptError, type Failure } from "../oci/error.ts";
 import { ENTRY_NAME, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
 
@@ -75,6 +77,43 @@ export function notABundle(firstEntry: string | undefined, what: string): Corrup
     cannot(
       `use ${what}`,
       `this is a tar archive, but not a bundle: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`,
+    ),
+  );
+}
+
+// What a bundle has beside `kubepkg.json`, also in one folder.
+const BUNDLE_ENTRY =
+  /^((?:[^/]+\/)?)(?:(?:blobs|deltas|pieces)\/.+|index\.json|manifest\.json|oci-layout|kubepkg\.json(?:\.sig)?)$/;
+
+/**
+ * As `notABundle`, and searches a file for a `kubepkg.json` that is not its first entry: `tar czf FILE *` puts it behind
+ * the blobs. A stream is not read on, which may be a long upload.
+ *
+ * @param tar its first entry is open
+ */
+export async function explainOther(
+  tar: Pick<TarReader, "next">,
+  firstEntry: string | undefined,
+  { source, what }: { readonly source: BundleSource; readonly what: string },
+): Promise<CorruptError> {
+  const other = notABundle(firstEntry, what);
+  const [, folder] = BUNDLE_ENTRY.exec(firstEntry ?? "") ?? [];
+  if (folder === undefined || source instanceof ReadableStream) return other;
+  const name = `${folder}${ENTRY_NAME.kubepkg}`;
+  try {
+    for (let at = firstEntry; at !== name; at = (await tar.next())?.name) if (at === undefined) return other;
+  } catch (error) {
+    if (error instanceof CorruptError) return other;
+    throw error;
+  }
+  const where = folder === ""
+    ? `its first file is ${firstEntry}, and not ${ENTRY_NAME.kubepkg}`
+    : `its files are in the folder ${folder}`;
+  return otherArchive(
+    cannot(
+      `use ${what}`,
+      `this is a bundle that was packed again: ${where}`,
+      "unpack it, and pack it again in its folder: tar czf NEW.tgz kubepkg.json* [!k]*",
     ),
   );
 }

@@ -8,7 +8,7 @@ import { parseJson } from "../oci/json.ts";
 import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
 import { BundleDocument } from "./bundle_document.ts";
 import { entrySizes } from "./declared_deltas.ts";
-import { notABundle } from "./other_archive.ts";
+import { explainOther, notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
 import { hasDigest } from "./has_digest.ts";
 import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
@@ -67,7 +67,7 @@ export async function readBundle(
   });
   try {
     first = await tar.next();
-    if (first?.name !== ENTRY_NAME.kubepkg) throw notABundle(first?.name, what);
+    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first?.name, { source, what });
     if (first.size > PACKED_LIMITS.maxBytes) {
       throw new TooLargeError(
         cannot(

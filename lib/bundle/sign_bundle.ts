@@ -14,7 +14,7 @@ import {
 import { END_BYTES } from "./bundle_layout.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
-import { notABundle } from "./other_archive.ts";
+import { explainOther } from "./other_archive.ts";
 import type { BundleOutput } from "./write_bundle.ts";
 
 /** Options of `signBundle`. */
@@ -45,7 +45,7 @@ export async function signBundle(
   try {
     tar.readThrough();
     const first = await tar.next();
-    if (first?.name !== ENTRY_NAME.kubepkg) throw notABundle(first?.name, what);
+    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first?.name, { source, what });
     const document = await first.readAll(PACKED_LIMITS.maxBytes);
     readKubePkgsJson(document, `${ENTRY_NAME.kubepkg} of ${what}`);
     let entry = await tar.next();

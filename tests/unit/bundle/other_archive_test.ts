@@ -1,5 +1,12 @@
+import { gzipSync } from "node:zlib";
 import { notABundle, notATar } from "../../../lib/bundle/other_archive.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { readBundle } from "../../../lib/bundle/read_bundle.ts";
+import { signBundle } from "../../../lib/bundle/sign_bundle.ts";
+import { FileSource } from "../../../lib/bytes/file_source.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { CountedFile } from "../../support/counted_file.ts";
+import { makeTar } from "../../support/tar.ts";
 
 const text = (it: string) => new TextEncoder().encode(it);
 const FORMATS: readonly (readonly [what: string, head: Uint8Array, isOther: boolean, reason: string])[] = [
@@ -52,3 +59,78 @@ for (
     assertEquals(error.message.slice(-end.length), end);
   });
 }
+
+const SIGNED = { "kubepkg.json": "{}", "kubepkg.json.sig": "a" };
+const BLOBS = { "blobs/sha256/00": "a", "index.json": "{}" };
+const ADVICE = "unpack it, and pack it again in its folder: tar czf NEW.tgz kubepkg.json* [!k]*";
+const inFolder = (files: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(files).map(([name, content]) => [`app/${name}`, content]));
+for (
+  const [what, files, reason] of [
+    [
+      "tar czf FILE *",
+      { ...BLOBS, ...SIGNED },
+      `this is a bundle that was packed again: its first file is blobs/sha256/00, and not kubepkg.json; ${ADVICE}`,
+    ],
+    [
+      "tar czf FILE . with its signatures first",
+      { "kubepkg.json.sig": "a", "kubepkg.json": "{}", ...BLOBS },
+      `this is a bundle that was packed again: its first file is kubepkg.json.sig, and not kubepkg.json; ${ADVICE}`,
+    ],
+    [
+      "tar of a bundle with deltas",
+      { "deltas/sha256/00": "a", ...SIGNED },
+      `this is a bundle that was packed again: its first file is deltas/sha256/00, and not kubepkg.json; ${ADVICE}`,
+    ],
+    [
+      "tar of a part",
+      { "pieces/sha256/00/0": "a", ...SIGNED },
+      `this is a bundle that was packed again: its first file is pieces/sha256/00/0, and not kubepkg.json; ${ADVICE}`,
+    ],
+    [
+      "tar czf FILE FOLDER",
+      inFolder({ ...BLOBS, ...SIGNED }),
+      `this is a bundle that was packed again: its files are in the folder app/; ${ADVICE}`,
+    ],
+    [
+      "tar czf FILE FOLDER, with kubepkg.json first",
+      inFolder({ ...SIGNED, ...BLOBS }),
+      `this is a bundle that was packed again: its files are in the folder app/; ${ADVICE}`,
+    ],
+    [
+      "docker save",
+      BLOBS,
+      "this is an image archive (docker save, podman save or OCI layout), not a bundle: crpe load a.tgz",
+    ],
+    [
+      "tar of other files",
+      { "README.md": "a", ...SIGNED },
+      'this is a tar archive, but not a bundle: its first entry is "README.md", not kubepkg.json',
+    ],
+  ] as const
+) {
+  Deno.test(`[112] readBundle() and signBundle() name what was written with ${what}`, async () => {
+    for (const bytes of [makeTar(files), new Uint8Array(gzipSync(makeTar(files)))]) {
+      const open = () => new FileSource(new CountedFile(bytes));
+      const output = { write: () => Promise.reject(new Error("written")) };
+      for (
+        const act of [
+          () => readBundle(open(), { what: "a.tgz" }),
+          () => signBundle(open(), output, { what: "a.tgz", sign: () => [] }),
+        ]
+      ) {
+        const error = await assertRejects(act, CorruptError);
+        assertEquals([error.exit, error.message], [1, `Cannot use a.tgz: ${reason}`]);
+      }
+    }
+  });
+}
+
+Deno.test("[112] readBundle() does not read on after the first file of a stream, or of a file that is cut off", async () => {
+  const whole = makeTar({ ...BLOBS, ...SIGNED });
+  const sources = [new Blob([whole]).stream(), new FileSource(new CountedFile(whole.subarray(0, 1600)))];
+  for (const source of sources) {
+    const error = await assertRejects(() => readBundle(source, { what: "a.tgz" }), CorruptError);
+    assertEquals(error.message, notABundle("blobs/sha256/00", "a.tgz").message);
+  }
+});
