@@ -1,17 +1,18 @@
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { type Descriptor, type Manifest, MEDIA_TYPE, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { isSamePlatform, listRunnablePlatforms, type Platform } from "../oci/platform.ts";
+import { isFileSystem } from "./docker_manifest.ts";
 import type { GraphManifest, ImageGraph } from "./image_graph.ts";
 
 /** An image for some platforms. */
-interface ArchivedImage {
+export interface ArchivedImage {
   /** The manifest or index that the image's name refers to. */
   readonly root: Descriptor;
   /** Configs and layers of all its manifests. */
   readonly content: readonly Descriptor[];
   /** Its manifests; children before the index. */
   readonly manifests: readonly GraphManifest[];
-  /** The manifest of the first platform, if docker can load it: it has a config, and the archive has all layers. */
+  /** The first manifest that docker may load: the archive has its config and all its layers, which are those of an image. */
   readonly image: { readonly config: Descriptor; readonly layers: readonly Descriptor[] } | undefined;
 }
 
@@ -44,7 +45,7 @@ export function selectPlatforms(
   if (first === undefined) return undefined;
   const content = selected.flatMap(({ manifest }) => successorsOf(manifest));
   const carried = selected.map(({ descriptor, bytes }) => ({ descriptor, bytes }));
-  const image = describeImage(first.manifest);
+  const image = selected.map(({ manifest }) => describeImage(manifest)).find((it) => it !== undefined);
   if (missing === 0 && selected.length === leaves.length) {
     return { root: root.descriptor, content, manifests, image };
   }
@@ -101,5 +102,6 @@ function formatIndex(leaves: readonly Leaf[]): GraphManifest {
 function describeImage(manifest: Leaf["manifest"]): ArchivedImage["image"] {
   const { config, layers } = manifest;
   // Foreign layers are not in the archive.
-  return config === undefined || successorsOf(manifest).length !== layers.length + 1 ? undefined : { config, layers };
+  if (config === undefined || successorsOf(manifest).length !== layers.length + 1) return undefined;
+  return layers.every(isFileSystem) ? { config, layers } : undefined;
 }

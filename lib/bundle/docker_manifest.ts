@@ -1,7 +1,10 @@
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import type { CarriedManifest } from "./bundle_plan.ts";
 import { blobEntryName } from "./entry_names.ts";
+import { ARCHIVE_LIMITS, diffIdsOf } from "./image_documents.ts";
 
 /** The content that docker needs of an image. */
 export interface DockerContent {
@@ -17,7 +20,23 @@ export function findDockerImage(
   if (!isImage) return children.map(findDockerImage).find((it) => it !== undefined);
   const [config, ...layers] = blobs;
   if (platform === undefined || foreignLayers !== undefined || config === undefined) return undefined;
-  return { config, layers };
+  return layers.every(isFileSystem) ? { config, layers } : undefined;
+}
+
+/** Reports whether a layer is one of an image, by its media type: artifacts such as WebAssembly have others. */
+export function isFileSystem({ mediaType }: Descriptor): boolean {
+  return /^application\/vnd\.(?:oci\.image\.layer|docker\.image\.rootfs)\./.test(mediaType);
+}
+
+/** Reports whether a config is that of an image with so many layers. That of an artifact is often `{}`. */
+export function isImageConfig(bytes: Uint8Array, layers: number): boolean {
+  try {
+    const config = parseJson(bytes, "the config", ARCHIVE_LIMITS);
+    return isJsonObject(config) && isJsonObject(config.rootfs) && diffIdsOf(config)?.length === layers;
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  }
 }
 
 /**

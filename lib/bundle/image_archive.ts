@@ -1,5 +1,6 @@
 import { BLOCK_BYTES, formatTarFiles, formatTarFolder, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
 import { joinChunks } from "../bytes/join_chunks.ts";
+import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentSource } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
@@ -7,9 +8,11 @@ import { cannot, CorruptError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
-import { selectPlatforms } from "./archive_images.ts";
+import { type ArchivedImage, selectPlatforms } from "./archive_images.ts";
 import { END_BYTES, type LaidOutImage, listLayoutDocuments } from "./bundle_layout.ts";
+import { isImageConfig } from "./docker_manifest.ts";
 import { blobEntryName } from "./entry_names.ts";
+import { ARCHIVE_LIMITS } from "./image_documents.ts";
 import type { ImageGraph } from "./image_graph.ts";
 
 /**
@@ -21,6 +24,8 @@ export interface ImageArchive {
   readonly images: readonly string[];
   /** The references of images that are not available for any of the platforms, and are left out. */
   readonly skipped: readonly string[];
+  /** The tagged images that docker and podman do not find: artifacts, and images of which not all layers are there. */
+  readonly notForDocker: readonly string[];
   /** Size of the file, in bytes. */
   readonly size: number;
   /**
@@ -48,16 +53,20 @@ const encoder = new TextEncoder();
  *
  * @param graphs the images and their referrers, with all manifests that `store` has
  */
-export function planImageArchive(
+export async function planImageArchive(
   graphs: readonly ImageGraph[],
   store: Pick<ContentSource, "openBlob">,
   platforms: readonly Platform[] | "all",
-): ImageArchive {
-  const images = graphs.flatMap((graph) => {
-    // A referrer may look like an image of another platform.
-    const selected = selectPlatforms(graph, graph.subject === undefined ? platforms : "all");
-    return selected === undefined ? [] : [{ graph, ...selected }];
-  });
+): Promise<ImageArchive> {
+  const images: (ArchivedImage & { readonly graph: ImageGraph })[] = [];
+  for (const graph of graphs) {
+    // A referrer may look like an image of another platform, or like one that docker could not unpack.
+    const isReferrer = graph.subject !== undefined;
+    const selected = selectPlatforms(graph, isReferrer ? "all" : platforms);
+    if (selected === undefined) continue;
+    const isForDocker = !isReferrer && await hasImageConfig(selected, graph.repository, store);
+    images.push({ ...selected, graph, image: isForDocker ? selected.image : undefined });
+  }
   const written = new Set(images.map(({ graph }) => graph));
   const blobs = new Map<Digest, ArchivedBlob>();
   for (const { graph: { repository }, content, manifests } of images) {
@@ -66,10 +75,7 @@ export function planImageArchive(
   }
   const documents = listLayoutDocuments(
     images.map(({ graph: { reference, subject }, root, image }): LaidOutImage => {
-      // Some signatures look like an image, which docker could not unpack.
-      return subject === undefined
-        ? { reference, descriptor: root, image }
-        : { reference, descriptor: root, image: undefined, isReferrer: true };
+      return { reference, descriptor: root, image, isReferrer: subject !== undefined };
     }),
   );
   const entries = [...blobs.values()];
@@ -82,10 +88,27 @@ export function planImageArchive(
   return {
     images: images.flatMap(({ graph: { reference, subject } }) => subject ? [] : [formatReference(reference)]),
     skipped: graphs.filter((graph) => !written.has(graph)).map(({ reference }) => formatReference(reference)),
+    notForDocker: images.flatMap(({ graph: { reference, subject }, image }) => {
+      const isMissed = subject === undefined && reference.tag !== undefined && image === undefined;
+      return isMissed ? [formatReference(reference)] : [];
+    }),
     size: entries.reduce((sum, { descriptor }) => sum + sizeOfEntry(descriptor), head.length + END_BYTES),
     head,
     readBody: () => readBody(entries, store),
   };
+}
+
+// podman loads nothing of an archive of which one config is not that of an image.
+async function hasImageConfig(
+  { image }: ArchivedImage,
+  repository: string,
+  store: Pick<ContentSource, "openBlob">,
+): Promise<boolean> {
+  if (image === undefined || image.config.size > ARCHIVE_LIMITS.maxBytes) return false;
+  const limit = ARCHIVE_LIMITS.maxBytes;
+  const bytes = await readSmallBlob(store, repository, { digest: image.config.digest, limit });
+  // A config that is missing is an error when the archive is written.
+  return bytes === undefined || isImageConfig(bytes, image.layers.length);
 }
 
 /** The digest of an archive's head, by which the file is recognized. */

@@ -21,7 +21,7 @@ interface SmallBlob {
  * @throws {DigestMismatchError} when the content does not have the digest, or not the expected size
  */
 export async function readSmallBlob(
-  source: ContentSource,
+  source: Pick<ContentSource, "openBlob">,
   repository: string,
   { digest, size, limit }: SmallBlob,
 ): Promise<Uint8Array | undefined> {

@@ -132,7 +132,7 @@ export class ImageFiles {
     const { store, records } = this.#options;
     const graphs = await readInstalledImages(store, kubepkg, `write the images of ${name}@${version}`);
     const images = graphs.filter(({ subject }) => subject === undefined);
-    const archive = planImageArchive(images, store, place.platforms);
+    const archive = await planImageArchive(images, store, place.platforms);
     const refusal = await this.#refuseSpace(kubepkg, place, archive.size);
     if (refusal !== undefined) throw refusal;
     const file = { path, size: archive.size, headSize: archive.head.length, headDigest: headDigestOf(archive) };

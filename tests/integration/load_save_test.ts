@@ -165,6 +165,27 @@ peerTest("crpe load reads the archives of podman save and skopeo copy", ["podman
   assertStringIncludes(unnamed.stderr, "it names no image, only the tag 2; give the name with --name");
 });
 
+Deno.test("[113] crpe save names an artifact that docker and podman leave out, and podman loads the image beside it", async () => {
+  const chart = "registry.test/team/chart:1";
+  await using fixture = await createPackFixture({
+    ...IMAGES,
+    [chart]: buildArtifact(IMAGES[INDEX]!.root, "application/vnd.test"),
+  });
+  const saved = await fixture.crpe("save", chart, SINGLE, "-o", "mixed.tar", "--data=source");
+  assertEquals(saved.code, 0, saved.stderr);
+  assertStringIncludes(
+    saved.stderr,
+    `docker load and podman load leave out what is no image, or lacks layers: ${chart}\n`,
+  );
+  assertEquals((await fixture.crpe("load", "mixed.tar", "--data=target")).code, 0);
+  assertEquals(Object.keys(await imagesOf(fixture, "target")), [chart, SINGLE]);
+  if (findPeer("podman") === undefined) return;
+  await using tools = await ContainerTools.create();
+  const podman = await tools.podman(["load", "--input", `${fixture.folder.path}/mixed.tar`]);
+  assertEquals(podman.code, 0, podman.stderr);
+  assertStringIncludes(podman.stdout, SINGLE);
+});
+
 peerTest(
   "ctr image import reads an archive of crpe save, and crpe load one of ctr",
   ["containerd", "ctr"],

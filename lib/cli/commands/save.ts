@@ -19,6 +19,7 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
+import { limitLines } from "../console/warning_text.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
@@ -78,13 +79,17 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
     platforms: platforms ?? "all",
     warn: createWarning(io),
   });
-  const archive = planImageArchive([...graphs.values(), ...attached], store, platforms ?? "all");
+  const archive = await planImageArchive([...graphs.values(), ...attached], store, platforms ?? "all");
   const [skipped] = archive.skipped;
   if (skipped !== undefined) {
     const wanted = platforms?.map(formatPlatform).join(", ");
     throw new CrpeError(
       cannot(`save ${skipped}`, `the store does not have it for ${wanted}`, `pull it first (crpe pull ${skipped})`),
     );
+  }
+  if (archive.notForDocker.length > 0) {
+    const names = limitLines(archive.notForDocker).join(", ");
+    createWarning(io)(`docker load and podman load leave out what is no image, or lacks layers: ${names}`);
   }
   const progress = createProgress(io, "save", {
     quiet: invocation.isSet("quiet"),

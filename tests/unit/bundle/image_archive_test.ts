@@ -1,16 +1,17 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
-import { planImageArchive } from "../../../lib/bundle/image_archive.ts";
+import { type ImageArchive, planImageArchive } from "../../../lib/bundle/image_archive.ts";
 import type { ImageGraph } from "../../../lib/bundle/image_graph.ts";
 import { TarReader } from "../../../lib/archive/tar_reader.ts";
 import { ByteReader, openByteSource } from "../../../lib/bytes/byte_reader.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
+import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatforms } from "../../../lib/oci/platform.ts";
 import { parseReference, repositoryOf } from "../../../lib/oci/reference.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
-import { fillStore, makeImage, makeMultiImage, type TestImage } from "./bundle_support.ts";
+import { fillStore, makeDocument, makeImage, makeMultiImage, type TestImage } from "./bundle_support.ts";
 
 const [AMD64, ARM64, ARM_V6, ARM_V7] = ["linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7"]
   .map((platform, i) => makeImage(platform, [makeBlob(1000 + i, i)]));
@@ -37,7 +38,7 @@ interface Entry {
   readonly bytes: Uint8Array;
 }
 
-async function read(archive: ReturnType<typeof planImageArchive>): Promise<Entry[]> {
+async function read(archive: ImageArchive): Promise<Entry[]> {
   const parts = [archive.head];
   for await (const piece of archive.readBody()) parts.push(piece.slice());
   const bytes = joinChunks(parts);
@@ -67,7 +68,7 @@ const ROOTS: readonly [string, TestImage, TestImage["manifests"], string, TestIm
 for (const [title, image, held, platforms, expected] of ROOTS) {
   Deno.test(`planImageArchive() names ${title}`, async () => {
     const store = await fillStore(new MemoryStore(), { "a.lan/app:1": image });
-    const archive = planImageArchive([graphOf("a.lan/app:1", image, held)], store, parsePlatforms(platforms));
+    const archive = await planImageArchive([graphOf("a.lan/app:1", image, held)], store, parsePlatforms(platforms));
     const entries = await read(archive);
     for (const { name, bytes } of entries.slice(3)) {
       assertEquals(name, `blobs/${computeDigest(bytes).replace(":", "/")}`);
@@ -97,7 +98,7 @@ Deno.test("planImageArchive() writes the same bytes for the same images, and con
       store,
       parsePlatforms("amd64"),
     );
-  const [first, second] = [await read(plan()), await read(plan())];
+  const [first, second] = [await read(await plan()), await read(await plan())];
   assertEquals(first, second);
   assertEquals(first.length, 3 + AMD64!.blobs.length + 1);
   assertEquals(
@@ -108,9 +109,10 @@ Deno.test("planImageArchive() writes the same bytes for the same images, and con
 
 Deno.test("planImageArchive() leaves out an image without the platform, and fails if content is missing", async () => {
   const store = await fillStore(new MemoryStore(), { "a.lan/app:1": INDEX });
-  const { images, skipped } = planImageArchive([graphOf("a.lan/app:1", INDEX)], store, parsePlatforms("linux/s390x"));
+  const graph = graphOf("a.lan/app:1", INDEX);
+  const { images, skipped } = await planImageArchive([graph], store, parsePlatforms("linux/s390x"));
   assertEquals([images, skipped], [[], ["a.lan/app:1"]]);
-  const empty = planImageArchive([graphOf("a.lan/app:1", INDEX)], new MemoryStore(), parsePlatforms("linux/amd64"));
+  const empty = await planImageArchive([graph], new MemoryStore(), parsePlatforms("linux/amd64"));
   await assertRejects(() => read(empty), CorruptError, "it is missing in the store");
 });
 
@@ -121,7 +123,7 @@ Deno.test("planImageArchive() has a referrer whole, also one that looks like an 
     graphOf("a.lan/app:1", AMD64!),
     { ...graphOf("a.lan/app:2", referrer), subject: AMD64!.root.descriptor.digest },
   ];
-  const archive = planImageArchive(graphs, store, parsePlatforms("linux/amd64"));
+  const archive = await planImageArchive(graphs, store, parsePlatforms("linux/amd64"));
   assertEquals([archive.images, archive.skipped], [["a.lan/app:1"], []]);
   const { manifests } = document(await read(archive), "index.json");
   assertEquals(
@@ -129,3 +131,57 @@ Deno.test("planImageArchive() has a referrer whole, also one that looks like an 
     [AMD64!, referrer].map(({ root }) => root.descriptor.digest),
   );
 });
+
+const IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json";
+const IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar";
+const EMPTY = "application/vnd.oci.empty.v1+json";
+
+/** Makes a manifest with one layer. */
+function makeArtifact(configType: string, config: unknown, layerType: string): TestImage {
+  const [configBlob, layer] = [makeDocument(configType, config), makeBlob(10)];
+  const layers = [{ ...layer.descriptor, mediaType: layerType }];
+  const mediaType = MEDIA_TYPE.ociManifest;
+  const root = makeDocument(mediaType, { schemaVersion: 2, mediaType, config: configBlob.descriptor, layers });
+  return { root, manifests: [root], blobs: [configBlob, layer] };
+}
+
+const ROOTFS = {
+  os: "linux",
+  architecture: "amd64",
+  rootfs: { type: "layers", diff_ids: [`sha256:${"a".repeat(64)}`] },
+};
+const ARTIFACT = makeArtifact(EMPTY, {}, "text/plain");
+const LAYERLESS = makeImage("linux/amd64", []);
+for (
+  const [what, image, isForDocker] of [
+    ["an image", AMD64!, true],
+    ["an image without layers", LAYERLESS, true],
+    ["an index that lists an artifact first", makeMultiImage([[undefined, ARTIFACT], ["linux/amd64", AMD64!]]), true],
+    ["an artifact", ARTIFACT, false],
+    ["an index of artifacts", makeMultiImage([[undefined, ARTIFACT]]), false],
+    ["a Helm chart", makeArtifact("application/vnd.cncf.helm.config.v1+json", { name: "web" }, "application/x"), false],
+    ["an artifact with the type of an image and no rootfs", makeArtifact(IMAGE_CONFIG, {}, IMAGE_LAYER), false],
+    ["an artifact whose config is a list", makeArtifact(IMAGE_CONFIG, [], IMAGE_LAYER), false],
+    ["a signature that looks like an image", makeArtifact(IMAGE_CONFIG, ROOTFS, "application/vnd.dev.cosign"), false],
+    [
+      "a config with other layers",
+      makeArtifact(IMAGE_CONFIG, { ...ROOTFS, rootfs: { diff_ids: null } }, IMAGE_LAYER),
+      false,
+    ],
+  ] as const
+) {
+  Deno.test(`[113] planImageArchive() lists ${what} for docker: ${isForDocker}`, async () => {
+    const store = await fillStore(new MemoryStore(), { "a.lan/app:1": AMD64!, "b.lan/it:2": image });
+    const graphs = [graphOf("b.lan/it:2", image), graphOf("a.lan/app:1", AMD64!)];
+    const archive = await planImageArchive(graphs, store, "all");
+    assertEquals(archive.notForDocker, isForDocker ? [] : ["b.lan/it:2"]);
+    const entries = await read(archive);
+    const docker: { readonly RepoTags: string[] }[] = document(entries, "manifest.json");
+    assertEquals(docker.flatMap(({ RepoTags }) => RepoTags), [...isForDocker ? ["b.lan/it:2"] : [], "a.lan/app:1"]);
+    const { manifests } = document(entries, "index.json");
+    assertEquals(manifests.map(({ digest }: { digest: string }) => digest), graphs.map(({ digest }) => digest));
+    const alone = await read(await planImageArchive([graphs[0]!], store, "all"));
+    assertEquals(alone.some(({ name }) => name === "manifest.json"), isForDocker);
+    assertEquals(document(alone, "index.json").manifests.length, 1);
+  });
+}
