@@ -4,12 +4,13 @@ import { ContainerTools } from "../support/container_tools.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { spawnCrpe } from "../support/crpe_process.ts";
 import { type Distribution, startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
-import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
+import { buildImage, buildIndex, type BuiltImage, describeBytes } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest, runPeer } from "../support/peers.ts";
 import { PushRegistry } from "../support/push_registry.ts";
 import { Random } from "../support/random.ts";
+import { makeTar } from "../support/tar.ts";
 
 const MIB = 1024 * 1024;
 const platformImage = (platform: string) => buildImage({ platform, files: [{ "a.txt": platform }, { "b.txt": "b" }] });
@@ -275,4 +276,26 @@ Deno.test("crpe copy copies several images by digest into one repository, and an
   const copied = JSON.parse(result.stdout).map(({ digest }: { digest: string }) => digest);
   assertEquals(copied, [PLAIN_DIGEST, PLAIN_DIGEST, ...digests]);
   for (const digest of digests) assert(registry.manifests.has(`team/index ${digest}`));
+});
+
+Deno.test("[112] crpe copy sends content of an archive that only its descriptor has", async () => {
+  const registry = new PushRegistry();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, registry.handler);
+  await using fixture = await createPackFixture({});
+  const contents = ["{}", "a layer"];
+  const [config, layer] = contents.map((it) => {
+    return { ...describeBytes("text/plain", new TextEncoder().encode(it)), data: btoa(it) };
+  });
+  const type = "application/vnd.oci.image.manifest.v1+json";
+  const manifest = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, config, layers: [layer] }));
+  const annotations = { "io.containerd.image.name": "registry.test/team/art:1" };
+  const root = { ...describeBytes(type, manifest), annotations };
+  const name = `blobs/${root.digest.replace(":", "/")}`;
+  const index = JSON.stringify({ schemaVersion: 2, manifests: [root] });
+  await fixture.folder.write("art.tar", makeTar({ [name]: manifest, "index.json": index }));
+  const to = `--to=http://127.0.0.1:${server.addr.port}`;
+  const result = await fixture.crpe("copy", "art.tar", to, "--data=source", "--offline");
+  assertEquals([result.code, result.stderr], [0, ""]);
+  const sent = [config, layer].map((blob) => new TextDecoder().decode(registry.blobs.get(`team/art ${blob!.digest}`)));
+  assertEquals(sent, contents);
 });

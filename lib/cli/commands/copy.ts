@@ -1,6 +1,7 @@
 import { listMissingManifests, namePlatforms, selectCopy } from "../../bundle/copied_image.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
 import { cannot, CrpeError, IncompleteError, RefusedError, UsageError } from "../../oci/error.ts";
+import { inlineDataOf } from "../../oci/inline_data.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
 import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
@@ -197,12 +198,13 @@ async function planCopy(
     tag,
     manifests: selected.manifests,
     blobs,
-    openBlob: async (it, start) => {
-      const body = await source.openBlob(it, start);
+    openBlob: async (blob, start) => {
+      const body = await source.openBlob(blob.digest, start);
       if (body !== undefined) return body;
-      throw new IncompleteError(cannot(`copy ${name}`, `${where} does not have ${it}, and neither does the registry`), [
-        it,
-      ]);
+      const inline = inlineDataOf(blob);
+      if (inline !== undefined) return new Blob([inline.subarray(start)]).stream();
+      const reason = `${where} does not have ${blob.digest}, and neither does the registry`;
+      throw new IncompleteError(cannot(`copy ${name}`, reason), [blob.digest]);
     },
   };
   const to: Reference = { host: target.host, path, tag };

@@ -19,7 +19,7 @@ export interface ImageToPush {
   /** Configs and layers, in the order in which the source reads them best. */
   readonly blobs: readonly Descriptor[];
   /** Opens a blob from a position before its end. */
-  openBlob(digest: Digest, start: number): Promise<ReadableStream<Uint8Array>>;
+  openBlob(blob: Descriptor, start: number): Promise<ReadableStream<Uint8Array>>;
 }
 
 /** What a push of an image did. */
@@ -118,10 +118,11 @@ export class ImagePusher {
   /** @returns the number of bytes that were sent, or would be; `undefined` when the registry had the blob */
   async #pushBlob(
     image: ImageToPush,
-    { digest, size }: Descriptor,
+    blob: Descriptor,
     onProgress: (bytes: number) => void,
   ): Promise<number | undefined> {
     const { path } = image;
+    const { digest, size } = blob;
     const name = { path, repo: this.#nameOf(path) };
     const from = this.#known.get(digest);
     if (from === path) return undefined;
@@ -130,7 +131,7 @@ export class ImagePusher {
       this.#known.set(digest, path);
       return isThere ? undefined : size;
     }
-    const content = { digest, size, open: (start: number) => image.openBlob(digest, start) };
+    const content = { digest, size, open: (start: number) => image.openBlob(blob, start) };
     const { chunkBytes } = this.#options;
     const { outcome, bytes } = await pushBlob(this.#client, name, { content, from, chunkBytes, onProgress });
     this.#known.set(digest, path);

@@ -55,7 +55,7 @@ function createPusher(registry: PushRegistry, row: Pick<Row, "isNamed" | "hasApi
 
 async function push(pusher: ImagePusher, { manifests, blobs }: typeof image, tag?: string): Promise<number> {
   const descriptors = [...blobs].map(([digest, bytes]) => ({ mediaType: "text/plain", digest, size: bytes.length }));
-  const openBlob = (digest: typeof image.root.digest, start: number) =>
+  const openBlob = ({ digest }: typeof image.root, start: number) =>
     Promise.resolve(new Blob([new Uint8Array(blobs.get(digest)!.subarray(start))]).stream());
   const pushed = await pusher.push({ path: "app", tag, manifests, blobs: descriptors, openBlob }, { blobsAtATime: 1 });
   return pushed.manifests;
