@@ -1,3 +1,4 @@
+import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 
 /** What a `PushRegistry` does differently from others. */
@@ -10,6 +11,8 @@ export interface PushRegistryOptions {
   readonly maxBody?: number;
   /** What it does with chunks after the first one. */
   readonly chunks?: "append" | "overwrite" | "ignore" | "refuse";
+  /** The status of every `PATCH`, which it does not have. */
+  readonly patch?: number;
   /** Whether it knows how to mount a blob. */
   readonly mounts?: boolean;
 }
@@ -70,6 +73,10 @@ export class PushRegistry {
     if (method === "POST") return this.#begin(url, name);
     if (!this.#uploads.has(last) || url.searchParams.get("state") !== "a+b") return error(404, "BLOB_UPLOAD_UNKNOWN");
     if (method === "GET") return this.#accepted(url, last, 204);
+    if (method === "PATCH" && this.#options.patch !== undefined) {
+      await request.body?.cancel();
+      return new Response(null, { status: this.#options.patch });
+    }
     const fault = this.fault(++this.#bodies);
     const { body, isCut } = await readBody(request);
     if (fault?.drops) this.#uploads.delete(last);
@@ -148,13 +155,14 @@ export class PushRegistry {
 
 // Of a connection that is cut, a registry keeps what it has received.
 async function readBody(request: Request): Promise<{ body: Uint8Array<ArrayBuffer>; isCut: boolean }> {
-  let body = new Uint8Array(0);
+  const pieces: Uint8Array[] = [];
+  let isCut = false;
   try {
-    for await (const piece of request.body ?? []) body = concat(body, piece);
-    return { body, isCut: false };
+    for await (const piece of request.body ?? []) pieces.push(piece);
   } catch {
-    return { body, isCut: true };
+    isCut = true;
   }
+  return { body: joinChunks(pieces), isCut };
 }
 
 function error(status: number, code: string): Response {

@@ -2,7 +2,8 @@ import { cannot, RegistryError } from "../../oci/error.ts";
 import { type BlobName, fetchBlobSize } from "../blob_size.ts";
 import { REFUSED_HEAD } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
-import { backoffDelay } from "../transport/retry.ts";
+import { backoffDelay, isPermanent } from "../transport/retry.ts";
+import { ResponseError } from "../upstream_error.ts";
 import type { BlobContent } from "./blob_content.ts";
 import { ChunkReader } from "./chunk_reader.ts";
 import { type ChunkOutcome, UploadSession } from "./upload_session.ts";
@@ -34,7 +35,7 @@ const EMPTY = new Uint8Array(0);
 /**
  * Pushes a blob to a repository that may have it. After a failure the registry is asked what it has, and the upload
  * resumes there; where the registry has dropped the upload, it begins again. A registry that takes no chunks gets the
- * blob as one stream.
+ * blob as one stream, and one that takes no `PATCH` gets it with the `PUT` that commits it.
  *
  * @param name the repository
  * @throws {RegistryError} when the registry does not accept the blob, or several tries made no progress
@@ -79,13 +80,14 @@ class BlobUpload {
   readonly #client: EndpointClient;
   readonly #name: BlobName;
   readonly #content: BlobContent;
-  readonly #chunks: ChunkReader;
+  #chunks: ChunkReader;
   readonly #onProgress: (bytes: number) => void;
   #from: string | undefined;
   #chunkBytes: number;
   /** The chunk that is not made smaller after a 413. */
   #minChunk = MIN_CHUNK_BYTES;
-  #isStreaming = false;
+  /** How the blob is sent: in chunks, as one stream, or whole with the request that commits it. */
+  #way: "chunks" | "stream" | "whole" = "chunks";
   #failures = 0;
   /** The largest number of bytes that the registry had. Only more than that is progress. */
   #best = 0;
@@ -146,8 +148,9 @@ class BlobUpload {
     const from = this.#from;
     this.#from = undefined;
     const session = await UploadSession.begin(this.#client, this.#name, from);
-    if (session !== undefined && session.minChunk > MAX_CHUNK_BYTES) this.#isStreaming = true;
-    else if (session !== undefined) {
+    if (session !== undefined && session.minChunk > MAX_CHUNK_BYTES) {
+      if (this.#way === "chunks") this.#way = "stream";
+    } else if (session !== undefined) {
       this.#minChunk = Math.max(MIN_CHUNK_BYTES, session.minChunk);
       this.#chunkBytes = Math.max(this.#chunkBytes, session.minChunk);
     }
@@ -157,34 +160,40 @@ class BlobUpload {
   async #advance(session: UploadSession): Promise<ChunkOutcome | "committed"> {
     const { size } = this.#content;
     const { offset } = session;
-    if (this.#isStreaming && offset < size) return await this.#stream(session);
+    const isWhole = this.#way === "whole";
+    // A length is stated where the blob fits in memory.
+    if (isWhole ? size > MAX_CHUNK_BYTES : this.#way === "stream" && offset < size) return await this.#stream(session);
     const left = size - offset;
     if (left < 0) return "refused";
-    const chunk = left === 0 ? EMPTY : await this.#chunks.read(offset, this.#chunkBytes);
+    const chunk = left === 0 ? EMPTY : await this.#chunks.read(offset, isWhole ? size : this.#chunkBytes);
     this.sent += chunk.length;
     if (chunk.length < left) return await session.sendChunk(chunk);
-    return await session.commit(chunk, { isWhole: this.#isStreaming || offset === 0 });
+    return await session.commit(chunk, { isWhole: this.#way !== "chunks" || offset === 0 });
   }
 
   // The stream is the whole blob: what an earlier one left behind cannot be continued.
-  async #stream(session: UploadSession): Promise<ChunkOutcome> {
+  async #stream(session: UploadSession): Promise<ChunkOutcome | "committed"> {
     if (session.offset > 0) return "lost";
     await this.#chunks.close();
-    return await session.sendStream(this.#content, (bytes) => this.sent += bytes);
+    const onSent = (bytes: number) => this.sent += bytes;
+    return await session.sendStream(this.#content, { onSent, isLast: this.#way === "whole" });
   }
 
   async #mustBeginAgain(outcome: ChunkOutcome): Promise<boolean> {
     const { size } = this.#content;
     if (outcome === "accepted") return false;
     if (outcome === "too-large") {
-      const sent = Math.min(this.#chunkBytes, size);
-      if (sent <= this.#minChunk) throw this.#error(`it refuses ${sent} bytes as too large (413)`);
+      const isChunk = this.#way === "chunks";
+      const sent = isChunk ? Math.min(this.#chunkBytes, size) : size;
+      if (sent <= this.#minChunk || !isChunk) throw this.#error(`it refuses ${sent} bytes as too large (413)`);
       this.#chunkBytes = Math.max(this.#minChunk, Math.floor(sent / 4));
       return false;
     }
-    if (outcome === "refused") {
-      if (this.#isStreaming) throw this.#error("it does not keep what is sent to it");
-      this.#isStreaming = true;
+    if (outcome === "refused" || outcome === "unsupported") {
+      if (this.#way === "whole") throw this.#error("it does not keep what is sent to it");
+      await this.#chunks.close();
+      this.#chunks = new ChunkReader(this.#content);
+      this.#way = outcome === "refused" && this.#way === "chunks" ? "stream" : "whole";
       return true;
     }
     await this.#waitAfter(new RegistryError("UNAVAILABLE", this.#error("it has dropped the upload")), 0);
@@ -218,5 +227,6 @@ class BlobUpload {
 }
 
 function isTransient(error: unknown): error is RegistryError {
+  if (error instanceof ResponseError && isPermanent(error.answered)) return false;
   return error instanceof RegistryError && (error.code === "UNAVAILABLE" || error.code === "TOOMANYREQUESTS");
 }

@@ -9,9 +9,9 @@ import { parseMinChunk, parseUploadRange, resolveUploadUrl, withDigest } from ".
 
 /**
  * What a registry did with a chunk: `accepted` (see `offset`); `refused` when it takes no chunks, or does not keep them;
- * `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more, or less than it had.
+ * `unsupported` when it has no such request at all; `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more, or less than it had.
  */
-export type ChunkOutcome = "accepted" | "refused" | "too-large" | "lost";
+export type ChunkOutcome = "accepted" | "refused" | "unsupported" | "too-large" | "lost";
 
 /** The slowest connection that is waited for, in bytes a second. */
 const MIN_RATE = 16 * 1024;
@@ -24,6 +24,7 @@ const OCTETS = { "content-type": "application/octet-stream" };
 // The statuses of a registry that takes no chunks, or not these ones. A wrong digest at the end is one of a registry that
 // overwrites a chunk with the next one.
 const CHUNK_REFUSED = [400, 405, 411, 412, 415, 422, 501];
+const UNSUPPORTED = [404, 405, 501];
 const TOO_LARGE = 413;
 const RANGE_INVALID = 416;
 // The statuses of a registry that does not tell what it has of this upload, or of any one.
@@ -92,7 +93,7 @@ export class UploadSession {
       answerTimeout: this.#timeoutOf(chunk.length),
       accept: [TOO_LARGE, RANGE_INVALID, ...CHUNK_REFUSED],
     });
-    if (!response?.ok) return await this.#explain(response);
+    if (!response?.ok) return await this.#explain(response, { isChunk: true });
     const expected = before + chunk.length;
     const received = parseUploadRange(response.headers.get("range")) ?? expected;
     this.#offset = received;
@@ -103,23 +104,26 @@ export class UploadSession {
   }
 
   /**
-   * Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow.
-   *
-   * @param onSent receives the number of bytes of each piece that is sent
+   * Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow, unless it `isLast`: then it is
+   * sent with the digest, which commits the blob (distribution specification, "POST then PUT").
    */
-  async sendStream(content: BlobContent, onSent: (bytes: number) => void): Promise<ChunkOutcome> {
+  async sendStream(
+    content: BlobContent,
+    { onSent, isLast }: { readonly onSent: (bytes: number) => void; readonly isLast: boolean },
+  ): Promise<ChunkOutcome | "committed"> {
     await using body = new BlobBody(content, { onSent, stallTimeout: this.#timeoutOf(STALL_BYTES) });
     const response = await this.#send({
-      method: "PATCH",
+      ...isLast ? { method: "PUT", url: withDigest(this.#url, this.#name.digest) } : { method: "PATCH" },
       headers: OCTETS,
       body: () => body.open(),
       signal: body.signal,
-      answerTimeout: this.#timeoutOf(content.size),
+      answerTimeout: (isLast ? COMMIT_TIMEOUT : 0) + this.#timeoutOf(content.size),
+      accept: isLast ? [TOO_LARGE] : [TOO_LARGE, RANGE_INVALID, ...CHUNK_REFUSED],
     });
-    if (response === undefined) return "lost";
+    if (!response?.ok) return await this.#explain(response, { isChunk: !isLast });
     await this.#follow(response);
     this.#offset = content.size;
-    return "accepted";
+    return isLast ? "committed" : "accepted";
   }
 
   /**
@@ -141,7 +145,7 @@ export class UploadSession {
       answerTimeout: COMMIT_TIMEOUT + this.#timeoutOf(chunk.length),
       accept: isWhole ? [TOO_LARGE] : [TOO_LARGE, RANGE_INVALID, ...CHUNK_REFUSED],
     });
-    if (!response?.ok) return await this.#explain(response);
+    if (!response?.ok) return await this.#explain(response, { isChunk: false });
     await response.body?.cancel();
     this.#offset = last + 1;
     return "committed";
@@ -161,13 +165,15 @@ export class UploadSession {
     return false;
   }
 
-  async #explain(response: Response | undefined): Promise<ChunkOutcome> {
+  async #explain(response: Response | undefined, { isChunk }: { readonly isChunk: boolean }): Promise<ChunkOutcome> {
     await response?.body?.cancel();
-    if (response === undefined) return "lost";
-    if (response.status === TOO_LARGE) return "too-large";
-    if (response.status !== RANGE_INVALID) return "refused";
-    const before = this.#offset;
-    if (!await this.ask()) return "lost";
+    const [status, before] = [response?.status ?? 404, this.#offset];
+    if (status === TOO_LARGE) return "too-large";
+    // Of an upload that has just begun, 404 is an answer to the method.
+    if (isChunk && before === 0 && UNSUPPORTED.includes(status)) return "unsupported";
+    if (status === 404) return "lost";
+    if (status !== RANGE_INVALID) return "refused";
+    if (!await this.ask()) return before === 0 ? "refused" : "lost";
     if (this.#offset === before) return "refused";
     return this.#offset > before ? "accepted" : "lost";
   }

@@ -90,12 +90,14 @@ export function parseRetryAfter(headers: Headers, wallClock: () => number): numb
   return Math.max(0, at - (Number.isNaN(date) ? wallClock() : date));
 }
 
-// 501, 505 and 508 (a method, an HTTP version, a loop) have causes that do not pass.
-const PERMANENT = [501, 505, 508];
+/** Reports whether a status of a failing server (501, 505, 508: a method, an HTTP version, a loop) does not pass. */
+export function isPermanent(status: number): boolean {
+  return status === 501 || status === 505 || status === 508;
+}
 
 /** Reports whether the same request may succeed a little later. */
 function isRetriableStatus(status: number): boolean {
-  return status === 408 || status === 429 || (status >= 500 && !PERMANENT.includes(status));
+  return status === 408 || status === 429 || (status >= 500 && !isPermanent(status));
 }
 
 /** Retries a request when the server reports that it is busy or failing, or when it cannot be reached. */

@@ -72,7 +72,7 @@ const ROWS: readonly Row[] = [
     size: 2,
     entry: { credential: { username: "engineer", password: "a-secret" } },
     // The first chunk is refused, and the stream is not authorized.
-    answer: (_, number) => [[405], [401], [202], [201]][number - 1] as [number],
+    answer: (_, number) => [[400], [401], [202], [201]][number - 1] as [number],
     answerHeaders: LOGIN,
     status: [404],
     outcome: "sent",

@@ -219,3 +219,21 @@ Deno.test("[98] [90] an upload is not sent to an address that the registry must 
     );
   }
 });
+
+for (const status of [400, 404, 405, 411, 415, 416, 422, 501]) {
+  // A blob that fits in memory, and one that is sent as a stream.
+  for (const size of [5 * MIB, 33 * MIB]) {
+    Deno.test(`[98] a registry that answers ${status} to every PATCH gets a blob of ${size / MIB} MiB whole`, async () => {
+      const { registry, push, waits } = openRegistry({ patch: status });
+      const { outcome } = await push(new Uint8Array(size).fill(7));
+      assertEquals([outcome, waits, registry.requests.at(-1)], ["sent", [], "PUT blobs/uploads"]);
+    });
+  }
+}
+
+Deno.test("[98] a request that a registry does not have (501) is not repeated", async () => {
+  const { registry, push, waits } = openRegistry();
+  registry.fault = () => ({ status: 501 });
+  await assertRejects(() => push(blob), Error, "the registry answers 501");
+  assertEquals(waits, []);
+});
