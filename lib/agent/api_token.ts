@@ -1,3 +1,4 @@
+import { readText } from "../files/read_text.ts";
 import { Buffer } from "node:buffer";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
@@ -25,7 +26,7 @@ export interface ApiToken {
  *   others than its owner may write it; the message does not repeat the content
  */
 export async function readTokenFile(path: string): Promise<ApiToken> {
-  const [text, { mode }] = [await Deno.readTextFile(path), await Deno.stat(path)];
+  const [text, { mode }] = [await readText(path), await Deno.stat(path)];
   const token = text.trim();
   const refuse = (reason: string, advice?: string) =>
     new CrpeError(cannot(`use the token file ${path}`, reason, advice));

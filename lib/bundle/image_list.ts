@@ -1,3 +1,4 @@
+import { toUtf8 } from "../oci/to_utf8.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -41,8 +42,9 @@ export function parseImageList(bytes: Uint8Array, what: string): string[] {
 }
 
 function decodeText(bytes: Uint8Array, what: string): string {
+  const text = toUtf8(bytes, what);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true }).decode(text);
   } catch (cause) {
     throw new CorruptError(cannot(`read ${what}`, "it is not text"), { cause });
   }

@@ -1,5 +1,6 @@
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
+import { toUtf8 } from "../oci/to_utf8.ts";
 import { checkWellFormed } from "./check_text.ts";
 import { checkExactNumbers } from "./exact_numbers.ts";
 import { findDuplicateKeys } from "./find_duplicate_keys.ts";
@@ -127,23 +128,6 @@ function readYamlDocuments(text: Uint8Array, what: string): unknown[] {
   const documents = parseYamlDocuments(text, what, KUBEPKG_LIMITS);
   documents.forEach((document) => checkWellFormed(document, what));
   return documents;
-}
-
-// Without its byte order mark.
-function toUtf8(bytes: Uint8Array, what: string): Uint8Array {
-  const [first, second, third] = bytes;
-  if (first === 0xef && second === 0xbb && third === 0xbf) return bytes.subarray(3);
-  const encoding = first === 0xff && second === 0xfe
-    ? "utf-16le"
-    : first === 0xfe && second === 0xff
-    ? "utf-16be"
-    : undefined;
-  if (encoding === undefined || bytes.length > KUBEPKG_LIMITS.maxBytes) return bytes;
-  try {
-    return new TextEncoder().encode(new TextDecoder(encoding, { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new CorruptError(cannot(`read ${what}`, "its byte order mark says UTF-16, and it is not"), { cause });
-  }
 }
 
 function startsWithBrace(bytes: Uint8Array): boolean {

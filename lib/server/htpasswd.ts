@@ -1,3 +1,4 @@
+import { decodeText } from "../oci/to_utf8.ts";
 import { createHmac, randomBytes } from "node:crypto";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { describeSystemError } from "../oci/system_error.ts";
@@ -162,7 +163,7 @@ async function readFile(path: string): Promise<{ users: Users; stamp: string }> 
   try {
     stamp = await stampOf(path);
     if ((await Deno.stat(path)).size > MAX_FILE_BYTES) throw new Error("it is larger than 1 MiB");
-    text = await Deno.readTextFile(path);
+    text = decodeText(await Deno.readFile(path), path);
   } catch (error) {
     throw fail(error instanceof Deno.errors.NotFound ? "there is no such file" : describeSystemError(error));
   }

@@ -1,3 +1,4 @@
+import { decodeText } from "../oci/to_utf8.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -77,7 +78,7 @@ export class TlsFilesWatch implements Disposable {
 async function readPem(path: string, what: string, flag: string): Promise<string> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = decodeText(await Deno.readFile(path), path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : describeSystemError(cause);
     throw new CrpeError(cannot(`use ${flag} ${path}`, reason), { cause });

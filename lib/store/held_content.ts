@@ -1,3 +1,4 @@
+import { toUtf8 } from "../oci/to_utf8.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { INVENTORY_LIMITS, parseInventory } from "./inventory.ts";
@@ -32,6 +33,7 @@ export class HeldContent {
    * @throws {CorruptError} as `parseInventory` does
    */
   addInventory(bytes: Uint8Array, what: string): void {
+    bytes = toUtf8(bytes, what);
     const prefixes = bytes.length <= MAX_CODE_BYTES ? findPrefixes(bytes, what) : undefined;
     if (prefixes !== undefined) {
       for (const prefix of prefixes) this.#prefixes.add(prefix);

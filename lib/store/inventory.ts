@@ -1,3 +1,4 @@
+import { toUtf8 } from "../oci/to_utf8.ts";
 import { computeDigest, type Digest, DIGEST_FORM, isDigest, splitDigest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
@@ -64,6 +65,7 @@ export async function* formatInventory({ digests, ...more }: StreamedInventory):
  * @throws {CorruptError} when the document has another format, contains an invalid digest, or is empty
  */
 export function parseInventory(bytes: Uint8Array, what: string): Inventory & { readonly digests: ReadonlySet<Digest> } {
+  bytes = toUtf8(bytes, what);
   const begin = Math.max(0, bytes.findIndex((byte) => !isBlank(byte)));
   const isDocument = bytes[begin] === 0x7b || bytes[begin] === 0x5b;
   if (!isDocument) return { digests: new Set(parseLines(bytes, what)) };
@@ -105,9 +107,8 @@ function parseLines(bytes: Uint8Array, what: string): Digest[] {
   return found;
 }
 
-// White space, and the bytes of the UTF-8 byte order mark that some editors write.
 function isBlank(byte: number): boolean {
-  return [0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf].includes(byte);
+  return [0x20, 0x09, 0x0a, 0x0d].includes(byte);
 }
 
 function isEmptyDigest(digest: Digest): boolean {

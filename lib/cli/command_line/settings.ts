@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import { parsePlatforms, type Platform } from "../../oci/platform.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
@@ -181,7 +182,7 @@ async function readConfig(path: string | undefined): Promise<ConfigFile> {
   if (path === undefined) return NO_CONFIG;
   // Loading YAML and validation takes as long as the rest of the start: only an invocation with --config does it.
   const { parseConfigFile } = await import("./config_file.ts");
-  return parseConfigFile(await Deno.readTextFile(path), path);
+  return parseConfigFile(await readText(path), path);
 }
 
 function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {

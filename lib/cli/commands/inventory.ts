@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { NodeKey } from "../../install/records/node_key.ts";
 import { formatPublicKey } from "../../signature/keys.ts";
@@ -112,9 +113,7 @@ export async function fetchInventory(to: string, options: FetchInventoryOptions 
   const { caFile } = options;
   const url = inventoryUrl(to);
   const shown = redactText(options.shown === undefined ? url.href : `${options.shown}/inventory`);
-  const client = caFile === undefined
-    ? undefined
-    : Deno.createHttpClient({ caCerts: [await Deno.readTextFile(caFile)] });
+  const client = caFile === undefined ? undefined : Deno.createHttpClient({ caCerts: [await readText(caFile)] });
   try {
     const send = createTransport({ fetch, client, connectTimeout: CONNECT_TIMEOUT });
     const response = await send(new Request(url, { headers: { Accept: "application/json" } }));

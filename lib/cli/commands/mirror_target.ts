@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { parseCaCertificates } from "../../mirror/ca_file.ts";
 import {
@@ -58,7 +59,7 @@ export async function readMirror(invocation: Invocation): Promise<Mirror> {
   const caFile = invocation.flag("ca-file");
   if (caFile === undefined) return mirror;
   if (!mirror.url.startsWith("https:")) throw new UsageError(cannot("use --ca-file without an https address in --to"));
-  const text = await ifPresent(Deno.readTextFile(caFile));
+  const text = await ifPresent(readText(caFile));
   const what = `--ca-file ${JSON.stringify(caFile)}`;
   if (text === undefined) throw new UsageError(cannot(`use ${what}`, "it does not exist"));
   return { ...mirror, caCertificates: parseCaCertificates(text, what) };

@@ -1,3 +1,4 @@
+import { decodeText, toUtf8 } from "../../oci/to_utf8.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { absentIfBroken } from "../../install/records/record_file.ts";
 import { NodeKey } from "../../install/records/node_key.ts";
@@ -105,7 +106,7 @@ async function runVerifyReceipt(invocation: Invocation, io: Io): Promise<number>
   const publicKey = keyFile === undefined ? undefined : await readNodeKey(keyFile);
   const what = file === "-" ? "the receipt" : file;
   const opened = file === "-" ? Deno.stdin.readable : (await Deno.open(file)).readable;
-  const document = parseJson(await readBounded(opened, what, LIMITS.maxBytes), what, LIMITS);
+  const document = parseJson(toUtf8(await readBounded(opened, what, LIMITS.maxBytes), what), what, LIMITS);
   const { fields, keyId, isWhole } = verifyReceipt(document, { what, publicKey });
   if (invocation.isSet("json")) {
     io.out(formatJson({ ...fields, signedBy: keyId, isKeyGiven: publicKey !== undefined, isWhole }));
@@ -137,7 +138,7 @@ async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
 
 // PEM, or an inventory that has it.
 async function readNodeKey(path: string): Promise<PublicKey> {
-  const text = new TextDecoder().decode(await readBounded((await Deno.open(path)).readable, path, LIMITS.maxBytes));
+  const text = decodeText(await readBounded((await Deno.open(path)).readable, path, LIMITS.maxBytes), path);
   if (!text.trimStart().startsWith("{")) return parsePublicKey(text, path);
   let document: unknown;
   try {

@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { signBundle } from "../../bundle/sign_bundle.ts";
 import { chooseBundlePath, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { attachSignature, type SignatureLine, signDocument } from "../../signature/signature_lines.ts";
@@ -55,7 +56,7 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
   const keys = await readPrivateKeys(keyPaths, invocation, createWarning(io));
   const attached = signature === undefined
     ? undefined
-    : { signature: await Deno.readTextFile(signature), publicKey: await readPublicKey(publicKey!) };
+    : { signature: await readText(signature), publicKey: await readPublicKey(publicKey!) };
   const sign = (document: Uint8Array): SignatureLine[] =>
     attached === undefined
       ? keys.map((key) => signDocument(document, key))

@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
@@ -83,7 +84,7 @@ async function runStatus(invocation: Invocation, io: Io): Promise<number> {
   // Trusted in addition to the authorities of the system.
   using client = caFile === undefined
     ? undefined
-    : Deno.createHttpClient({ caCerts: [...readSystemCertificates(io), await Deno.readTextFile(caFile)] });
+    : Deno.createHttpClient({ caCerts: [...readSystemCertificates(io), await readText(caFile)] });
   if (!invocation.isSet("watch")) {
     io.out(format(await readStatus(url, { at, client })));
     return 0;

@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
 import { cannot, CrpeError, RefusedError, UsageError } from "../../oci/error.ts";
 import { parsePublicKey, type PublicKey } from "../../signature/keys.ts";
@@ -102,7 +103,7 @@ export async function upgrade(path: string, { from, key, invocation, io }: Upgra
 }
 
 async function readKey(path: string | undefined): Promise<PublicKey> {
-  if (path !== undefined) return parsePublicKey(await Deno.readTextFile(path), path);
+  if (path !== undefined) return parsePublicKey(await readText(path), path);
   if (RELEASE_KEY !== undefined) return parsePublicKey(RELEASE_KEY, "the key of this executable");
   throw new UsageError(
     cannot(

@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import type { ClientCertificate } from "../../upstream/endpoints.ts";
 import type { HostConfig } from "../command_line/config_file.ts";
 import type { Io } from "../console/io.ts";
@@ -106,7 +107,7 @@ async function readFolder(folder: string): Promise<HostCertificates> {
 
 async function readIfPossible(path: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(path);
+    return await readText(path);
   } catch {
     return undefined;
   }

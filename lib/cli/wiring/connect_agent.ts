@@ -1,3 +1,4 @@
+import { readText } from "../../files/read_text.ts";
 import { readTokenFile } from "../../agent/api_token.ts";
 import type { AgentConnection } from "../../agent/client/request_agent.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
@@ -63,7 +64,7 @@ export async function connectAgent<T extends string | undefined>(
 ): Promise<AgentConnection & { readonly token: T; readonly localUrl: string }> {
   const caFile = invocation.flag("ca-file");
   const send = createSender(
-    caFile === undefined ? readSystemCertificates(io).join("\n") : await Deno.readTextFile(caFile),
+    caFile === undefined ? readSystemCertificates(io).join("\n") : await readText(caFile),
   );
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
   const isInsecureAllowed = token === undefined || invocation.isSet("insecure-http");

@@ -1,3 +1,5 @@
+import { decodeText, toUtf8 } from "../../oci/to_utf8.ts";
+import { readText } from "../../files/read_text.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import { prefixOf, WELL_KNOWN_REGISTRIES } from "../../upstream/endpoints.ts";
 import { type Credential, type DockerConfig, parseDockerConfig } from "../../upstream/trust/docker_config.ts";
@@ -112,7 +114,7 @@ export class Credentials {
     if (file === undefined) {
       const { warn, now } = this.#reading;
       file = new WatchedFile(path, {
-        parse: (bytes) => new TextDecoder().decode(bytes).replace(/\r?\n$/, ""),
+        parse: (bytes) => decodeText(bytes, path).replace(/\r?\n$/, ""),
         onProblem: (error) =>
           warn(`Cannot read ${path} (${field}): ${describeSystemError(error)}; the last content is used`),
         isKept: true,
@@ -135,7 +137,7 @@ async function watchHosts(
   const { parseConfigFile } = await import("../command_line/config_file.ts");
   const file = new WatchedFile(configPath, {
     parse: (bytes) => {
-      const config = parseConfigFile(new TextDecoder().decode(bytes), configPath);
+      const config = parseConfigFile(decodeText(bytes, configPath), configPath);
       return byName(withStoredRegistries(config, storedHosts).hosts);
     },
     onProblem: ({ message }) => warn(`${message}; the logins that were read before are used`),
@@ -153,7 +155,7 @@ function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<Doc
   const warned = new Set<string>();
   return new WatchedFile(path, {
     parse(bytes) {
-      const config = parseDockerConfig(bytes, path);
+      const config = parseDockerConfig(toUtf8(bytes, path), path);
       const helpers = config.helpers.filter((helper) => !warned.has(helper));
       for (const helper of helpers) warned.add(helper);
       if (helpers.length > 0) warn(describeHelpers(path, helpers));
@@ -191,7 +193,7 @@ function credentialFiles(io: Io): string[] {
 /** Reads a file that the configuration names. @throws {Error} when it cannot be read */
 export async function readNamed(path: string, field: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return await readText(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "no such file" : describeSystemError(cause);
     throw new CrpeError(cannot(`read ${path} (${field})`, reason), { cause });

@@ -1,5 +1,6 @@
 // @ts-types="../../std/yaml.d.ts"
 import { parse as parseYaml } from "@std/yaml";
+import { readText } from "../../files/read_text.ts";
 import type { ImageKeys } from "../../bundle/verify_images.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
@@ -155,5 +156,5 @@ async function readLimited(path: string, limit: number): Promise<string> {
   if (isFile && size > limit) {
     throw new UsageError(cannot(`read ${path}`, `it has ${size} bytes, ${limit} are allowed`));
   }
-  return await Deno.readTextFile(path);
+  return await readText(path);
 }
