@@ -3,7 +3,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import {
   type Descriptor,
-  isManifestType,
+  isManifestEntry,
   type Manifest,
   MAX_MANIFEST_BYTES,
   parseManifest,
@@ -227,6 +227,6 @@ function isListedManifest(
   parent: Manifest | "unreadable" | undefined,
   { mediaType, size }: Descriptor,
 ): boolean {
-  return typeof parent === "object" && parent.kind === "index" && isManifestType(mediaType) &&
+  return typeof parent === "object" && parent.kind === "index" && isManifestEntry({ mediaType }) &&
     size <= MAX_MANIFEST_BYTES;
 }

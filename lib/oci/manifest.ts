@@ -5,6 +5,7 @@ import type { Platform } from "./platform.ts";
 
 /** Describes content by its type, digest and size in bytes (image specification, "Content Descriptors"). */
 export interface Descriptor {
+  /** Empty for an entry of an index that states none; see `isManifestEntry`. */
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
@@ -66,6 +67,14 @@ export function isManifestType(mediaType: string): boolean {
   return MANIFEST_MEDIA_TYPES.includes(mediaType);
 }
 
+/**
+ * Reports whether an entry of an index is a manifest. One without a media type is: the type is what its registry says, or
+ * the document itself (fault 74).
+ */
+export function isManifestEntry({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
+  return mediaType === "" || isManifestType(mediaType);
+}
+
 /** Reports whether a media type is an index. */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerList;
@@ -90,7 +99,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const key = given !== undefined && isManifestType(given) ? given : "";
   const forBytes = parsed.get(bytes) ?? new Map<string, Manifest>();
   const [first] = forBytes.values();
-  const known = contentType === undefined ? first : forBytes.get(STATED) ?? forBytes.get(key);
+  const known = given === undefined ? first : forBytes.get(STATED) ?? forBytes.get(key);
   if (known !== undefined) return known;
   const json = parseJson(bytes, "the manifest", LIMITS);
   if (!isJsonObject(json)) throw new CorruptError(cannot("read the manifest", "it is not a JSON object"));
@@ -136,7 +145,7 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
     ...(typeof json.artifactType === "string" ? { artifactType: json.artifactType } : {}),
     ...(isJsonObject(json.annotations) ? { annotations: readAnnotations(json.annotations) } : {}),
   };
-  if (isIndex) return { kind: "index", ...common, manifests: readDescriptors(manifests ?? [], "manifests") };
+  if (isIndex) return { kind: "index", ...common, manifests: readEntries(manifests ?? []) };
   if (mediaType === MEDIA_TYPE.ociArtifact) {
     return { kind: "manifest", ...common, layers: readDescriptors(blobs ?? [], "blobs") };
   }
@@ -164,8 +173,8 @@ export function successorsOf(manifest: Manifest): Descriptor[] {
 export function splitSuccessors(manifest: Manifest): { manifests: Descriptor[]; blobs: Descriptor[] } {
   const successors = successorsOf(manifest);
   if (manifest.kind !== "index") return { manifests: [], blobs: successors };
-  const { manifests = [], blobs = [] } = Object.groupBy(successors, ({ mediaType }) => {
-    return isManifestType(mediaType) ? "manifests" : "blobs";
+  const { manifests = [], blobs = [] } = Object.groupBy(successors, (entry) => {
+    return isManifestEntry(entry) ? "manifests" : "blobs";
   });
   return { manifests, blobs };
 }
@@ -185,16 +194,31 @@ function isForeignLayer(layer: Descriptor): boolean {
   return (layer.urls?.length ?? 0) > 0 && /(?:\.foreign\.|\.nondistributable\.)/.test(layer.mediaType);
 }
 
+const FAMILY = /^application\/vnd\.(docker|oci)\./;
+
 function guessMediaType(json: Record<string, unknown>, isIndex: boolean, contentType: string | undefined): string {
   if (contentType !== undefined && isManifestType(contentType) && isIndexType(contentType) === isIndex) {
     return contentType;
   }
-  if (isIndex) return MEDIA_TYPE.ociIndex;
+  // Where the registry does not tell, the types of the content do. A config counts more than layers: images of OCI may have
+  // layers of docker.
+  const families = [json.config, ...[json.manifests, json.layers].flat()].map((entry) => {
+    return FAMILY.exec(isJsonObject(entry) ? String(entry.mediaType) : "")?.[1];
+  }).filter((family) => family !== undefined);
+  const isDocker = families[0] === "docker" && (!isIndex || !families.includes("oci"));
+  if (isIndex) return isDocker ? MEDIA_TYPE.dockerList : MEDIA_TYPE.ociIndex;
+  if (isDocker) return MEDIA_TYPE.dockerManifest;
   return Array.isArray(json.blobs) && !isJsonObject(json.config) ? MEDIA_TYPE.ociArtifact : MEDIA_TYPE.ociManifest;
 }
 
 function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
+}
+
+function readEntries(value: unknown): Descriptor[] {
+  return readDescriptors(value, "manifests").map((entry, i) => {
+    return isText((value as Partial<Descriptor>[])[i]!.mediaType) ? entry : { ...entry, mediaType: "" };
+  });
 }
 
 function readDescriptors(value: unknown, field: string): Descriptor[] {

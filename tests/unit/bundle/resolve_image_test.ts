@@ -21,6 +21,9 @@ const amd64 = { ...image.root.descriptor, platform: parsePlatform("linux/amd64")
 const cached = { ...layer.descriptor, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" };
 const cacheConfig = { ...config.descriptor, mediaType: "application/vnd.buildkit.cacheconfig.v0" };
 
+// As some tools write it, although the image specification requires "mediaType" of a descriptor.
+const withoutType = ({ mediaType: _, ...descriptor }: Descriptor) => descriptor as Descriptor;
+
 const ALL: PlatformChoice = { platforms: "all", isNamed: false };
 const AMD64: PlatformChoice = { platforms: [parsePlatform("linux/amd64")], isNamed: true };
 
@@ -30,6 +33,11 @@ const rows: [string, Content, PlatformChoice, Content[]][] = [
   ["a build cache, whatever the platform", makeIndexOf(cached, cacheConfig), AMD64, [layer, config]],
   ["an index with an image and a blob", makeIndexOf(amd64, cacheConfig), AMD64, [
     config,
+    ...image.blobs,
+    image.root,
+  ]],
+  ["an index that states no types", makeIndexOf(withoutType(amd64)), AMD64, [...image.blobs, image.root]],
+  ["an index that states neither types nor platforms", makeIndexOf(withoutType(image.root.descriptor)), AMD64, [
     ...image.blobs,
     image.root,
   ]],

@@ -1,5 +1,6 @@
 import { CorruptError } from "../../../lib/oci/error.ts";
 import {
+  type Descriptor,
   isIndexType,
   isManifestType,
   type Manifest,
@@ -7,6 +8,7 @@ import {
   MAX_MANIFEST_BYTES,
   MEDIA_TYPE,
   parseManifest,
+  splitSuccessors,
   statesMediaType,
   stripParameters,
   successorsOf,
@@ -41,6 +43,47 @@ const types: [string, unknown, string | undefined, string][] = [
   ["of an image from its fields when Content-Type is unrelated", image, "text/plain", MEDIA_TYPE.ociManifest],
   ["of an unknown type from its bytes", { ...image, mediaType: "application/x+json" }, undefined, "application/x+json"],
 ];
+const typed = (mediaType: string) => ({ ...layer, mediaType });
+const [dockerConfig, dockerLayer] = ["container.image.v1+json", "image.rootfs.diff.tar.gzip"].map((type) =>
+  typed(`application/vnd.docker.${type}`)
+) as [Descriptor, Descriptor];
+const ociConfig = typed("application/vnd.oci.image.config.v1+json");
+const { dockerManifest, dockerList, ociManifest, ociIndex } = MEDIA_TYPE;
+const listOf = (...manifests: unknown[]) => ({ schemaVersion: 2, manifests });
+/** What is guessed of a document that states no type, when its registry does not tell either. */
+const guesses: [string, unknown, string][] = [
+  ["an image with a config of docker", { ...image, config: dockerConfig, layers: [dockerLayer] }, dockerManifest],
+  ["an image with a config of docker and no layers", { config: dockerConfig, layers: [] }, dockerManifest],
+  [
+    "an image with layers of docker",
+    { config: typed("application/octet-stream"), layers: [dockerLayer] },
+    dockerManifest,
+  ],
+  ["a plugin of docker", { config: typed("application/vnd.docker.plugin.v1+json"), layers: [] }, dockerManifest],
+  ["an image of OCI with layers of docker", { config: ociConfig, layers: [dockerLayer] }, ociManifest],
+  ["a list of images of docker", listOf(typed(dockerManifest), typed(dockerManifest)), dockerList],
+  ["an index of images of docker and OCI", listOf(typed(dockerManifest), typed(ociManifest)), ociIndex],
+  ["an index of images without a type", listOf({ ...layer, mediaType: null }), ociIndex],
+  ["an empty index", listOf(), ociIndex],
+];
+for (const [what, json, expected] of guesses) {
+  for (
+    const contentType of [undefined, "", "text/plain; charset=utf-8", "application/json", "application/octet-stream"]
+  ) {
+    Deno.test(`[74] parseManifest() guesses the type of ${what}, sent as ${contentType}`, () => {
+      assertEquals(parseManifest(encode(json), contentType).mediaType, expected);
+    });
+  }
+}
+
+for (const mediaType of [undefined, null, "", 1]) {
+  Deno.test(`[74] an entry of an index with the type ${mediaType} is a manifest`, () => {
+    const bytes = encode(listOf({ ...layer, mediaType }, { ...config, mediaType: "application/octet-stream" }));
+    const { manifests, blobs } = splitSuccessors(parseManifest(bytes));
+    assertEquals([manifests, blobs].map((list) => list.map(({ digest }) => digest)), [[layer.digest], [config.digest]]);
+  });
+}
+
 for (const [what, json, contentType, expected] of types) {
   Deno.test(`parseManifest() takes the type ${what}`, () => {
     assertEquals(parseManifest(encode(json), contentType).mediaType, expected);
