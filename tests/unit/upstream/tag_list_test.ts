@@ -21,13 +21,33 @@ const LINKS: [name: string, header: string | null, expected: string | undefined]
     `<a>; rel="prev", <?last=b>; title="x"; REL="last next"`,
     "https://registry.example.com/v2/a/tags/list?last=b",
   ],
+  [
+    "takes a link without a relation",
+    `</v2/a/tags/list?last=b>`,
+    "https://registry.example.com/v2/a/tags/list?last=b",
+  ],
+  [
+    "takes a link with other parameters alone",
+    `<?last=b>; title="x; y"`,
+    "https://registry.example.com/v2/a/tags/list?last=b",
+  ],
+  [
+    "takes a link with an empty relation",
+    `<?last=b>; rel=""`,
+    "https://registry.example.com/v2/a/tags/list?last=b",
+  ],
+  [
+    "takes a link with the relation before one without",
+    `<?p=1>, <?p=2>; rel="next"`,
+    "https://registry.example.com/v2/a/tags/list?p=2",
+  ],
+  ["takes no link with another relation", `<?p=1>; rel="prev", <?p=0>; rel=first`, undefined],
   ["ignores other relations", `</x>; rel="nextish", </y>; rel="prev"`, undefined],
-  ["ignores a link without a relation", `</x>`, undefined],
   ["finds a relation of several types", `</x?last=b>; rel="prev Next"`, "https://registry.example.com/x?last=b"],
   ["does not take a part of a word for a relation", `</x?last=b>; rel="nexts"`, undefined],
 ];
 for (const [name, header, expected] of LINKS) {
-  Deno.test(`parseNextLink() ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
+  Deno.test(`[73] parseNextLink() ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
 }
 
 // A list that has more pages must not pass for a whole one.
