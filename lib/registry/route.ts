@@ -153,7 +153,8 @@ function matchApi(path: string, query: string, mirrorHost: string | undefined): 
     case "tags":
       return last === "list" ? { kind: "tags", ...repository(), ...listQuery(params) } : undefined;
     case "referrers": {
-      const artifactType = params?.get("artifactType") || undefined;
+      // A media type has no space: clients send the "+" of one as it is, which a query reads as a space.
+      const artifactType = params?.get("artifactType")?.replaceAll(" ", "+") || undefined;
       return {
         kind: "referrers",
         ...repository(),

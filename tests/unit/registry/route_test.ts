@@ -146,6 +146,17 @@ const routes: [string, string, Route | undefined][] = [
     name: "a/b",
     digest: SHA256,
   }],
+  [
+    "finds the referrers with an artifact type whose + is not escaped",
+    `/v2/a/b/referrers/${SHA256}?artifactType=application/x+y+z`,
+    {
+      kind: "referrers",
+      name: "a/b",
+      repo: "docker.io/a/b",
+      digest: SHA256,
+      artifactType: "application/x+y+z",
+    },
+  ],
   ["finds the referrers with an artifact type", `/v2/a/b/referrers/${SHA256}?artifactType=application%2Fx%2By`, {
     kind: "referrers",
     repo: "docker.io/a/b",
