@@ -1,5 +1,3 @@
-// @ts-types="../std/yaml.d.ts"
-import { parse } from "@std/yaml";
 import { isJsonObject } from "../oci/json.ts";
 import { planCaFile } from "./ca_file.ts";
 import { insertEndpoint, setNestedValue } from "./k3s_text.ts";
@@ -12,6 +10,7 @@ import {
   type Mirror,
   type MirrorClient,
 } from "./mirror.ts";
+import { parseRegistries, refuseTabs, type Yaml } from "./parse_registries.ts";
 import { cannot, CrpeError, UsageError } from "../oci/error.ts";
 
 // All registries without an entry of their own (k3s, "Private Registry Configuration").
@@ -45,7 +44,7 @@ export const K3S: MirrorClient = {
   },
   listPaths: (place) => [place, caFileIn(folderOf(place))],
   listMirrors(text) {
-    const registries = parseYaml(text);
+    const registries = parseRegistries(text);
     const found = new Map<string, ListedMirror>();
     for (const [host, entry] of Object.entries(readMirrors(registries))) {
       const problem = explainRewrite(host, entry);
@@ -63,8 +62,6 @@ function caFileIn(folder: string): string {
   return `${folder}/crpe-ca.crt`;
 }
 
-type Yaml = Readonly<Record<string, unknown>>;
-
 /**
  * Puts the mirror in front of the endpoints of its hosts. The text is edited line by line, which preserves comments and
  * the spelling of every other value, such as a password that looks like a number. The result is parsed again and compared
@@ -76,9 +73,11 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
   const hosts = mirror.hosts ?? [ALL];
   const start = current === undefined ? `# Images are pulled from crpe, ${describeFallback(mirror)}.\n` : current;
   const notes: string[] = [];
+  parseRegistries(start);
+  refuseTabs(start);
   let text = start;
   for (const host of hosts) {
-    const before = parseYaml(text);
+    const before = parseRegistries(text);
     const endpoints = readEndpoints(readMirrors(before)[host]);
     const problem = explainRewrite(host, readMirrors(before)[host]);
     if (problem !== undefined) throw new CrpeError(problem);
@@ -93,7 +92,7 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
     text = changed;
     if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} is kept, and is tried after crpe`);
   }
-  return { text, notes: [...notes, ...listUncovered(parseYaml(start), mirror)] };
+  return { text, notes: [...notes, ...listUncovered(parseRegistries(start), mirror)] };
 }
 
 // k3s copies the rewrite rules of an entry to each of its endpoints. crpe cannot undo them, and would look for images
@@ -111,7 +110,7 @@ function explainRewrite(host: string, entry: unknown): string | undefined {
 
 /** Names the file of certificates that k3s must trust for the mirror. */
 function mergeCaFile(mirror: Mirror, caFile: string, { text, notes }: MergedFile): MergedFile {
-  const before = parseYaml(text);
+  const before = parseRegistries(text);
   const host = addressOf(mirror);
   const known = readCaFile(before, mirror.url);
   if (known === caFile) return { text, notes };
@@ -149,7 +148,7 @@ function asMapping(value: unknown): Yaml {
 
 function parsesTo(text: string, expected: Yaml): boolean {
   try {
-    return isSame(parseYaml(text), expected);
+    return isSame(parseRegistries(text), expected);
   } catch {
     return false;
   }
@@ -171,20 +170,6 @@ function withEndpoint(registries: Yaml, host: string, url: string): Yaml {
   const entry = isJsonObject(mirrors[host]) ? mirrors[host] : {};
   const endpoint = [url, ...readEndpoints(entry)];
   return { ...registries, mirrors: { ...mirrors, [host]: { ...entry, endpoint } } };
-}
-
-function parseYaml(text: string): Yaml {
-  let document: unknown;
-  try {
-    // The failsafe schema keeps every scalar as text: only the mirrors need to be interpreted.
-    document = parse(text, { schema: "failsafe" }) ?? {};
-  } catch {
-    // The parser's message is dropped: it quotes the document, and the quoted part may be a password.
-    throw new CrpeError("it is not YAML");
-  }
-  if (document === "") return {};
-  if (!isJsonObject(document)) throw new CrpeError("it is not a YAML mapping");
-  return document;
 }
 
 function readMirrors(registries: Yaml): Yaml {

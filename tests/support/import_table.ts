@@ -9,7 +9,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   files: ["oci", "node:fs", "node:fs/promises"],
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
   kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
-  mirror: ["oci", "@std/yaml", "smol-toml"],
+  mirror: ["oci", "js-yaml", "smol-toml"],
   signature: ["oci", "node:buffer", "node:crypto", "valibot"],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],

@@ -258,12 +258,46 @@ const refused: readonly (readonly [what: string, client: MirrorClient, current: 
   ["k3s: mirrors given by an alias", K3S, "x: &m\n  a.io:\n    endpoint: []\nmirrors: *m\n", "cannot change safely"],
   ["k3s: a text that looks like the key", K3S, "x: |\n  mirrors:\n\n'mirrors': {a.io: {}}\n", "cannot change safely"],
   ["k3s: two documents", K3S, "a: b\n---\nc: d\n", "it is not YAML"],
+  // What k3s' parser (go-yaml v2) refuses.
+  ["k3s: tabs", K3S, "mirrors:\n\tdocker.io:\n\t\tendpoint:\n\t\t- https://m\n", "it is not YAML"],
+  ["k3s: a tab after spaces", K3S, "mirrors:\n  a.io:\n\t  endpoint: []\n", "it is not YAML"],
+  [
+    "k3s: a tab after a dash",
+    K3S,
+    "mirrors:\n  a.io:\n    endpoint:\n    -\thttps://m\n",
+    "line 4 is indented with a tab",
+  ],
+  ["k3s: a tab on an empty line", K3S, "mirrors:\n  a.io: {}\n\t\n", "line 3 is indented with a tab"],
+  ["k3s: a tab before a comment", K3S, "\t# c\nmirrors: {}\n", "line 1 is indented with a tab"],
+  ["k3s: an empty item", K3S, "mirrors:\n  a.io:\n    endpoint: [https://m,,https://n]\n", "it is not YAML"],
+  ["k3s: YAML 1.2", K3S, "%YAML 1.2\n---\nmirrors:\n", "it is not YAML"],
+  ["k3s: another directive", K3S, "%FOO x\n---\nmirrors:\n", "it is not YAML"],
+  ["k3s: an escaped slash", K3S, 'configs:\n  a.io:\n    auth:\n      password: "a\\/b"\n', "it is not YAML"],
+  ["k3s: a key within a value", K3S, "mirrors: ? a.io\n", "it is not YAML"],
+  ["k3s: a line end of YAML 1.1", K3S, "mirrors:\n  a.io: \u0085\n", "it is not YAML"],
+  ["k3s: a mapping as a key", K3S, "{a.io: 1}: b\n", "it is not a YAML mapping"],
+  ["k3s: a key twice", K3S, "mirrors:\n  a.io:\n  a.io:\n", "it is not YAML"],
+  ["k3s: a text alone", K3S, "''\n", "it is not a YAML mapping"],
   ["docker: text that is not JSON", DOCKER, "{,}", "it is not JSON"],
   ["docker: mirrors twice", DOCKER, '{"registry-mirrors":["https://a"],"registry-mirrors":[]}', "cannot change safely"],
   ["docker: a list", DOCKER, "[]", "it is not a JSON object"],
   ["docker: insecure registries of the wrong type", DOCKER, '{"insecure-registries": 1}', "insecure-registries is not"],
   ["docker: mirrors of the wrong type", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
 ];
+// What k3s' parser reads, although it looks like the ones above.
+for (
+  const kept of [
+    "%YAML 1.1\n---\nconfigs:\n  a.io:\n    auth:\t{password: 'a\\/b'} # \t c\n",
+    'configs:\n  "a.io":\n    auth:\n      password: "a\\\\/b"\n',
+    "# only a comment\n",
+  ]
+) {
+  Deno.test(`[111] merge() keeps ${JSON.stringify(kept)} for k3s`, () => {
+    const added = `mirrors:\n  "*":\n    endpoint:\n      - "${URL}"\n`;
+    assertEquals(merge(K3S, ALL, kept).text, kept + added);
+  });
+}
+
 // What is not the mirrors stays byte for byte, and dockerd reads it as before.
 const LISTS = `"registry-mirrors": ["${URL}"], "insecure-registries": ["192.168.1.20:6060"]`;
 const BROKEN_LISTS = LISTS.replaceAll("[", "[\n    ").replaceAll("]", "\n  ]").replace("], ", "],\n  ");
