@@ -20,7 +20,7 @@ const DATA_KEY = /^[-._a-zA-Z0-9]{1,253}$/;
 /**
  * Finds values of the wrong type in fields that hold text only: labels, annotations, selectors and environment variables
  * that YAML reads as numbers or booleans, data of ConfigMaps and Secrets, Secret data that is not base64, and images of
- * containers that are no image names (`app:${VERSION}`).
+ * containers that are no image names (`app:${VERSION}`), or missing.
  */
 export function findFieldProblems(object: KubeObject): FieldProblem[] {
   const found: FieldProblem[] = [];
@@ -73,6 +73,10 @@ function findWrongImages(containers: readonly unknown[], path: FieldPath): Field
   return containers.flatMap((container, i): FieldProblem[] => {
     const image = isJsonObject(container) ? container.image : undefined;
     const imagePath = [...path, i, "image"];
+    if (isJsonObject(container) && (image === undefined || image === null || image === "")) {
+      const problem = `is ${image === undefined ? "missing" : "empty"}: no cluster accepts the object`;
+      return [{ path: imagePath, problem, advice: "write it like registry.lan/team/app:1.0" }];
+    }
     if (isNonText(image)) return [{ path: imagePath, problem: describe(image), advice: QUOTES }];
     if (typeof image !== "string" || image.trim() === "" || isImageText(image)) return [];
     const shown = JSON.stringify(image.length > MAX_SHOWN ? `${image.slice(0, MAX_SHOWN)}…` : image);

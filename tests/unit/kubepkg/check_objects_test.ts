@@ -86,9 +86,22 @@ const ROWS: readonly [string, object[], string[]][] = [
       'containers[0].image is "app:${VERSION}", which is no image name',
       'containers[1].image is " nginx", which is no image name',
       'containers[2].image is "reg.test/Team/App:1", which is no image name',
+      "containers[4].image is empty: no cluster accepts the object",
       "containers[6].image is the number 5",
     ],
   ],
+  ...["Pod", "PodTemplate"].map((kind): [string, object[], string[]] => [`a ${kind} whose containers have no image`, [{
+    ...make("v1", kind, "p"),
+    [kind === "Pod" ? "spec" : "template"]: {
+      containers: [{ name: "a", image: null }, { name: "b" }, { name: "c", image: "nginx" }],
+      initContainers: [{ name: "d", image: "" }],
+      ephemeralContainers: [null],
+    },
+  }], [
+    "containers[0].image is empty: no cluster accepts the object",
+    "containers[1].image is missing: no cluster accepts the object",
+    "initContainers[0].image is empty: no cluster accepts the object",
+  ]]),
   ["no image of a custom resource", [{
     ...make("example.org/v1", "Thing", "a"),
     spec: { containers: [{ image: "app:${VERSION}" }] },
@@ -114,7 +127,10 @@ const ROWS: readonly [string, object[], string[]][] = [
         selector: { matchLabels: { v: 1 } },
         template: {
           metadata: { labels: { v: 2 } },
-          spec: { nodeSelector: { ssd: true }, containers: [{ name: "c", env: [{ name: "A", value: 3 }] }] },
+          spec: {
+            nodeSelector: { ssd: true },
+            containers: [{ name: "c", image: "a", env: [{ name: "A", value: 3 }] }],
+          },
         },
       },
     }],
