@@ -2,7 +2,7 @@ import { free } from "../bytes/lent_chunks.ts";
 import { Turns } from "../bytes/turns.ts";
 import { BitInput, DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
-import { DeflateReader } from "./deflate_reader.ts";
+import { DeflateCodes, DeflateReader } from "./deflate_reader.ts";
 import { openScratch } from "./delta_sections.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import { readChunks } from "./inflate_layers.ts";
@@ -39,6 +39,7 @@ export function readFrom(bytes: Bytes, start: number): AsyncIterator<Uint8Array>
 export class TokenDecoder {
   readonly window = new MemberWindow({ history: 0, lookahead: 0 });
   readonly decoded = new DecodedBlocks(PIECE_TOKENS);
+  readonly codes = new DeflateCodes();
   readonly turns = new Turns();
 
   /** Gives up the memory. */
@@ -67,8 +68,8 @@ export class BaseTokens {
     this.#source = readFrom(compressed, Math.floor(run.bit / 8));
     this.#input = new BitInput(this.#source);
     this.#position = run.start - run.before;
-    const { window, decoded } = decoder;
-    this.#reader = new DeflateReader({ input: this.#input, window, decoded, isPlainLeftOut: true });
+    const { window, decoded, codes } = decoder;
+    this.#reader = new DeflateReader({ input: this.#input, window, decoded, isPlainLeftOut: true, codes });
   }
 
   /**

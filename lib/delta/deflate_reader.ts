@@ -30,8 +30,24 @@ interface DeflateReaderOptions {
   readonly input: BitInput;
   readonly window: MemberWindow;
   readonly decoded: DecodedBlocks;
-  /** The plain bytes of matches are counted, and not made: only the tokens are needed. Default: no. */
+  /** The plain bytes of matches are counted, and not made, and headers are not kept: only the tokens are needed. Default: no. */
   readonly isPlainLeftOut?: boolean;
+  /** What an earlier reader has left. Default: new ones. */
+  readonly codes?: DeflateCodes;
+}
+
+/** The codes of the blocks of a stream, one after the other. They are large, and can be used again for another stream. */
+export class DeflateCodes {
+  readonly dynamic = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
+  readonly runs = new HuffmanDecoder();
+  readonly fixed = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
+  /** Of the last block, where only the tokens are needed. */
+  readonly header = createHeader();
+
+  constructor() {
+    this.fixed.literals.build(FIXED_LITERAL_LENGTHS);
+    this.fixed.distances.build(FIXED_DISTANCE_LENGTHS.subarray(0, 30));
+  }
 }
 
 /** Decodes the blocks of a deflate stream (RFC 1951): tokens and headers into a queue, plain bytes into a window. */
@@ -40,19 +56,16 @@ export class DeflateReader {
   readonly #window: MemberWindow;
   readonly #decoded: DecodedBlocks;
   readonly #isPlainLeftOut: boolean;
-  readonly #dynamic = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
-  readonly #runCodes = new HuffmanDecoder();
-  readonly #fixed = { literals: new HuffmanDecoder(), distances: new HuffmanDecoder() };
+  readonly #codes: DeflateCodes;
   #block: DecodedBlock | undefined;
   #storedLeft = 0;
 
-  constructor({ input, window, decoded, isPlainLeftOut = false }: DeflateReaderOptions) {
+  constructor({ input, window, decoded, isPlainLeftOut = false, codes }: DeflateReaderOptions) {
+    this.#codes = codes ?? new DeflateCodes();
     this.#isPlainLeftOut = isPlainLeftOut;
     this.#input = input;
     this.#window = window;
     this.#decoded = decoded;
-    this.#fixed.literals.build(FIXED_LITERAL_LENGTHS);
-    this.#fixed.distances.build(FIXED_DISTANCE_LENGTHS.subarray(0, 30));
   }
 
   /**
@@ -71,7 +84,7 @@ export class DeflateReader {
     }
     const block = this.#block;
     if (block.type === STORED) this.#copyStored(block);
-    else this.#decodeTokens(block, block.type === FIXED ? this.#fixed : this.#dynamic);
+    else this.#decodeTokens(block, block.type === FIXED ? this.#codes.fixed : this.#codes.dynamic);
     if (!block.isComplete) return false;
     this.#block = undefined;
     return block.isFinal;
@@ -100,7 +113,8 @@ export class DeflateReader {
 
   #readDynamicHeader(): DynamicHeader {
     const input = this.#input;
-    const header = createHeader();
+    const header = this.#isPlainLeftOut ? this.#codes.header : createHeader();
+    for (const lengths of [header.lengths, header.runCodeLengths]) lengths.fill(0);
     header.literalCount = input.take(5) + 257;
     header.distanceCount = input.take(5) + 1;
     header.runCodeCount = input.take(4) + 4;
@@ -108,10 +122,10 @@ export class DeflateReader {
     for (let index = 0; index < header.runCodeCount; index++) {
       header.runCodeLengths[RUN_CODE_ORDER[index]!] = input.take(3);
     }
-    if (!this.#runCodes.build(header.runCodeLengths)) throw invalid("a code is over-subscribed");
+    if (!this.#codes.runs.build(header.runCodeLengths)) throw invalid("a code is over-subscribed");
     this.#readRuns(header);
     const total = header.literalCount + header.distanceCount;
-    const { literals, distances } = this.#dynamic;
+    const { literals, distances } = this.#codes.dynamic;
     if (
       !literals.build(header.lengths.subarray(0, header.literalCount)) ||
       !distances.build(header.lengths.subarray(header.literalCount, total))
@@ -126,7 +140,7 @@ export class DeflateReader {
     let [count, runCount] = [0, 0];
     while (count < total) {
       input.fill();
-      const entry = this.#runCodes.table[input.bits & TABLE_MASK]!;
+      const entry = this.#codes.runs.table[input.bits & TABLE_MASK]!;
       if (entry === 0) throw invalid("a code is not in use");
       input.skip(entry & 15);
       const symbol = entry >> 4;
