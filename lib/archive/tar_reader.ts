@@ -13,6 +13,8 @@ const MAX_PADDING_BYTES = 1024 * 1024;
 interface TarReaderOptions {
   /** Receives the name and the target of each symbolic link. Without it, links are refused. */
   readonly onLink?: (name: string, target: string) => void;
+  /** Receives the name of each folder, link and device, before it is passed over or refused. */
+  readonly onOther?: (name: string) => void;
 }
 
 /** A regular file in a tar, open for reading. */
@@ -45,12 +47,14 @@ export class TarReader {
   #otherHeaders = 0;
   #isEnded = false;
   readonly #onLink: TarReaderOptions["onLink"];
+  readonly #onOther: TarReaderOptions["onOther"];
 
   /** @param what name of the tar in errors */
-  constructor(input: ByteReader, what = "the tar", { onLink }: TarReaderOptions = {}) {
+  constructor(input: ByteReader, what = "the tar", { onLink, onOther }: TarReaderOptions = {}) {
     this.#input = input;
     this.#what = what;
     this.#onLink = onLink;
+    this.#onOther = onOther;
   }
 
   /**
@@ -95,6 +99,7 @@ export class TarReader {
       throw this.#refuse(`it has more than ${MAX_OTHER_HEADERS} other headers`);
     }
     const { name, type } = header;
+    if (!EXTENSION_TYPES.includes(type)) this.#onOther?.(bareName(overrides.name ?? name));
     switch (type) {
       case "5":
         // Other tar programs write entries for folders. They are ignored, but their names must be valid too.
@@ -197,7 +202,7 @@ export class TarReader {
   }
 
   #checkName(name: string): string {
-    const bare = name.replace(/^(?:\.\/)+/, "");
+    const bare = bareName(name);
     if (bare === ".") return bare;
     const isBad = /[\0\\]/.test(bare) || bare.split("/").some((part) => part === "" || part === "." || part === "..");
     if (isBad) throw this.#refuse(`the name ${quote(name)} is not allowed`);
@@ -209,6 +214,8 @@ export class TarReader {
   }
 }
 
+// Headers that describe the next one, or all that follow.
+const EXTENSION_TYPES = "LKxg";
 const NAME_OF_TYPE: Readonly<Record<string, string>> = {
   "1": "a hard link",
   "3": "a character device",
@@ -217,6 +224,10 @@ const NAME_OF_TYPE: Readonly<Record<string, string>> = {
   "K": "a long link",
   "S": "a sparse file",
 };
+
+function bareName(name: string): string {
+  return name.replace(/^(?:\.\/)+/, "");
+}
 
 // GNU's sparse formats 0.x and 1.0 in a pax header: the entry looks like a regular file.
 function hasSparse(records: ReadonlyMap<string, string>): boolean {

@@ -59,3 +59,18 @@ export function parsePieceEntryName(name: string): BlobPiece | undefined {
   if (start === undefined || !/^(?:0|[1-9][0-9]{0,15})$/.test(start)) return undefined;
   return Number.isSafeInteger(Number(start)) ? { digest, start: Number(start) } : undefined;
 }
+
+/**
+ * Resolves the target of a link, or a name as `manifest.json` has it.
+ *
+ * @param from the name of the link; `""` for a name
+ * @returns for `a/layer.tar` with the target `../b/layer.tar`: `b/layer.tar`
+ */
+export function resolveEntryName(from: string, target: string): string {
+  const parts = from.split("/").slice(0, -1);
+  for (const part of target.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && part !== "") parts.push(part);
+  }
+  return parts.join("/");
+}

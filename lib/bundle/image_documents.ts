@@ -1,3 +1,5 @@
+import { detectCompression } from "../archive/decompress.ts";
+import { isTarHead } from "../archive/tar_header.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -31,6 +33,20 @@ export interface DockerImage {
 
 /** Limits of the documents of an image archive. */
 export const ARCHIVE_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 32, maxValues: 1_000_000 };
+
+/** Limit of an image's config. */
+export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Reports whether a file may be the config or a layer of an image: `manifest.json`, which names them, may be the last file
+ * of an archive.
+ *
+ * @param head its first block
+ */
+export function isConfigOrLayer(head: Uint8Array, size: number): boolean {
+  if (head.length === 0 || detectCompression(head) !== "none" || isTarHead(head)) return true;
+  return size <= MAX_CONFIG_BYTES && String.fromCharCode(...head).trimStart().startsWith("{");
+}
 
 /** Parses the `index.json` of an archive. @throws {CorruptError} when it is not an index */
 export function parseArchiveIndex(bytes: Uint8Array, what: string): ListedImage[] {

@@ -6,7 +6,7 @@ import { FileSource } from "../bytes/file_source.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/if_present.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
-import { notATar } from "./other_archive.ts";
+import { checkFileSystem, notATar } from "./other_archive.ts";
 
 /** A file of an image archive, open for reading. */
 export interface ImageEntry {
@@ -29,6 +29,8 @@ export interface ReadProgress {
 export interface ImageEntries {
   /** Symbolic links by their names, with their targets; those that were read so far. */
   readonly links: ReadonlyMap<string, string>;
+  /** Whether `index.json` and `manifest.json` come before all others, as in a folder. */
+  readonly isIndexFirst: boolean;
   /** Of a compressed archive, the compressed bytes. */
   readonly progress: ReadProgress;
   /** Opens the next file, and skips the rest of the previous one. */
@@ -50,6 +52,7 @@ const MAX_DEPTH = 3;
 export async function openImageEntries(source: BundleSource, what: string): Promise<ImageEntries> {
   const { compression, reader } = await decompress(source, what);
   const links = new Map<string, string>();
+  let isImage = false;
   const head = await reader.peek(BLOCK_BYTES);
   if (!isTarHead(head)) {
     const error = compression === "none"
@@ -66,15 +69,21 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
       }
       links.set(name, target);
     },
+    onOther: (name) => {
+      if (!isImage) checkFileSystem(`${name}/`, what);
+    },
   });
   return {
     links,
+    isIndexFirst: false,
     get progress() {
       return source instanceof FileSource ? { bytes: source.position, total: source.size } : { bytes: reader.position };
     },
     next: async () => {
       const entry = await tar.next();
       if (entry === undefined) return undefined;
+      isImage ||= isIndex(entry);
+      if (!isImage) checkFileSystem(entry.name, what);
       return { name: entry.name, size: entry.size, open: () => Promise.resolve(streamBytes(entry)) };
     },
     cancel: (reason) => tar.cancel(reason),
@@ -91,7 +100,7 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
     }
   };
   await list("", 1);
-  files.sort((a, b) => a.name < b.name ? -1 : 1);
+  files.sort((a, b) => Number(isIndex(b)) - Number(isIndex(a)) || (a.name < b.name ? -1 : 1));
   const total = files.reduce((sum, { size }) => sum + size, 0);
   let [bytes, end] = [0, 0];
   const count = (body: ReadableStream<Uint8Array>) =>
@@ -105,6 +114,7 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
     );
   return {
     links: new Map(),
+    isIndexFirst: true,
     get progress() {
       return { bytes, total };
     },
@@ -119,4 +129,8 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
     },
     cancel: () => Promise.resolve(),
   };
+}
+
+function isIndex({ name }: { readonly name: string }): boolean {
+  return name === "index.json" || name === "manifest.json";
 }

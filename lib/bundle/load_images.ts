@@ -1,5 +1,5 @@
 import { detectCompression } from "../archive/decompress.ts";
-import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
+import { BLOCK_BYTES } from "../archive/tar_header.ts";
 import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
@@ -10,11 +10,13 @@ import { cannot, CorruptError, CrpeError, RefusedError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { parseBlobEntryName } from "./entry_names.ts";
+import { parseBlobEntryName, resolveEntryName } from "./entry_names.ts";
 import {
   ARCHIVE_LIMITS,
   diffIdsOf,
   type DockerImage,
+  isConfigOrLayer,
+  MAX_CONFIG_BYTES,
   parseArchiveIndex,
   parseDockerManifest,
 } from "./image_documents.ts";
@@ -39,9 +41,9 @@ interface FoundBlob {
 }
 
 const MAX_FILES = 100_000;
-const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_LINK_STEPS = 8;
 const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json(?:\.sig)?|.*\/(?:VERSION|json|repositories))$/;
+const NO_BYTES = computeDigest(new Uint8Array());
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 
@@ -95,6 +97,8 @@ class ArchiveContent {
   readonly #documents = new Map<string, Uint8Array>();
   /** The files that are neither a config nor a layer. */
   readonly #others = new Set<string>();
+  /** The files that `manifest.json` names, once it is read; empty if `index.json` names the images. */
+  #named: ReadonlySet<string> | undefined;
   #files = 0;
 
   constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
@@ -110,31 +114,42 @@ class ArchiveContent {
       if (name === "index.json" || name === "manifest.json") {
         if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
         this.#documents.set(name, await readBounded(await entry.open(), name, ARCHIVE_LIMITS.maxBytes));
-      } else if (!UNUSED.test(name)) await this.#addContent(entry);
+      } else {
+        const foreign = describeForeignEntry(name);
+        if (foreign !== undefined) throw otherArchive(cannot(`load ${this.#options.what}`, foreign));
+        if (!UNUSED.test(name) && this.#isNeeded(name)) await this.#addContent(entry);
+      }
       this.#reportProgress();
     }
     this.#reportProgress();
-    if (this.#documents.size === 0) {
-      throw otherArchive(
-        cannot(`load ${this.#options.what}`, "it has no index.json and no manifest.json: it is no image archive"),
-      );
-    }
+    this.#checkDocuments();
+  }
+
+  #checkDocuments(): void {
+    if (this.#documents.size > 0) return;
+    const reason = "it has no index.json and no manifest.json: it is no image archive";
+    throw otherArchive(cannot(`load ${this.#options.what}`, reason));
+  }
+
+  // A folder may be one with backups beside the image.
+  #isNeeded(name: string): boolean {
+    if (!this.#entries.isIndexFirst) return true;
+    this.#checkDocuments();
+    if (parseBlobEntryName(name) !== undefined) return true;
+    const listNames = () => this.#listDescribed().flatMap(({ config, layers }) => [config, ...layers]);
+    return (this.#named ??= new Set(listNames().map((it) => resolveEntryName("", it)))).has(name);
   }
 
   async #addContent(entry: ImageEntry): Promise<void> {
     const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
-    const foreign = describeForeignEntry(name);
-    if (foreign !== undefined) throw otherArchive(cannot(`load ${this.#options.what}`, foreign));
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
       const head = await reader.peek(BLOCK_BYTES);
-      if (expected === undefined && !isConfigOrLayer(head)) {
-        this.#others.add(name);
-        return;
-      }
+      if (expected === undefined && !isConfigOrLayer(head, size)) return void this.#others.add(name);
       const compression = detectCompression(head);
-      const digest = isHeld ? expected : await this.#addBlob(reader, expected);
+      const isEmpty = expected === undefined && size === 0;
+      const digest = isHeld ? expected : isEmpty ? NO_BYTES : await this.#addBlob(reader, expected);
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
@@ -156,9 +171,7 @@ class ArchiveContent {
   /** The images with their names. */
   async listImages(): Promise<FiledImage[]> {
     const { what } = this.#options;
-    const index = this.#documents.get("index.json");
-    const docker = this.#documents.get("manifest.json");
-    const listed = index === undefined ? [] : parseArchiveIndex(index, what);
+    const listed = this.#listIndexed();
     const named = this.#applyName(listed);
     if (named.length > 0) {
       const digests = new Set(named.map(({ digest }) => digest));
@@ -167,7 +180,7 @@ class ArchiveContent {
     }
     const images: FiledImage[] = [];
     const unnamed: string[] = [];
-    const described = docker === undefined ? [] : parseDockerManifest(docker, what);
+    const described = this.#listDescribed();
     const { name } = this.#options;
     if (name !== undefined && described.length > 1) throw this.#refuseName(described.length);
     for (const image of described) {
@@ -191,6 +204,18 @@ class ArchiveContent {
         "give the name with --name, such as --name registry.example/team/app",
       ),
     );
+  }
+
+  #listIndexed(): ReturnType<typeof parseArchiveIndex> {
+    const index = this.#documents.get("index.json");
+    return index === undefined ? [] : parseArchiveIndex(index, this.#options.what);
+  }
+
+  // It is not read when `index.json` names the images.
+  #listDescribed(): DockerImage[] {
+    const docker = this.#documents.get("manifest.json");
+    if (docker === undefined || this.#applyName(this.#listIndexed()).length > 0) return [];
+    return parseDockerManifest(docker, this.#options.what);
   }
 
   #reportUnnamed(images: readonly string[]): void {
@@ -220,12 +245,12 @@ class ArchiveContent {
     if (diffIds?.length !== layers.length) {
       throw this.#refuse(`the config ${config} does not have the ${layers.length} layers of its image`);
     }
-    const found = layers.map((layer, i) => {
-      const blob = this.#find(layer);
+    const blobs = layers.map((layer) => this.#find(layer));
+    if (blobs.some(({ digest }) => digest === NO_BYTES)) await this.#options.addBlob(new Blob([]).stream(), NO_BYTES);
+    const found = blobs.map((blob, i) => {
       if (blob.compression === "none" && blob.digest !== diffIds[i]) {
-        throw this.#refuse(
-          `the layer ${layer} is damaged: its digest is ${blob.digest}, the config says ${diffIds[i]}`,
-        );
+        const reason = `its digest is ${blob.digest}, the config says ${diffIds[i]}`;
+        throw this.#refuse(`the layer ${layers[i]} is damaged: ${reason}`);
       }
       const suffix = blob.compression === "none" ? "" : `+${blob.compression}`;
       return { mediaType: `${LAYER_TYPE}${suffix}`, digest: blob.digest, size: blob.size };
@@ -242,13 +267,13 @@ class ArchiveContent {
 
   // `manifest.json` may say `./a/layer.tar`.
   #find(name: string): FoundBlob {
-    let at = resolvePath("", name);
+    let at = resolveEntryName("", name);
     for (let steps = 0; steps < MAX_LINK_STEPS; steps++) {
       const blob = this.#blobs.get(at);
       if (blob !== undefined) return blob;
       const target = this.#entries.links.get(at);
       if (target === undefined) break;
-      at = resolvePath(at, target);
+      at = resolveEntryName(at, target);
     }
     const fault = this.#others.has(at) ? "neither a JSON object nor a tar (plain, gzip or zstd)" : "missing";
     throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is ${fault}`);
@@ -263,29 +288,12 @@ class ArchiveContent {
   }
 
   #refuseName(count: number): Error {
-    return new CrpeError(
-      cannot(`load ${this.#options.what}`, `it has ${count} images, so that --name cannot name them`),
-    );
+    const reason = `it has ${count} images, so that --name cannot name them`;
+    return new CrpeError(cannot(`load ${this.#options.what}`, reason));
   }
-}
-
-// `manifest.json`, which names the configs and layers, may be the last file.
-function isConfigOrLayer(head: Uint8Array): boolean {
-  if (head.length === 0 || detectCompression(head) !== "none" || isTarHead(head)) return true;
-  return String.fromCharCode(...head).trimStart().startsWith("{");
 }
 
 function withTag({ host, path, tag, digest }: Reference, other: string | undefined): Reference {
   if (tag === undefined && other === undefined && digest !== undefined) return { host, path, digest };
   return { host, path, tag: tag ?? other ?? "latest" };
-}
-
-// `a/layer.tar` with the target `../b/layer.tar` is `b/layer.tar`.
-function resolvePath(from: string, target: string): string {
-  const parts = from.split("/").slice(0, -1);
-  for (const part of target.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "." && part !== "") parts.push(part);
-  }
-  return parts.join("/");
 }

@@ -1,4 +1,4 @@
-import type { TarReader } from "../archive/tar_reader.ts";
+import type { TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { cannot, CorruptError, type Failure } from "../oci/error.ts";
 import { ENTRY_NAME, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
@@ -85,23 +85,29 @@ export function notABundle(firstEntry: string | undefined, what: string): Corrup
 const BUNDLE_ENTRY =
   /^((?:[^/]+\/)?)(?:(?:blobs|deltas|pieces)\/.+|index\.json|manifest\.json|oci-layout|kubepkg\.json(?:\.sig)?)$/;
 
+const [MOST_ENTRIES, MOST_BYTES] = [1000, 256 * 1024 * 1024];
+
 /**
- * As `notABundle`, and searches a file for a `kubepkg.json` that is not its first entry: `tar czf FILE *` puts it behind
- * the blobs. A stream is not read on, which may be a long upload.
+ * As `notABundle`, and searches the begin of a file for a `kubepkg.json` that is not its first entry: `tar czf FILE *` puts
+ * it behind the blobs. A stream is not read on, which may be a long upload.
  *
  * @param tar its first entry is open
  */
 export async function explainOther(
   tar: Pick<TarReader, "next">,
-  firstEntry: string | undefined,
+  first: Pick<TarEntry, "name" | "size"> | undefined,
   { source, what }: { readonly source: BundleSource; readonly what: string },
 ): Promise<CorruptError> {
+  const firstEntry = first?.name;
   const other = notABundle(firstEntry, what);
   const [, folder] = BUNDLE_ENTRY.exec(firstEntry ?? "") ?? [];
   if (folder === undefined || source instanceof ReadableStream) return other;
   const name = `${folder}${ENTRY_NAME.kubepkg}`;
+  let [entries, bytes] = [0, 0];
   try {
-    for (let at = firstEntry; at !== name; at = (await tar.next())?.name) if (at === undefined) return other;
+    for (let at = first; at?.name !== name; at = await tar.next()) {
+      if (at === undefined || ++entries > MOST_ENTRIES || (bytes += at.size) > MOST_BYTES) return other;
+    }
   } catch (error) {
     if (error instanceof CorruptError) return other;
     throw error;
@@ -127,4 +133,19 @@ function withFile(command: string, what: string): string {
 export function describeForeignEntry(name: string): string | undefined {
   if (parsePieceEntryName(name) !== undefined) return "it is a part of a split bundle, which crpe import reads";
   return parseDeltaEntryName(name) === undefined ? undefined : "it has layers as deltas, which crpe import reads";
+}
+
+// `.dockerenv` is the first file that docker export writes. Linux has these folders.
+const FILE_SYSTEM = /^(?:\.dockerenv$|(?:bin|dev|etc|proc|sbin|sys|usr|var)\/)/;
+
+/**
+ * Refuses the root of a file system, as `docker export` writes it: it is not read to its end in search of an image.
+ *
+ * @param entry the name of a file; of another entry, with a `/` behind it
+ * @throws {CorruptError} when it belongs to one
+ */
+export function checkFileSystem(entry: string, what: string): void {
+  if (!FILE_SYSTEM.test(entry)) return;
+  const reason = "it is a file system, as docker export writes it";
+  throw otherArchive(cannot(`read ${what}`, reason, "docker save writes the image"));
 }

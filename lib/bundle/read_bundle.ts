@@ -67,7 +67,7 @@ export async function readBundle(
   });
   try {
     first = await tar.next();
-    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first?.name, { source, what });
+    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first, { source, what });
     if (first.size > PACKED_LIMITS.maxBytes) {
       throw new TooLargeError(
         cannot(

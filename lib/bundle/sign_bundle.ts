@@ -45,7 +45,7 @@ export async function signBundle(
   try {
     tar.readThrough();
     const first = await tar.next();
-    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first?.name, { source, what });
+    if (first?.name !== ENTRY_NAME.kubepkg) throw await explainOther(tar, first, { source, what });
     const document = await first.readAll(PACKED_LIMITS.maxBytes);
     readKubePkgsJson(document, `${ENTRY_NAME.kubepkg} of ${what}`);
     let entry = await tar.next();

@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
-import { notABundle, notATar } from "../../../lib/bundle/other_archive.ts";
+import type { TarEntry } from "../../../lib/archive/tar_reader.ts";
+import { explainOther, notABundle, notATar } from "../../../lib/bundle/other_archive.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { signBundle } from "../../../lib/bundle/sign_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
@@ -134,3 +135,23 @@ Deno.test("[112] readBundle() does not read on after the first file of a stream,
     assertEquals(error.message, notABundle("blobs/sha256/00", "a.tgz").message);
   }
 });
+
+const sized = (size: number) => ({ name: "blobs/sha256/00", size });
+for (
+  const [what, before, isFound] of [
+    ["1,000 files", Array(1000).fill(sized(0)), true],
+    ["1,001 files", Array(1001).fill(sized(0)), false],
+    ["256 MiB", [sized(256 * 1024 * 1024)], true],
+    ["more than 256 MiB", [sized(1), sized(256 * 1024 * 1024)], false],
+  ] as const
+) {
+  Deno.test(`[112] explainOther() ${isFound ? "finds" : "does not search for"} kubepkg.json behind ${what}`, async () => {
+    const [first, ...others] = before;
+    const entries = [...others, { name: "kubepkg.json", size: 2 }];
+    const tar = { next: () => Promise.resolve(entries.shift() as TarEntry | undefined) };
+    const source = new FileSource(new CountedFile(new Uint8Array()));
+    const error = await explainOther(tar, first, { source, what: "a.tgz" });
+    assertEquals(error.message.includes("packed again"), isFound);
+    assertEquals(entries.length, isFound ? 0 : 1);
+  });
+}

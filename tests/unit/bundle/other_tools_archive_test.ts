@@ -1,7 +1,8 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
+import { type ImageEntries, openImageEntries, openLayoutFolder } from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
 import type { LoadedImage } from "../../../lib/bundle/store_image.ts";
+import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE, parseManifest } from "../../../lib/oci/manifest.ts";
@@ -31,7 +32,15 @@ const NAME = "registry.test/app:1";
 
 /** Loads an archive that arrives as a stream. */
 async function load(files: Files, folder: TestFolder, store = new DiskStore(folder.path)): Promise<LoadedImage[]> {
-  return await loadImages(await openImageEntries(new Blob([makeTar(files)]).stream(), "a.tar"), store, {
+  return await loadEntries(await openImageEntries(new Blob([makeTar(files)]).stream(), "a.tar"), folder, store);
+}
+
+async function loadEntries(
+  entries: ImageEntries,
+  folder: TestFolder,
+  store = new DiskStore(folder.path),
+): Promise<LoadedImage[]> {
+  return await loadImages(entries, store, {
     what: "a.tar",
     addBlob: (body, expected) => addBlob(folder.path, body, { expected }),
   });
@@ -169,6 +178,39 @@ Deno.test("[112] loadImages() refuses a tar with other files, and stores none of
   assertEquals((await folder.listFiles()).filter((it) => it.includes("blobs/")), []);
 });
 
+// Gives the first entry the type of a hard link.
+function asHardLink(tar: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const header = tar.slice(0, 512);
+  header[156] = "1".charCodeAt(0);
+  header.fill(32, 148, 156);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.set(text(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
+  return joinChunks([header, tar.subarray(512)]);
+}
+
+const LOADABLE = { "c": CONFIG, "0.tar": LAYER };
+for (
+  const [what, tar] of [
+    [".dockerenv, as docker export writes it", makeTar({ ".dockerenv": "", ...LOADABLE })],
+    ["./ before its names", makeTar({ "./.dockerenv": "", ...LOADABLE })],
+    ["a folder alone", makeTar({ "etc/": "", ...LOADABLE })],
+    ["a folder with ./", makeTar({ "./proc/": "", ...LOADABLE })],
+    ["a file in a folder without an entry", makeTar({ "usr/share/man/man1/a.1.gz": GZIP })],
+    ["a hard link", asHardLink(makeTar({ "bin": "" }))],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() refuses a file system at its first mark, and stores nothing: ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const entries = () => openImageEntries(new Blob([tar]).stream(), "a.tar");
+    const error = await assertRejects(async () => await loadEntries(await entries(), folder), CorruptError);
+    assertEquals(
+      [error.exit, error.message],
+      [1, "Cannot read a.tar: it is a file system, as docker export writes it; docker save writes the image"],
+    );
+    assertEquals(await folder.listFiles(), []);
+  });
+}
+
 /** A manifest of one layer, with the file of an image layout for each of its contents. */
 function layOut(architecture: string): { readonly digest: Digest; readonly size: number; readonly files: Files } {
   const config = JSON.stringify({ os: "linux", architecture, rootfs: { diff_ids: [computeDigest(LAYER)] } });
@@ -239,6 +281,76 @@ Deno.test("[112] loadImages() loads an image once that index.json lists twice, a
       [`registry.test/app@${ARM64.digest}`, ARM64.digest],
     ],
   );
+});
+
+for (const name of ["usr/layer.tar", "etc/layer.tar"]) {
+  Deno.test(`[112] loadImages() takes ${name} where manifest.json came before it`, async () => {
+    const image = { Config: "c", RepoTags: [NAME], Layers: [name] };
+    const files = { "manifest.json": JSON.stringify([image]), "c": CONFIG, [name]: LAYER };
+    assertEquals(await loadLayers(files), [computeDigest(LAYER)]);
+  });
+}
+
+const BESIDE = { "app.sql.gz": new Uint8Array(gzipSync("sql")), "backup.tgz": GZIP, "notes.json": "{}", "empty": "" };
+for (
+  const [what, files, isImage] of [
+    ["index.json", { ...ARM64.files, "index.json": indexOf([ARM64, { [REF_NAME]: NAME }]), "oci-layout": "{}" }, true],
+    [
+      "index.json and a manifest.json of another program",
+      { ...ARM64.files, "index.json": indexOf([ARM64, { [REF_NAME]: NAME }]), "manifest.json": "{}" },
+      true,
+    ],
+    [
+      "manifest.json",
+      { "z/c": CONFIG, "z/0": LAYER, "manifest.json": `[{"Config":"./z/c","RepoTags":["${NAME}"],"Layers":["z/0"]}]` },
+      true,
+    ],
+    ["neither", ARM64.files, false],
+  ] as const
+) {
+  Deno.test(`[112] loadImages() opens of a folder what belongs to its images alone: with ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const all: Files = { ...files, ...BESIDE };
+    for (const [name, content] of Object.entries(all)) await folder.write(`layout/${name}`, content);
+    const entries = await openLayoutFolder(`${folder.path}/layout`);
+    const opened: string[] = [];
+    const counted: ImageEntries = {
+      links: entries.links,
+      isIndexFirst: entries.isIndexFirst,
+      progress: entries.progress,
+      cancel: (reason) => entries.cancel(reason),
+      next: async () => {
+        const entry = await entries.next();
+        return entry && { ...entry, open: () => (opened.push(entry.name), entry.open()) };
+      },
+    };
+    if (isImage) {
+      assertEquals((await loadEntries(counted, folder)).map(({ reference }) => reference), [NAME]);
+      assertEquals(opened.sort(), Object.keys(files).filter((it) => it !== "oci-layout").sort());
+    } else {
+      const error = await assertRejects(() => loadEntries(counted, folder), CorruptError);
+      assertEquals([error.exit, opened], [1, []]);
+    }
+  });
+}
+
+Deno.test("[112] loadImages() stores no empty file, and no other JSON document than one of the size of a config", async () => {
+  await using folder = await TestFolder.create();
+  const large = `{"a":"${"a".repeat(4 * 1024 * 1024)}"}`;
+  const image = { Config: "c", RepoTags: [NAME], Layers: ["0.tar"] };
+  const files = { ...LOADABLE, "empty": "", "large.json": large, "manifest.json": JSON.stringify([image]) };
+  assertEquals((await load(files, folder)).map(({ reference }) => reference), [NAME]);
+  const blobs = (await folder.listFiles()).filter((it) => it.includes("blobs/"));
+  assertEquals([hex(""), hex(large)].map((it) => blobs.some((blob) => blob.includes(it))), [false, false]);
+});
+
+Deno.test("[112] loadImages() stores an empty file that is a layer", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const image = { Config: "c", RepoTags: [NAME], Layers: ["empty"] };
+  const files = { "empty": "", "c": configOf(new Uint8Array()), "manifest.json": JSON.stringify([image]) };
+  assertEquals((await load(files, folder, store)).map(({ reference }) => reference), [NAME]);
+  assertEquals(await store.statBlob("registry.test/app", computeDigest(new Uint8Array())), 0);
 });
 
 const inline = (mediaType: string, content: string, data: string | null = btoa(content)) => {
