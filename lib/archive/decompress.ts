@@ -1,4 +1,4 @@
-import { createZstdDecompress } from "node:zlib";
+import { constants, createZstdDecompress, gunzipSync } from "node:zlib";
 import { type BundleSource, ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { GzipSource } from "./gzip_reader.ts";
 import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
@@ -59,6 +59,15 @@ export function detectCompression(head: Uint8Array): Compression {
   // RFC 8878, 3.1.2: a skippable frame may come first (pzstd writes one).
   if ((a & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return "zstd";
   return "none";
+}
+
+/** Decompresses the first bytes of a gzip file, as far as they go; `undefined` when they are damaged. */
+export function decompressHead(head: Uint8Array): Uint8Array | undefined {
+  try {
+    return gunzipSync(head, { finishFlush: constants.Z_SYNC_FLUSH });
+  } catch {
+    return undefined;
+  }
 }
 
 /** Decompresses zstd frames one after the other. */

@@ -1,5 +1,5 @@
-import { detectCompression } from "../archive/decompress.ts";
-import { isTarHead } from "../archive/tar_header.ts";
+import { decompressHead, detectCompression } from "../archive/decompress.ts";
+import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -34,6 +34,8 @@ export interface DockerImage {
 /** Limits of the documents of an image archive. */
 export const ARCHIVE_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 32, maxValues: 1_000_000 };
 
+/** How many bytes tell a layer, also a compressed one, from another file. */
+export const HEAD_BYTES = 4096;
 /** Limit of an image's config. */
 export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
@@ -41,10 +43,15 @@ export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
  * Reports whether a file may be the config or a layer of an image: `manifest.json`, which names them, may be the last file
  * of an archive.
  *
- * @param head its first block
+ * @param head its first `HEAD_BYTES`
  */
 export function isConfigOrLayer(head: Uint8Array, size: number): boolean {
-  if (head.length === 0 || detectCompression(head) !== "none" || isTarHead(head)) return true;
+  const compression = detectCompression(head);
+  if (compression === "gzip") {
+    const start = decompressHead(head)?.subarray(0, BLOCK_BYTES);
+    return start?.length !== BLOCK_BYTES || isTarHead(start);
+  }
+  if (head.length === 0 || compression !== "none" || isTarHead(head.subarray(0, BLOCK_BYTES))) return true;
   return size <= MAX_CONFIG_BYTES && String.fromCharCode(...head).trimStart().startsWith("{");
 }
 

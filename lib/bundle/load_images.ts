@@ -1,5 +1,4 @@
 import { detectCompression } from "../archive/decompress.ts";
-import { BLOCK_BYTES } from "../archive/tar_header.ts";
 import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
@@ -15,6 +14,7 @@ import {
   ARCHIVE_LIMITS,
   diffIdsOf,
   type DockerImage,
+  HEAD_BYTES,
   isConfigOrLayer,
   MAX_CONFIG_BYTES,
   parseArchiveIndex,
@@ -145,7 +145,7 @@ class ArchiveContent {
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
-      const head = await reader.peek(BLOCK_BYTES);
+      const head = await reader.peek(HEAD_BYTES);
       if (expected === undefined && !isConfigOrLayer(head, size)) return void this.#others.add(name);
       const compression = detectCompression(head);
       const isEmpty = expected === undefined && size === 0;

@@ -8,7 +8,7 @@ import { CorruptError, IncompleteError, RefusedError } from "../../../lib/oci/er
 import { MEDIA_TYPE, parseManifest } from "../../../lib/oci/manifest.ts";
 import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeTar } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -100,6 +100,7 @@ for (
 const hex = (content: string | Uint8Array<ArrayBuffer>) => {
   return computeDigest(typeof content === "string" ? text(content) : content).slice("sha256:".length);
 };
+const RANDOM = makeTar({ "a": crypto.getRandomValues(new Uint8Array(60_000)) });
 const MEMBERS: readonly (readonly [config: string, layer: string, content?: Uint8Array<ArrayBuffer>])[] = [
   [`blobs/sha256/${hex(CONFIG)}`, `blobs/sha256/${hex(GZIP)}.tar.gz`, GZIP],
   ["config.json", "0.tar"],
@@ -112,6 +113,8 @@ const MEMBERS: readonly (readonly [config: string, layer: string, content?: Uint
   ["config.json", "deltas/layer.tar"],
   ["config.json", "pieces/layer.tar"],
   ["config.json", "0.tar", EMPTY],
+  ["config.json", "0.tgz", new Uint8Array(gzipSync(EMPTY))],
+  ["config.json", "0.tgz", new Uint8Array(gzipSync(RANDOM, { level: 0 }))],
 ];
 for (const [config, layer, content = LAYER] of MEMBERS) {
   const members: Files = { [config]: configOf(content === EMPTY ? EMPTY : LAYER), [layer]: content };
@@ -145,11 +148,13 @@ for (const name of ["README", "._0.tar", "PaxHeader/x", "pax_global_header", "sb
 
 for (
   const [what, files, reason] of [
-    [
-      "a layer that is no tar",
-      { "0.tar": "text", "c": CONFIG },
-      'its manifest.json names "./0.tar", which is neither a JSON object nor a tar (plain, gzip or zstd)',
-    ],
+    ...[["text", "text"], ["compressed text", new Uint8Array(gzipSync("text".repeat(1000)))]].map(([what, layer]) =>
+      [
+        `a layer that is ${what}`,
+        { "0.tar": layer!, "c": CONFIG },
+        'its manifest.json names "./0.tar", which is neither a JSON object nor a tar (plain, gzip or zstd)',
+      ] as const
+    ),
     ["a layer that is missing", { "c": CONFIG }, 'its manifest.json names "./0.tar", which is missing'],
     ["a config that is missing", { "0.tar": LAYER }, 'its manifest.json names "c", which is missing'],
   ] as const
@@ -334,14 +339,16 @@ for (
   });
 }
 
-Deno.test("[112] loadImages() stores no empty file, and no other JSON document than one of the size of a config", async () => {
+Deno.test("[112] loadImages() stores no empty file, no large JSON document, and no gzip file that is no tar", async () => {
   await using folder = await TestFolder.create();
   const large = `{"a":"${"a".repeat(4 * 1024 * 1024)}"}`;
   const image = { Config: "c", RepoTags: [NAME], Layers: ["0.tar"] };
-  const files = { ...LOADABLE, "empty": "", "large.json": large, "manifest.json": JSON.stringify([image]) };
+  const dump = new Uint8Array(gzipSync("INSERT INTO a VALUES (1);\n".repeat(10_000)));
+  const others = { "empty": "", "large.json": large, "app.sql.gz": dump };
+  const files = { ...LOADABLE, ...others, "manifest.json": JSON.stringify([image]) };
   assertEquals((await load(files, folder)).map(({ reference }) => reference), [NAME]);
   const blobs = (await folder.listFiles()).filter((it) => it.includes("blobs/"));
-  assertEquals([hex(""), hex(large)].map((it) => blobs.some((blob) => blob.includes(it))), [false, false]);
+  for (const other of Object.values(others)) assert(!blobs.some((blob) => blob.includes(hex(other))));
 });
 
 Deno.test("[112] loadImages() stores an empty file that is a layer", async () => {
