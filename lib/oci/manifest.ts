@@ -194,20 +194,12 @@ function isForeignLayer(layer: Descriptor): boolean {
   return (layer.urls?.length ?? 0) > 0 && /(?:\.foreign\.|\.nondistributable\.)/.test(layer.mediaType);
 }
 
-const FAMILY = /^application\/vnd\.(docker|oci)\./;
-
 function guessMediaType(json: Record<string, unknown>, isIndex: boolean, contentType: string | undefined): string {
   if (contentType !== undefined && isManifestType(contentType) && isIndexType(contentType) === isIndex) {
     return contentType;
   }
-  // Where the registry does not tell, the types of the content do. A config counts more than layers: images of OCI may have
-  // layers of docker.
-  const families = [json.config, ...[json.manifests, json.layers].flat()].map((entry) => {
-    return FAMILY.exec(isJsonObject(entry) ? String(entry.mediaType) : "")?.[1];
-  }).filter((family) => family !== undefined);
-  const isDocker = families[0] === "docker" && (!isIndex || !families.includes("oci"));
-  if (isIndex) return isDocker ? MEDIA_TYPE.dockerList : MEDIA_TYPE.ociIndex;
-  if (isDocker) return MEDIA_TYPE.dockerManifest;
+  // Those of docker must state their type, and clients refuse them without it. An image of OCI may have content of docker.
+  if (isIndex) return MEDIA_TYPE.ociIndex;
   return Array.isArray(json.blobs) && !isJsonObject(json.config) ? MEDIA_TYPE.ociArtifact : MEDIA_TYPE.ociManifest;
 }
 
