@@ -12,6 +12,8 @@ interface CopiedTokensInput {
   readonly runs: Iterable<CopiedRun>;
   /** The compressed bytes of all bases, one after the other. */
   readonly compressed: Bytes;
+  /** Whether too many wrong tokens are an error. Default: no; they have corrections. */
+  readonly givesUp?: boolean;
 }
 
 /** Each copied token that is wrong has a correction of some bytes. With more of them, tokens are not copied. */
@@ -29,6 +31,7 @@ export class CopiedTokens {
   readonly #decoder = new TokenDecoder();
   readonly #runs: Iterator<CopiedRun>;
   readonly #compressed: Bytes;
+  readonly #givesUp: boolean;
   #run: CopiedRun | undefined;
   #base: BaseTokens | undefined;
   /** In their order; positions behind the last one are not known yet. */
@@ -39,7 +42,8 @@ export class CopiedTokens {
   #index = 0;
   #at = 0;
 
-  constructor({ runs, compressed }: CopiedTokensInput) {
+  constructor({ runs, compressed, givesUp = false }: CopiedTokensInput) {
+    this.#givesUp = givesUp;
     this.#runs = runs[Symbol.iterator]();
     this.#compressed = compressed;
     this.#run = this.#nextRun();
@@ -84,7 +88,7 @@ export class CopiedTokens {
   countWrong(): void {
     this.counts.right--;
     this.counts.wrong++;
-    if (this.counts.wrong >= HOPELESS_TOKENS && !this.isWorthIt) {
+    if (this.#givesUp && this.counts.wrong >= HOPELESS_TOKENS && !this.isWorthIt) {
       throw new DeflateError(cannot("copy tokens", "too many of them are wrong"));
     }
   }

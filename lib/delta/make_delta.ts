@@ -169,7 +169,7 @@ async function findCopied(
   if (compressed === undefined || !known.has(COPIED_NAME) || effort === "fast") return undefined;
   try {
     const runs = await findCopiedRuns(spans, { bases, compressed }, signal);
-    return runs.length === 0 ? undefined : { runs, tokens: new CopiedTokens({ runs, compressed }) };
+    return runs.length === 0 ? undefined : { runs, tokens: new CopiedTokens({ runs, compressed, givesUp: true }) };
   } catch (error) {
     if (error instanceof DeflateError) return undefined;
     throw error;

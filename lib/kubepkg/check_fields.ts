@@ -74,7 +74,9 @@ function findWrongImages(containers: readonly unknown[], path: FieldPath): Field
     const image = isJsonObject(container) ? container.image : undefined;
     const imagePath = [...path, i, "image"];
     if (isJsonObject(container) && (image === undefined || image === null || image === "")) {
-      const problem = `is ${image === undefined ? "missing" : "empty"}: no cluster accepts the object`;
+      const problem = `is ${
+        image === undefined ? "missing" : "empty"
+      }: a cluster that does not have the object yet refuses it`;
       return [{ path: imagePath, problem, advice: "write it like registry.lan/team/app:1.0" }];
     }
     if (isNonText(image)) return [{ path: imagePath, problem: describe(image), advice: QUOTES }];

@@ -88,6 +88,8 @@ class BlobUpload {
   #minChunk = MIN_CHUNK_BYTES;
   /** How the blob is sent: in chunks, as one stream, or whole with the request that commits it. */
   #way: "chunks" | "stream" | "whole" = "chunks";
+  /** Whether the registry did not know an upload that it had just begun. */
+  #isUnknown = false;
   #failures = 0;
   /** The largest number of bytes that the registry had. Only more than that is progress. */
   #best = 0;
@@ -131,7 +133,7 @@ class BlobUpload {
           if (outcome === "committed") return "sent";
           // The runtime repeats a request whose connection was closed before the answer, and does not tell: an upload that
           // is not known any more may have been committed by the first of the two.
-          if (outcome === "lost" && await this.isPresent({ hasSlot: true })) return "sent";
+          if ((outcome === "lost" || outcome === "unknown") && await this.isPresent({ hasSlot: true })) return "sent";
           if (await this.#mustBeginAgain(outcome)) session = undefined;
           else isUncertain = outcome === "too-large";
         } catch (error) {
@@ -189,7 +191,10 @@ class BlobUpload {
       this.#chunkBytes = Math.max(this.#minChunk, Math.floor(sent / 4));
       return false;
     }
-    if (outcome === "refused" || outcome === "unsupported") {
+    // The registry may have been restarted. The second time, 404 is an answer to the method.
+    const isUnsupported = outcome === "unsupported" || outcome === "unknown" && this.#isUnknown;
+    if (outcome === "unknown") this.#isUnknown = true;
+    if (outcome === "refused" || isUnsupported) {
       if (this.#way === "whole") throw this.#error("it does not keep what is sent to it");
       await this.#chunks.close();
       this.#chunks = new ChunkReader(this.#content);

@@ -9,9 +9,10 @@ import { parseMinChunk, parseUploadRange, resolveUploadUrl, withDigest } from ".
 
 /**
  * What a registry did with a chunk: `accepted` (see `offset`); `refused` when it takes no chunks, or does not keep them;
- * `unsupported` when it has no such request at all; `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more, or less than it had.
+ * `unsupported` when it has no such request at all; `too-large` when a smaller one may be accepted; `lost` when it has no such
+ * upload any more, or less than it had; `unknown` when that is one which it has just begun.
  */
-export type ChunkOutcome = "accepted" | "refused" | "unsupported" | "too-large" | "lost";
+export type ChunkOutcome = "accepted" | "refused" | "unsupported" | "too-large" | "lost" | "unknown";
 
 /** The slowest connection that is waited for, in bytes a second. */
 const MIN_RATE = 16 * 1024;
@@ -24,7 +25,7 @@ const OCTETS = { "content-type": "application/octet-stream" };
 // The statuses of a registry that takes no chunks, or not these ones. A wrong digest at the end is one of a registry that
 // overwrites a chunk with the next one.
 const CHUNK_REFUSED = [400, 405, 411, 412, 415, 422, 501];
-const UNSUPPORTED = [404, 405, 501];
+const UNSUPPORTED = [405, 501];
 const TOO_LARGE = 413;
 const RANGE_INVALID = 416;
 // The statuses of a registry that does not tell what it has of this upload, or of any one.
@@ -169,9 +170,8 @@ export class UploadSession {
     await response?.body?.cancel();
     const [status, before] = [response?.status ?? 404, this.#offset];
     if (status === TOO_LARGE) return "too-large";
-    // Of an upload that has just begun, 404 is an answer to the method.
     if (isChunk && before === 0 && UNSUPPORTED.includes(status)) return "unsupported";
-    if (status === 404) return "lost";
+    if (status === 404) return isChunk && before === 0 ? "unknown" : "lost";
     if (status !== RANGE_INVALID) return "refused";
     if (!await this.ask()) return before === 0 ? "refused" : "lost";
     if (this.#offset === before) return "refused";

@@ -203,11 +203,16 @@ const COUNTS: readonly [right: number, wrong: number, isWorthIt: boolean, isHope
 
 for (const [right, wrong, isWorthIt, isHopeless] of COUNTS) {
   Deno.test(`[99] copying tokens of which ${right} are right and ${wrong} wrong is ${isHopeless ? "" : "not "}given up`, () => {
-    const copied = new CopiedTokens({ runs: [], compressed: scratchOf(new Uint8Array()) });
+    const input = { runs: [], compressed: scratchOf(new Uint8Array()) };
+    const copied = new CopiedTokens({ ...input, givesUp: true });
     Object.assign(copied.counts, { right: right + 1, wrong: wrong - 1 });
     if (isHopeless) assertThrows(() => copied.countWrong(), CorruptError, "too many of them are wrong");
     else copied.countWrong();
     assertEquals([copied.counts, copied.isWorthIt], [{ right, wrong }, isWorthIt]);
+    // A site takes a delta as it was made.
+    const atSite = new CopiedTokens(input);
+    Object.assign(atSite.counts, { right: right + 1, wrong: wrong - 1 });
+    atSite.countWrong();
   });
 }
 

@@ -86,7 +86,7 @@ const ROWS: readonly [string, object[], string[]][] = [
       'containers[0].image is "app:${VERSION}", which is no image name',
       'containers[1].image is " nginx", which is no image name',
       'containers[2].image is "reg.test/Team/App:1", which is no image name',
-      "containers[4].image is empty: no cluster accepts the object",
+      "containers[4].image is empty: a cluster that does not have the object yet refuses it",
       "containers[6].image is the number 5",
     ],
   ],
@@ -98,9 +98,9 @@ const ROWS: readonly [string, object[], string[]][] = [
       ephemeralContainers: [null],
     },
   }], [
-    "containers[0].image is empty: no cluster accepts the object",
-    "containers[1].image is missing: no cluster accepts the object",
-    "initContainers[0].image is empty: no cluster accepts the object",
+    "containers[0].image is empty: a cluster that does not have the object yet refuses it",
+    "containers[1].image is missing: a cluster that does not have the object yet refuses it",
+    "initContainers[0].image is empty: a cluster that does not have the object yet refuses it",
   ]]),
   ["no image of a custom resource", [{
     ...make("example.org/v1", "Thing", "a"),

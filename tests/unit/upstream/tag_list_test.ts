@@ -41,6 +41,21 @@ const LINKS: [name: string, header: string | null, expected: string | undefined]
     `<?p=1>, <?p=2>; rel="next"`,
     "https://registry.example.com/v2/a/tags/list?p=2",
   ],
+  [
+    "takes no link without a relation that is to another place",
+    `<https://r.test/?n=3>; title="home", </v2/b/tags?n=3>`,
+    undefined,
+  ],
+  [
+    "takes no link without a relation to the list itself",
+    `</v2/a/tags/list>, <?n=2>; type="application/json"`,
+    undefined,
+  ],
+  [
+    "takes a link without a relation behind a prefix",
+    `<https://x.test/proxy/v2/a/tags/list?n=2&last=b>`,
+    "https://x.test/proxy/v2/a/tags/list?n=2&last=b",
+  ],
   ["takes no link with another relation", `<?p=1>; rel="prev", <?p=0>; rel=first`, undefined],
   ["ignores other relations", `</x>; rel="nextish", </y>; rel="prev"`, undefined],
   ["finds a relation of several types", `</x?last=b>; rel="prev Next"`, "https://registry.example.com/x?last=b"],
