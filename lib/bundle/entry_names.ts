@@ -74,3 +74,8 @@ export function resolveEntryName(from: string, target: string): string {
   }
   return parts.join("/");
 }
+
+/** Reports whether an entry lists the images of an archive. */
+export function listsImages(name: string): boolean {
+  return name === ENTRY_NAME.index || name === ENTRY_NAME.docker;
+}

@@ -7,6 +7,7 @@ import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/if_present.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { checkFileSystem, notATar } from "./other_archive.ts";
+import { listsImages } from "./entry_names.ts";
 
 /** A file of an image archive, open for reading. */
 export interface ImageEntry {
@@ -82,7 +83,7 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
     next: async () => {
       const entry = await tar.next();
       if (entry === undefined) return undefined;
-      isImage ||= isIndex(entry);
+      isImage ||= listsImages(entry.name);
       if (!isImage) checkFileSystem(entry.name, what);
       return { name: entry.name, size: entry.size, open: () => Promise.resolve(streamBytes(entry)) };
     },
@@ -100,7 +101,7 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
     }
   };
   await list("", 1);
-  files.sort((a, b) => Number(isIndex(b)) - Number(isIndex(a)) || (a.name < b.name ? -1 : 1));
+  files.sort((a, b) => Number(listsImages(b.name)) - Number(listsImages(a.name)) || (a.name < b.name ? -1 : 1));
   const total = files.reduce((sum, { size }) => sum + size, 0);
   let [bytes, end] = [0, 0];
   const count = (body: ReadableStream<Uint8Array>) =>
@@ -129,8 +130,4 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
     },
     cancel: () => Promise.resolve(),
   };
-}
-
-function isIndex({ name }: { readonly name: string }): boolean {
-  return name === "index.json" || name === "manifest.json";
 }

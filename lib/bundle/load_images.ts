@@ -9,7 +9,7 @@ import { cannot, CorruptError, CrpeError, RefusedError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { parseBlobEntryName, resolveEntryName } from "./entry_names.ts";
+import { listsImages, parseBlobEntryName, resolveEntryName } from "./entry_names.ts";
 import {
   ARCHIVE_LIMITS,
   diffIdsOf,
@@ -111,7 +111,7 @@ class ArchiveContent {
     for (let entry = await this.#entries.next(); entry !== undefined; entry = await this.#entries.next()) {
       if (++this.#files > MAX_FILES) throw this.#refuse(`it has more than ${MAX_FILES} files`);
       const { name, size } = entry;
-      if (name === "index.json" || name === "manifest.json") {
+      if (listsImages(name)) {
         if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
         this.#documents.set(name, await readBounded(await entry.open(), name, ARCHIVE_LIMITS.maxBytes));
       } else {

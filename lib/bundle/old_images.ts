@@ -8,6 +8,7 @@ import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { formatPlatform, normalizePlatform, platformOfConfig } from "../oci/platform.ts";
 import type { CarriedManifest } from "./bundle_plan.ts";
+import { MAX_CONFIG_BYTES } from "./image_documents.ts";
 
 /** A store in which older images are found. */
 export interface OldImageStore extends ContentSource {
@@ -32,7 +33,6 @@ interface OldImage {
 }
 
 const NUMERIC = new Intl.Collator("en", { numeric: true });
-const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /**
  * Finds the layers of the older image that a new one was most likely made from: an image of the same repository and

@@ -24,6 +24,7 @@ import {
 } from "../oci/platform.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
+import { MAX_CONFIG_BYTES } from "./image_documents.ts";
 
 /** The platforms of an image to select. */
 export interface PlatformChoice {
@@ -37,8 +38,6 @@ export interface PlatformChoice {
   readonly isExact?: boolean;
 }
 
-/** Largest config that is read to find an image's platform, in bytes. */
-const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** Deepest nesting of indexes. */
 const MAX_NESTING = 8;
 /**

@@ -73,7 +73,7 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
   const hosts = mirror.hosts ?? [ALL];
   const start = current === undefined ? `# Images are pulled from crpe, ${describeFallback(mirror)}.\n` : current;
   const notes: string[] = [];
-  parseRegistries(start);
+  const given = parseRegistries(start);
   refuseTabs(start);
   let text = start;
   for (const host of hosts) {
@@ -92,7 +92,7 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
     text = changed;
     if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} is kept, and is tried after crpe`);
   }
-  return { text, notes: [...notes, ...listUncovered(parseRegistries(start), mirror)] };
+  return { text, notes: [...notes, ...listUncovered(given, mirror)] };
 }
 
 // k3s copies the rewrite rules of an entry to each of its endpoints. crpe cannot undo them, and would look for images

@@ -145,7 +145,7 @@ function readManifest(json: Record<string, unknown>, contentType: string | undef
     ...(typeof json.artifactType === "string" ? { artifactType: json.artifactType } : {}),
     ...(isJsonObject(json.annotations) ? { annotations: readAnnotations(json.annotations) } : {}),
   };
-  if (isIndex) return { kind: "index", ...common, manifests: readEntries(manifests ?? []) };
+  if (isIndex) return { kind: "index", ...common, manifests: readDescriptors(manifests ?? [], "manifests", "") };
   if (mediaType === MEDIA_TYPE.ociArtifact) {
     return { kind: "manifest", ...common, layers: readDescriptors(blobs ?? [], "blobs") };
   }
@@ -207,29 +207,24 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-function readEntries(value: unknown): Descriptor[] {
-  return readDescriptors(value, "manifests").map((entry, i) => {
-    return isText((value as Partial<Descriptor>[])[i]!.mediaType) ? entry : { ...entry, mediaType: "" };
-  });
-}
-
-function readDescriptors(value: unknown, field: string): Descriptor[] {
+function readDescriptors(value: unknown, field: string, unstated?: string): Descriptor[] {
   if (!Array.isArray(value)) throw new CorruptError(cannot("read the manifest", `${field} is not a list`));
   if (value.length > MAX_DESCRIPTORS) {
     throw new CorruptError(
       cannot("use the manifest", `${field} has ${value.length} entries, ${MAX_DESCRIPTORS} are allowed`),
     );
   }
-  return value.map((entry, i) => parseDescriptor(entry, `${field}[${i}]`));
+  return value.map((entry, i) => parseDescriptor(entry, `${field}[${i}]`, unstated));
 }
 
 /**
  * Reads a descriptor of a JSON document.
  *
  * @param field its name, for errors
+ * @param unstated its media type, if it states none
  * @throws {CorruptError} when it is not a descriptor, or its digest is of an algorithm that is not supported
  */
-export function parseDescriptor(value: unknown, field: string): Descriptor {
+export function parseDescriptor(value: unknown, field: string, unstated = "application/octet-stream"): Descriptor {
   if (!isJsonObject(value)) throw new CorruptError(cannot("read the manifest", `${field} is not a descriptor`));
   const { mediaType, digest, size, platform, annotations, artifactType, urls, data } = value;
   if (!isDigest(digest)) throw new CorruptError(cannot("read the manifest", `${field}.digest is not a digest`));
@@ -237,7 +232,7 @@ export function parseDescriptor(value: unknown, field: string): Descriptor {
     throw new CorruptError(cannot("read the manifest", `${field}.size is not a size`));
   }
   return {
-    mediaType: typeof mediaType === "string" ? mediaType : "application/octet-stream",
+    mediaType: typeof mediaType === "string" ? mediaType : unstated,
     digest,
     size,
     ...(isJsonObject(platform) ? { platform: readPlatform(platform) } : {}),

@@ -1,6 +1,7 @@
 import { SharedFiles } from "../../bytes/shared_files.ts";
 import { LocalCopies } from "../../cache/local_copies.ts";
 import { ifPresent } from "../../files/if_present.ts";
+import { readText } from "../../files/read_text.ts";
 import { ObjectStore } from "../../object_store/object_store.ts";
 import { probeConditions } from "../../object_store/probe_conditions.ts";
 import { S3Client } from "../../object_store/s3_client.ts";
@@ -89,7 +90,7 @@ async function readS3Credentials(io: Io): Promise<S3Credentials> {
   const home = io.env("HOME");
   const file = io.env("AWS_SHARED_CREDENTIALS_FILE") ?? (home === undefined ? undefined : `${home}/.aws/credentials`);
   const profile = io.env("AWS_PROFILE") ?? "default";
-  const text = file === undefined ? undefined : await ifPresent(Deno.readTextFile(file));
+  const text = file === undefined ? undefined : await ifPresent(readText(file));
   const found = text === undefined ? undefined : findProfile(text, profile);
   if (found !== undefined) return found;
   const lack = text === undefined ? "" : `; ${file} has no keys of the profile ${profile}`;
