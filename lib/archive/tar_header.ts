@@ -1,4 +1,4 @@
-import { cannot, CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, unlessCorrupt } from "../oci/error.ts";
 
 /** Size of a tar block in bytes. A header is one block, and contents are padded to whole blocks. */
 export const BLOCK_BYTES = 512;
@@ -96,12 +96,7 @@ export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader |
 /** Tests whether a file begins like a tar: with a valid header, or with the `ustar` magic. */
 export function isTarHead(head: Uint8Array): boolean {
   if (head.length < BLOCK_BYTES) return false;
-  try {
-    return parseText(head, MAGIC, "").startsWith("ustar") || (parseTarHeader(head), true);
-  } catch (error) {
-    if (error instanceof CorruptError) return false;
-    throw error;
-  }
+  return unlessCorrupt(() => parseText(head, MAGIC, "").startsWith("ustar") || (parseTarHeader(head), true)) ?? false;
 }
 
 /**

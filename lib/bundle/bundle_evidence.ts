@@ -3,7 +3,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type ReferrerLine, referrersOf } from "../kubepkg/referrers_of.ts";
 import type { Digest } from "../oci/digest.ts";
-import { cannot, CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, unlessCorrupt } from "../oci/error.ts";
 import { type Descriptor, type Manifest, MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { readBundle } from "./read_bundle.ts";
 
@@ -60,7 +60,7 @@ export class BundleEvidence {
     }
     const manifests = new Map<Digest, { bytes: Uint8Array; manifest: Manifest }>();
     await readContents(options, describe(sizes), (digest, bytes) => {
-      const manifest = parseIfManifest(bytes);
+      const manifest = unlessCorrupt(() => parseManifest(bytes));
       if (manifest !== undefined) manifests.set(digest, { bytes, manifest });
     });
     const referrers = lines.flatMap((it) => {
@@ -115,14 +115,5 @@ async function readContents(
   for (const [digest, expected] of left) {
     const bytes = await readElsewhere?.(expected);
     if (bytes !== undefined) await onContent(digest, bytes);
-  }
-}
-
-function parseIfManifest(bytes: Uint8Array): Manifest | undefined {
-  try {
-    return parseManifest(bytes);
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
   }
 }

@@ -2,7 +2,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { cannot, CorruptError } from "../oci/error.ts";
+import { cannot, CorruptError, unlessCorrupt } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { rootDigest } from "./image_graph.ts";
 import type { BundleBlob, BundleReader } from "./read_bundle.ts";
@@ -47,7 +47,7 @@ export class BundleManifests {
   async take(blob: BundleBlob): Promise<Uint8Array> {
     const bytes = (await blob.readAll(MAX_MANIFEST_BYTES)).slice();
     verifyBytes(bytes, blob.digest, blob.size);
-    if (!this.isManifest(blob.digest) && !looksLikeManifest(bytes)) return bytes;
+    if (!this.isManifest(blob.digest) && unlessCorrupt(() => parseManifest(bytes)) === undefined) return bytes;
     this.#bytes += bytes.length;
     if (this.#bytes > MAX_MANIFESTS_BYTES) {
       throw new CorruptError(cannot(`use ${this.#what}`, `its manifests have more than ${MAX_MANIFESTS_BYTES} bytes`));
@@ -69,22 +69,5 @@ export class BundleManifests {
 
 // Images whose digest the package does not give are left out.
 function rootDigests(kubepkg: KubePkg): Digest[] {
-  return imagesOf(kubepkg).flatMap((image) => {
-    try {
-      return [rootDigest(kubepkg, image)];
-    } catch (error) {
-      if (error instanceof CorruptError) return [];
-      throw error;
-    }
-  });
-}
-
-function looksLikeManifest(bytes: Uint8Array): boolean {
-  try {
-    parseManifest(bytes);
-    return true;
-  } catch (error) {
-    if (error instanceof CorruptError) return false;
-    throw error;
-  }
+  return imagesOf(kubepkg).flatMap((image) => unlessCorrupt(() => rootDigest(kubepkg, image)) ?? []);
 }

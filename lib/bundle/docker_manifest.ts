@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { unlessCorrupt } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
@@ -30,13 +30,8 @@ export function isFileSystem({ mediaType }: Descriptor): boolean {
 
 /** Reports whether a config is that of an image with so many layers. That of an artifact is often `{}`. */
 export function isImageConfig(bytes: Uint8Array, layers: number): boolean {
-  try {
-    const config = parseJson(bytes, "the config", ARCHIVE_LIMITS);
-    return isJsonObject(config) && isJsonObject(config.rootfs) && diffIdsOf(config)?.length === layers;
-  } catch (error) {
-    if (error instanceof CorruptError) return false;
-    throw error;
-  }
+  const config = unlessCorrupt(() => parseJson(bytes, "the config", ARCHIVE_LIMITS));
+  return isJsonObject(config) && isJsonObject(config.rootfs) && diffIdsOf(config)?.length === layers;
 }
 
 /**

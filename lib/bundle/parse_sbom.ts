@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { unlessCorrupt } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
 /** A software bill of materials, as far as it is understood. */
@@ -27,12 +27,7 @@ const LIMITS = { maxBytes: MAX_SBOM_BYTES, maxDepth: 128, maxValues: 2_000_000 }
 export function parseSbom(bytes: Uint8Array): Sbom | undefined {
   const text = new TextDecoder().decode(bytes);
   if (!/^\s*\{/.test(text)) return parseText(text);
-  try {
-    return parseDocument(parseJson(bytes, "the SBOM", LIMITS));
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  }
+  return unlessCorrupt(() => parseDocument(parseJson(bytes, "the SBOM", LIMITS)));
 }
 
 /** Reads a JSON value as an SBOM; `undefined` when it is none. */

@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { cannot, CorruptError, UntrustedError } from "../oci/error.ts";
+import { cannot, unlessCorrupt, UntrustedError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isSignatureLayer, verifyImageSignature } from "../signature/image_signature.ts";
 import type { PublicKey } from "../signature/keys.ts";
@@ -58,11 +58,6 @@ async function findProblem(image: SignedImage, keys: readonly PublicKey[]): Prom
 }
 
 function listLayers(bytes: Uint8Array): readonly Descriptor[] {
-  try {
-    const manifest = parseManifest(bytes);
-    return manifest.kind === "manifest" ? manifest.layers : [];
-  } catch (error) {
-    if (error instanceof CorruptError) return [];
-    throw error;
-  }
+  const manifest = unlessCorrupt(() => parseManifest(bytes));
+  return manifest?.kind === "manifest" ? manifest.layers : [];
 }

@@ -1,8 +1,8 @@
 import { SingleFlight } from "../content/single_flight.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { unlessCorrupt } from "../oci/error.ts";
 import { inlineDataOf } from "../oci/inline_data.ts";
-import { type Descriptor, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 
@@ -49,14 +49,7 @@ export class KnownBlobs {
   learn(repo: string, bytes: Uint8Array): InlineBlob[] {
     const known = this.#open(repo);
     const inline = new Map<Digest, InlineBlob>();
-    let successors: Descriptor[];
-    try {
-      successors = successorsOf(parseManifest(bytes));
-    } catch (error) {
-      if (error instanceof CorruptError) return [];
-      throw error;
-    }
-    for (const descriptor of successors) {
+    for (const descriptor of unlessCorrupt(() => successorsOf(parseManifest(bytes))) ?? []) {
       const { digest, size } = descriptor;
       const before = known.get(digest);
       const data = before?.data ?? inlineDataOf(descriptor);

@@ -5,7 +5,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
+import { cannot, CrpeError, unlessCorrupt } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { planHandover, readHandedOver, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
@@ -202,14 +202,11 @@ function referencesOf(kubepkg: KubePkg): string[] {
 function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
   const referrers = referrersOf(kubepkg).map(({ name: repository, tag, digest }) => ({ repository, tag, digest }));
   const images = imagesOf(kubepkg).flatMap((image) => {
-    try {
-      const { reference } = image;
-      return [{ repository: repositoryOf(reference), tag: reference.tag, digest: rootDigest(kubepkg, image) }];
-    } catch (error) {
-      // The record has no digest for the image, so there is nothing to find in the store.
-      if (error instanceof CorruptError) return [];
-      throw error;
-    }
+    const { reference } = image;
+    const digest = unlessCorrupt(() => rootDigest(kubepkg, image));
+    // The record has no digest for the image, so there is nothing to find in the store.
+    if (digest === undefined) return [];
+    return [{ repository: repositoryOf(reference), tag: reference.tag, digest }];
   });
   return [...images, ...referrers];
 }

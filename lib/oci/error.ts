@@ -159,6 +159,16 @@ export class CorruptError extends CrpeError {
   override readonly code: ErrorCode = "CORRUPT";
 }
 
+/** Returns what `read` does; `undefined` where it throws a `CorruptError`, for input that may be of another format. */
+export function unlessCorrupt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
+}
+
 /** The input is larger than the limit. */
 export class TooLargeError extends CorruptError {
   override readonly code = "TOO_LARGE";

@@ -8,7 +8,7 @@
  * Both name the digest of the image, which is compared. Transparency logs and certificates are not looked at: what counts
  * is the key.
  */
-import { CorruptError } from "../oci/error.ts";
+import { unlessCorrupt } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -47,14 +47,9 @@ export function verifyImageSignature(
   image: Digest,
   keys: readonly PublicKey[],
 ): PublicKey | undefined {
-  try {
-    return layer.mediaType === SIMPLE_SIGNING
-      ? verifySimple(layer, bytes, { image, keys })
-      : verifyBundle(bytes, image, keys);
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  }
+  return unlessCorrupt(() =>
+    layer.mediaType === SIMPLE_SIGNING ? verifySimple(layer, bytes, { image, keys }) : verifyBundle(bytes, image, keys)
+  );
 }
 
 interface Claim {

@@ -1,6 +1,6 @@
 import { ifPresentSync } from "../files/if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { unlessCorrupt } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
 import type { ManifestLinks } from "./reachable.ts";
@@ -71,17 +71,12 @@ function countDigests({ manifests, blobs }: ManifestLinks): number {
 function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined {
   // The digest is verified, because a flipped bit could change the references.
   if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
-  try {
-    const manifest = parseManifest(bytes);
-    return {
-      manifests: manifest.kind === "index" ? manifest.manifests.map(({ digest }) => digest) : [],
-      blobs: splitSuccessors(manifest).blobs.map(({ digest, size }) => ({ digest, size })),
-      subject: manifest.subject?.digest,
-    };
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  }
+  const manifest = unlessCorrupt(() => parseManifest(bytes));
+  return manifest && {
+    manifests: manifest.kind === "index" ? manifest.manifests.map(({ digest }) => digest) : [],
+    blobs: splitSuccessors(manifest).blobs.map(({ digest, size }) => ({ digest, size })),
+    subject: manifest.subject?.digest,
+  };
 }
 
 // Skips layers, which are among the content that packages need, without reading them whole.

@@ -1,6 +1,6 @@
 import type { ReferrerList } from "../content/source.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
+import { RegistryError, unlessCorrupt } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseDescriptor } from "../oci/manifest.ts";
 import type { EndpointRequest } from "./client_context.ts";
@@ -143,13 +143,4 @@ function readEntry(entry: unknown): Descriptor | undefined {
 
 function readJson(bytes: Uint8Array): unknown {
   return unlessCorrupt(() => parseJson(bytes, "the referrers"));
-}
-
-function unlessCorrupt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  }
 }

@@ -6,6 +6,7 @@ import {
   NoSpaceError,
   type Overrule,
   RefusedError,
+  unlessCorrupt,
   UntrustedError,
 } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson, textOf, textsOf } from "../../oci/json.ts";
@@ -98,12 +99,7 @@ export function describeFailure({ failure, reason, advice }: TransportError): Fa
 }
 
 function readError(bytes: Uint8Array) {
-  let document: unknown;
-  try {
-    document = parseJson(bytes, "the answer", ANSWER_LIMITS);
-  } catch (error) {
-    if (!(error instanceof CorruptError)) throw error;
-  }
+  const document = unlessCorrupt(() => parseJson(bytes, "the answer", ANSWER_LIMITS));
   const [first] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
   const { code, message, detail } = isJsonObject(first) ? first : {};
   const { missing, offset, overrule } = isJsonObject(detail) ? detail : {};

@@ -1,4 +1,4 @@
-import { CorruptError } from "../../oci/error.ts";
+import { unlessCorrupt } from "../../oci/error.ts";
 import { parseJson } from "../../oci/json.ts";
 import { AgentError, ANSWER_LIMITS, notAnAgent } from "./agent_error.ts";
 
@@ -62,10 +62,7 @@ export async function requestAgent(
 
 /** Parses the JSON document of an answer. @throws {AgentError} when it is something else */
 export function parseAnswer(bytes: Uint8Array): unknown {
-  try {
-    return parseJson(bytes, "the answer", ANSWER_LIMITS);
-  } catch (error) {
-    if (error instanceof CorruptError) throw notAnAgent("something other than JSON");
-    throw error;
-  }
+  const json = unlessCorrupt(() => parseJson(bytes, "the answer", ANSWER_LIMITS));
+  if (json === undefined) throw notAnAgent("something other than JSON");
+  return json;
 }

@@ -1,5 +1,5 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { unlessCorrupt } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { type ClusterApi, ClusterUnreachableError, type Secret, type SecretMetadata } from "./cluster_api.ts";
 import { formatSecret, parseSecret, parseSecretMetadata } from "./secret_json.ts";
@@ -142,14 +142,9 @@ export class PodCluster implements ClusterApi {
 
 function readAnswer(bytes: Uint8Array | undefined): Record<string, unknown> {
   if (bytes === undefined || bytes.length === 0) return {};
-  try {
-    const json = parseJson(bytes, "the answer", LIMITS);
-    return isJsonObject(json) ? json : {};
-  } catch (error) {
-    // A proxy in front of the API server answers with a page.
-    if (error instanceof CorruptError) return {};
-    throw error;
-  }
+  // A proxy in front of the API server answers with a page.
+  const json = unlessCorrupt(() => parseJson(bytes, "the answer", LIMITS));
+  return isJsonObject(json) ? json : {};
 }
 
 function reasonOf(error: unknown): string {

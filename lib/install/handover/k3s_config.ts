@@ -1,6 +1,6 @@
 import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parseYamlDocuments } from "../../kubepkg/read_yaml.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { unlessCorrupt } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 
 const LIMITS = { maxBytes: 1024 * 1024, maxDepth: 32 };
@@ -46,15 +46,10 @@ export function parseDisabled(texts: readonly string[]): string[] {
 }
 
 function parseConfig(text: string): Record<string, unknown> {
-  try {
-    // k3s reads the first document.
-    const [config] = parseYamlDocuments(new TextEncoder().encode(text), "config.yaml", LIMITS);
-    return isJsonObject(config) ? config : {};
-  } catch (error) {
-    // k3s does not start with it either.
-    if (error instanceof CorruptError) return {};
-    throw error;
-  }
+  // k3s does not start with a file that is damaged either, and of others it reads the first document.
+  const documents = unlessCorrupt(() => parseYamlDocuments(new TextEncoder().encode(text), "config.yaml", LIMITS));
+  const config = documents?.[0];
+  return isJsonObject(config) ? config : {};
 }
 
 function splitNames(value: unknown): string[] {

@@ -3,7 +3,7 @@ import { BUILT_IN_GROUPS } from "../../kubepkg/cluster_kinds.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { identityKey } from "../../kubepkg/object_identity.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
-import { CorruptError } from "../../oci/error.ts";
+import { unlessCorrupt } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { failureLinesOf } from "./kubectl_advice.ts";
 import { type KubectlCall, KubectlError, type KubectlResult, type RunKubectl } from "./kubectl_error.ts";
@@ -201,13 +201,9 @@ export class KubectlCluster {
   async readJson(args: readonly string[]): Promise<Record<string, unknown> | undefined> {
     const result = await this.#runKubectl({ args: [...args, "-o", "json", READ_TIMEOUT], timeLimit: 20 });
     if (result?.code !== 0) return undefined;
-    try {
-      const json = parseJson(new TextEncoder().encode(result.stdout), "the output of kubectl", JSON_LIMITS);
-      return isJsonObject(json) ? json : undefined;
-    } catch (error) {
-      if (error instanceof CorruptError) return undefined;
-      throw error;
-    }
+    const output = new TextEncoder().encode(result.stdout);
+    const json = unlessCorrupt(() => parseJson(output, "the output of kubectl", JSON_LIMITS));
+    return isJsonObject(json) ? json : undefined;
   }
 
   // Returns the result of kubectl if that fails.

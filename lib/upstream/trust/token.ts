@@ -1,5 +1,5 @@
 import { DeniedError } from "./denied_error.ts";
-import { cannot, CorruptError, RegistryError } from "../../oci/error.ts";
+import { cannot, RegistryError, unlessCorrupt } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { readBoundedBody } from "../transport/bounded_body.ts";
 import type { Fetch } from "../transport/middleware.ts";
@@ -115,14 +115,9 @@ function askByGet(request: TokenRequest, fetch: Fetch): Promise<Response> {
 }
 
 function parseToken(bytes: Uint8Array, what: string): { value: string; life: number } {
-  let json: unknown;
-  try {
-    json = parseJson(bytes, what, { maxBytes: MAX_TOKEN_BYTES, maxDepth: 32 });
-  } catch (error) {
-    // The reason of the JSON parser is omitted: it may quote a part of the token.
-    if (error instanceof CorruptError) throw new RegistryError("BAD_GATEWAY", cannot(`read ${what}`, "it is not JSON"));
-    throw error;
-  }
+  const json = unlessCorrupt(() => parseJson(bytes, what, { maxBytes: MAX_TOKEN_BYTES, maxDepth: 32 }));
+  // The reason of the JSON parser is omitted: it may quote a part of the token.
+  if (json === undefined) throw new RegistryError("BAD_GATEWAY", cannot(`read ${what}`, "it is not JSON"));
   const { token, access_token, expires_in } = isJsonObject(json) ? json : {};
   const value = [token, access_token].find((text) => typeof text === "string" && text !== "");
   if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value)) {

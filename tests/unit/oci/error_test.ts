@@ -1,5 +1,13 @@
-import { CorruptError, IncompleteError, NoSpaceError, RefusedError, RegistryError } from "../../../lib/oci/error.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
+import {
+  CorruptError,
+  IncompleteError,
+  NoSpaceError,
+  RefusedError,
+  RegistryError,
+  TruncatedError,
+  unlessCorrupt,
+} from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 
 Deno.test("RegistryError has the HTTP status of its code", () => {
   const statuses = {
@@ -54,4 +62,13 @@ Deno.test("error classes keep their name and cause", () => {
   assertEquals(errors.map(({ name }) => name), ["CorruptError", "RefusedError", "IncompleteError", "NoSpaceError"]);
   for (const error of errors) assert(error.cause === cause);
   assertEquals(new IncompleteError("x", ["sha256:a"]).missing, ["sha256:a"]);
+});
+
+Deno.test("unlessCorrupt() gives nothing for a CorruptError, and throws every other error", () => {
+  const failing = (error: Error) => () => {
+    throw error;
+  };
+  assertEquals(unlessCorrupt(() => 1), 1);
+  assertEquals(unlessCorrupt(failing(new TruncatedError("x"))), undefined);
+  assertThrows(() => unlessCorrupt(failing(new RefusedError("x"))), RefusedError);
 });
