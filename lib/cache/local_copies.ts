@@ -5,14 +5,14 @@ import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
-import { listFoldersSync } from "../files/folder_scan.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { HeldBlobs } from "../store/held_blobs.ts";
 import { Ingest } from "../store/ingest.ts";
-import { blobPath, BLOBS, INGEST, partialPath } from "../store/layout.ts";
+import { blobPath, INGEST, partialPath } from "../store/layout.ts";
+import { listBlobs } from "../store/store_scan.ts";
 import { SharedDownload } from "./shared_download.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -232,15 +232,9 @@ export class LocalCopies implements BlobCopies {
   async #readFolder(): Promise<void> {
     const { folder } = this.#options;
     const found: { digest: Digest; size: number; time: number }[] = [];
-    for (const algorithm of listFoldersSync(`${folder}/${BLOBS}`)) {
-      for (const start of listFoldersSync(`${folder}/${BLOBS}/${algorithm}`)) {
-        for (const hex of listFoldersSync(`${folder}/${BLOBS}/${algorithm}/${start}`)) {
-          const digest = `${algorithm}:${hex}`;
-          if (!isDigest(digest)) continue;
-          const file = await ifPresent(Deno.stat(`${folder}/${blobPath(digest)}`));
-          if (file !== undefined) found.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0 });
-        }
-      }
+    for await (const digest of listBlobs(folder)) {
+      const file = await ifPresent(Deno.stat(`${folder}/${blobPath(digest)}`));
+      if (file !== undefined) found.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0 });
     }
     for (const { digest, size } of found.sort((a, b) => a.time - b.time)) {
       this.#copies.set(digest, { size, isVerified: false });

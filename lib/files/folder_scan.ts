@@ -2,7 +2,7 @@ import { ifPresentSync } from "./if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
 /** Options of `listFoldersSync`. */
-interface FolderOptions {
+export interface FolderOptions {
   /** Whether symbolic links, and a file in the place of the folder, are errors. By default they are left out. */
   readonly refusesLinks?: boolean;
 }

@@ -1,6 +1,6 @@
 import { pause } from "../bytes/pause.ts";
 import type { ListOptions, RepositoryPage } from "../content/source.ts";
-import { listFoldersSync } from "../files/folder_scan.ts";
+import { type FolderOptions, listFoldersSync } from "../files/folder_scan.ts";
 import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
@@ -95,21 +95,22 @@ function isFolder(path: string): boolean {
 }
 
 /**
- * Lists the digests of the manifests that are linked to a repository, sorted. Synchronous: in another thread, the few
- * entries of such folders would cost ten times as much.
+ * Lists the digests of the manifests that are linked to a repository, sorted.
  *
  * @param root the data folder
  */
 export function listRevisions(root: string, repo: string): Digest[] {
-  const found: Digest[] = [];
-  const revisions = `${root}/${revisionsPath(repo)}`;
-  for (const algorithm of listFoldersSync(revisions)) {
-    for (const name of listFoldersSync(`${revisions}/${algorithm}`)) {
-      const digest = `${algorithm}:${name}`;
-      if (isDigest(digest)) found.push(digest);
-    }
-  }
-  return found.sort();
+  return listLinkDigests(`${root}/${revisionsPath(repo)}`);
+}
+
+/**
+ * Lists the digests that a folder has links for, sorted. Synchronous: in another thread, the few entries of such folders
+ * would cost ten times as much.
+ */
+export function listLinkDigests(folder: string, options?: FolderOptions): Digest[] {
+  return listFoldersSync(folder, options).flatMap((algorithm) =>
+    listFoldersSync(`${folder}/${algorithm}`, options).map((name) => `${algorithm}:${name}`).filter(isDigest)
+  );
 }
 
 /**
@@ -117,6 +118,6 @@ export function listRevisions(root: string, repo: string): Digest[] {
  *
  * @param root the data folder
  */
-export function listTagFolders(root: string, repo: string): string[] {
-  return listFoldersSync(`${root}/${tagsPath(repo)}`).filter(isTag);
+export function listTagFolders(root: string, repo: string, options?: FolderOptions): string[] {
+  return listFoldersSync(`${root}/${tagsPath(repo)}`, options).filter(isTag);
 }

@@ -2,7 +2,8 @@ import { Turns } from "../bytes/turns.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
 import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
+import { DEFAULT_HOST, isHostSegment } from "../oci/reference.ts";
+import type { TagLink } from "./blob_store.ts";
 import {
   blobPath,
   BLOBS,
@@ -13,15 +14,9 @@ import {
   revisionsPath,
   tagIndexPath,
   tagLinkPath,
-  tagsPath,
 } from "./layout.ts";
 import { readLinkText } from "./links.ts";
-
-/** A tag, and a manifest that it refers or once referred to. */
-export interface TagLink {
-  readonly tag: string;
-  readonly digest: Digest;
-}
+import { listLinkDigests, listTagFolders } from "./list_repositories.ts";
 
 /** The links of one repository. */
 export interface RepositoryContents {
@@ -88,14 +83,14 @@ export function readContents(
 ): RepositoryContents {
   const manifests: Digest[] = [];
   let isRegular = true;
-  for (const digest of listLinks(`${root}/${revisionsPath(name)}`)) {
+  for (const digest of listLinkDigests(`${root}/${revisionsPath(name)}`, LINKS)) {
     const isPresent = sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined;
     if (isPresent) manifests.push(digest);
     if (!isPresent || !digest.startsWith("sha256:")) isRegular = false;
   }
   const tags: TagLink[] = [];
   // Without any manifest the tags are all that is known about the repository, which may be damaged.
-  const tagNames = omitsTags && manifests.length > 0 ? undefined : listTags(root, name);
+  const tagNames = omitsTags && manifests.length > 0 ? undefined : listTagFolders(root, name, LINKS);
   for (const tag of tagNames ?? []) {
     const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
     if (link !== undefined && isDigest(link)) {
@@ -105,12 +100,13 @@ export function readContents(
     isRegular = false;
     if (link !== undefined) tags.push(...listHistory(root, name, tag));
   }
-  return { name, tags, manifests, layers: listLinks(`${root}/${layersPath(name)}`), tagNames, isRegular };
+  const layers = listLinkDigests(`${root}/${layersPath(name)}`, LINKS);
+  return { name, tags, manifests, layers, tagNames, isRegular };
 }
 
 /** Lists the manifests that the tags of a repository refer to, or once referred to. */
 export function listHistories(root: string, name: string): TagLink[] {
-  return listTags(root, name).flatMap((tag) => listHistory(root, name, tag));
+  return listTagFolders(root, name, LINKS).flatMap((tag) => listHistory(root, name, tag));
 }
 
 /** Yields the digests of all files under `blobs`, intact or not, sorted by code unit. */
@@ -158,21 +154,6 @@ export function sizeOfFile(path: string): number | undefined {
   return file?.isFile ? file.size : undefined;
 }
 
-function listTags(root: string, name: string): string[] {
-  return listFoldersSync(`${root}/${tagsPath(name)}`, LINKS).filter(isTag);
-}
-
 function listHistory(root: string, name: string, tag: string): TagLink[] {
-  return listLinks(`${root}/${tagIndexPath(name, tag)}`).map((digest) => ({ tag, digest }));
-}
-
-function listLinks(folder: string): Digest[] {
-  const found: Digest[] = [];
-  for (const algorithm of listFoldersSync(folder, LINKS)) {
-    for (const hex of listFoldersSync(`${folder}/${algorithm}`, LINKS)) {
-      const digest = `${algorithm}:${hex}`;
-      if (isDigest(digest)) found.push(digest);
-    }
-  }
-  return found;
+  return listLinkDigests(`${root}/${tagIndexPath(name, tag)}`, LINKS).map((digest) => ({ tag, digest }));
 }

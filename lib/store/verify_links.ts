@@ -1,22 +1,10 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { Turns } from "../bytes/turns.ts";
-import { listFoldersSync } from "../files/folder_scan.ts";
 import { ifPresent, ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { isTag } from "../oci/reference.ts";
-import {
-  blobPath,
-  INGEST,
-  layerLinkPath,
-  layersPath,
-  revisionLinkPath,
-  revisionsPath,
-  tagIndexPath,
-  tagLinkPath,
-  tagsPath,
-} from "./layout.ts";
+import { blobPath, INGEST, layerLinkPath, layersPath, revisionLinkPath, tagIndexPath, tagLinkPath } from "./layout.ts";
 import { readLinkText } from "./links.ts";
-import { walkRepositories } from "./list_repositories.ts";
+import { listLinkDigests, listRevisions, listTagFolders, walkRepositories } from "./list_repositories.ts";
 
 /** A link that is damaged, or refers to a missing manifest. */
 export interface BrokenLink {
@@ -38,10 +26,8 @@ export async function verifyLinks(root: string): Promise<BrokenLink[]> {
   const turns = new Turns();
   for await (const repository of walkRepositories(root)) {
     await turns.next();
-    for (const tag of listFoldersSync(`${root}/${tagsPath(repository)}`)) {
-      if (isTag(tag)) broken.push(...await checkTag(root, repository, tag));
-    }
-    for (const digest of listLinkDigests(root, revisionsPath(repository))) {
+    for (const tag of listTagFolders(root, repository)) broken.push(...await checkTag(root, repository, tag));
+    for (const digest of listRevisions(root, repository)) {
       const path = revisionLinkPath(repository, digest);
       const link = { path, image: repository, repository, digest };
       const reason = checkText(`${root}/${path}`, digest);
@@ -50,7 +36,7 @@ export async function verifyLinks(root: string): Promise<BrokenLink[]> {
         broken.push({ ...link, reason: `the manifest ${digest} is missing`, isManifestMissing: true });
       }
     }
-    for (const digest of listLinkDigests(root, layersPath(repository))) {
+    for (const digest of listLinkDigests(`${root}/${layersPath(repository)}`)) {
       const path = layerLinkPath(repository, digest);
       const reason = checkText(`${root}/${path}`, digest);
       if (reason !== undefined) broken.push({ path, reason, image: repository, repository, digest });
@@ -96,27 +82,14 @@ async function checkTag(root: string, repository: string, tag: string): Promise<
 
 /** Finds the manifest that the tag referred to last, by the time of the links in its history. */
 async function findNewest(root: string, repository: string, tag: string): Promise<Digest | undefined> {
-  const folder = tagIndexPath(repository, tag);
+  const folder = `${root}/${tagIndexPath(repository, tag)}`;
   let newest: { digest: Digest; time: number } | undefined;
-  for (const digest of listLinkDigests(root, folder)) {
+  for (const digest of listLinkDigests(folder)) {
     if (!isFile(`${root}/${blobPath(digest)}`)) continue;
-    const path = `${root}/${folder}/${digest.replace(":", "/")}/link`;
-    const time = (await ifPresent(Deno.lstat(path)))?.mtime?.getTime() ?? 0;
+    const time = (await ifPresent(Deno.lstat(`${folder}/${digest.replace(":", "/")}/link`)))?.mtime?.getTime() ?? 0;
     if (newest === undefined || time > newest.time) newest = { digest, time };
   }
   return newest?.digest;
-}
-
-// Synchronous: in another thread, the few entries of such folders would cost ten times as much.
-function listLinkDigests(root: string, folder: string): Digest[] {
-  const found: Digest[] = [];
-  for (const algorithm of listFoldersSync(`${root}/${folder}`)) {
-    for (const name of listFoldersSync(`${root}/${folder}/${algorithm}`)) {
-      const digest = `${algorithm}:${name}`;
-      if (isDigest(digest)) found.push(digest);
-    }
-  }
-  return found;
 }
 
 function checkText(path: string, expected: Digest): string | undefined {
