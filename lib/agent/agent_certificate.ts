@@ -2,6 +2,7 @@ import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
+import { temporaryPath } from "../store/layout.ts";
 import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
 
 /** The certificate of an agent, with its key and its fingerprint. */
@@ -40,7 +41,7 @@ export async function ensureAgentCertificate(data: string, names: readonly strin
   const made = await readAgentCertificate(data);
   if (made !== undefined) return made;
   const { cert, key } = createSelfSigned(names.filter((name) => name.length < 254 && HOST_NAME.test(name)));
-  const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
+  const temporary = temporaryPath(data);
   await writeFileDurably(pathOf(data), new TextEncoder().encode(cert + key), { temporary, ownership: OWNER_ONLY });
   return (await readAgentCertificate(data))!;
 }

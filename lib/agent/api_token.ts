@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
+import { temporaryPath } from "../store/layout.ts";
 
 const TOKEN_BYTES = 32;
 // Shorter tokens can be guessed.
@@ -55,7 +56,7 @@ export async function ensureToken(
   const existing = await ifPresent(readTokenFile(path));
   if (existing !== undefined) return existing;
   const token = Buffer.from(randomBytes(TOKEN_BYTES)).toString("base64url");
-  const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
+  const temporary = temporaryPath(data);
   await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
   return await readTokenFile(path);
 }

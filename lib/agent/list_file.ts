@@ -3,6 +3,7 @@ import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
+import { temporaryPath } from "../store/layout.ts";
 
 /** What a `ListFile` has. */
 interface ListFileOptions<T> {
@@ -43,7 +44,7 @@ export class ListFile<T> {
     const { name } = this.#options;
     using _lock = await holdLock(`${this.#data}/ingest/${name}.lock`);
     const bytes = new TextEncoder().encode(`${JSON.stringify({ [name]: edit(await this.read()) }, undefined, 2)}\n`);
-    const temporary = `${this.#data}/ingest/${crypto.randomUUID()}.tmp`;
+    const temporary = temporaryPath(this.#data);
     await writeFileDurably(this.#path, bytes, { temporary, ownership: OWNER_ONLY });
   }
 

@@ -1,6 +1,6 @@
 import { writeFileDurably } from "../files/durable.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { INGEST } from "../store/layout.ts";
+import { INGEST, temporaryPath } from "../store/layout.ts";
 
 const FILE = `${INGEST}/access.json`;
 const MAX_ENTRIES = 20_000;
@@ -43,10 +43,10 @@ export class AccessOrder {
   }
 
   /** Writes the order to the data folder, if it has changed. */
-  async save(root: string, randomName: () => string): Promise<void> {
+  async save(root: string): Promise<void> {
     if (this.#isSaved) return;
     this.#isSaved = true;
     const bytes = new TextEncoder().encode(JSON.stringify([...this.#ranks.keys()]));
-    await writeFileDurably(`${root}/${FILE}`, bytes, { temporary: `${root}/${INGEST}/${randomName()}.tmp` });
+    await writeFileDurably(`${root}/${FILE}`, bytes, { temporary: temporaryPath(root) });
   }
 }

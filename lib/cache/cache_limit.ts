@@ -14,8 +14,6 @@ export interface CacheLimitOptions extends EvictorOptions {
   readonly warn?: (message: string) => void;
   /** Monotonic clock in milliseconds. It determines only when the access order is saved. */
   readonly now?: () => number;
-  /** Returns a unique name for a temporary file. Default: a random UUID. */
-  readonly randomName?: () => string;
 }
 
 const SAVE_MILLISECONDS = 60_000;
@@ -186,7 +184,7 @@ export class CacheLimit implements SpaceManager {
   }
 
   async #save(): Promise<void> {
-    await this.#order.save(this.#options.root, this.#options.randomName ?? (() => crypto.randomUUID()));
+    await this.#order.save(this.#options.root);
   }
 
   #now(): number {

@@ -3,7 +3,7 @@ import { describeOwner } from "../files/describe_owner.ts";
 import { listFolder } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
-import { BLOBS, INGEST, REPOSITORIES } from "../store/layout.ts";
+import { BLOBS, INGEST, REPOSITORIES, temporaryPath } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -13,8 +13,6 @@ export interface DataFolderOptions {
   readonly freeBytes: (folder: string) => Promise<number | undefined>;
   /** Formats a number of bytes. */
   readonly formatSize: (bytes: number) => string;
-  /** Returns a unique file name. */
-  readonly randomName: () => string;
 }
 
 const LITTLE_BYTES = 2 ** 30;
@@ -42,7 +40,7 @@ export async function checkDataFolder(root: string, options: DataFolderOptions):
   return [
     { step, status: "ok", message: `${root} exists` },
     ...await checkReading(root),
-    ...await checkWriting(root, options),
+    ...await checkWriting(root),
     await checkSpace(root, options),
   ];
 }
@@ -70,9 +68,9 @@ async function checkReading(root: string): Promise<Finding[]> {
   return findings;
 }
 
-async function checkWriting(root: string, { randomName }: DataFolderOptions): Promise<Finding[]> {
+async function checkWriting(root: string): Promise<Finding[]> {
   // If this process is killed, the next start of the registry removes the file because of its name.
-  const path = `${root}/${INGEST}/${randomName()}.tmp`;
+  const path = temporaryPath(root);
   try {
     await createFolder(`${root}/${INGEST}`);
     using file = await Deno.open(path, { write: true, createNew: true });

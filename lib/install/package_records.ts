@@ -4,7 +4,7 @@ import { holdLock } from "../files/locked_file.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
-import { INGEST } from "../store/layout.ts";
+import { INGEST, temporaryPath } from "../store/layout.ts";
 import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
@@ -24,8 +24,6 @@ interface RecordProblem {
 
 /** Options of `PackageRecords`. */
 interface PackageRecordsOptions {
-  /** Returns a unique name for a temporary file. Default: a random UUID. */
-  readonly randomName?: (() => string) | undefined;
   readonly shared?: SharedRecords | undefined;
 }
 
@@ -67,21 +65,19 @@ export class PackageRecords {
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
-  readonly #randomName: () => string;
 
   /**
    * @param data the data folder
    * @param shared the records that machines share, if the store is theirs, too. What is of this machine alone stays in the
    *   data folder: the key of the node, and archives of images.
    */
-  constructor(data: string, { randomName = () => crypto.randomUUID(), shared }: PackageRecordsOptions = {}) {
+  constructor(data: string, { shared }: PackageRecordsOptions = {}) {
     const folder = this.folder = shared?.folder ?? data;
-    const writer = new RecordWriter(folder, randomName, shared);
+    const writer = new RecordWriter(folder, shared);
     this.#shared = shared;
     this.#folders = new PackageFolders(folder);
     this.#writer = writer;
     this.#ingest = `${folder}/${INGEST}`;
-    this.#randomName = randomName;
     this.handovers = new HandoverRecords(folder, writer);
     this.pending = new PendingPackages(folder, writer, data);
     this.images = new ImageFileRecords(data);
@@ -248,7 +244,7 @@ export class PackageRecords {
 
   /** Checks that the data folder is writable, with a temporary file. @throws {Error} when it is not */
   async checkWritable(): Promise<void> {
-    const path = `${this.#ingest}/${this.#randomName()}.tmp`;
+    const path = temporaryPath(this.folder);
     await createFolder(this.#ingest);
     (await Deno.open(path, { write: true, createNew: true })).close();
     await removeIfPresent(path);

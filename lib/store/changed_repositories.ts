@@ -1,5 +1,5 @@
 import { ifPresentSync } from "../files/if_present.ts";
-import { INGEST, repositoryPath, revisionsPath, tagLinkPath, tagsPath } from "./layout.ts";
+import { repositoryPath, revisionsPath, tagLinkPath, tagsPath, temporaryPath } from "./layout.ts";
 import { listNameFolders, nameFolder, type RepositoryContents } from "./store_scan.ts";
 
 // Names of tags that are remembered. The repositories that have more count as changed.
@@ -143,7 +143,7 @@ interface ClockPair {
 }
 
 async function readClocks(root: string, now: () => number): Promise<ClockPair> {
-  const path = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  const path = temporaryPath(root);
   // The file has no content, so that it can be written to a full disk.
   const file = await Deno.writeFile(path, new Uint8Array(0), { createNew: true })
     .then(async () => (await Deno.lstat(path)).mtime?.getTime() ?? NaN)

@@ -107,6 +107,11 @@ export function digestOfPartial(fileName: string): string | undefined {
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 
+/** Makes the path of a new temporary file in a data folder. The next start of the registry removes what is left of it. */
+export function temporaryPath(root: string): string {
+  return `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+}
+
 /** The sparse file into which the pieces of a blob are written. */
 export function piecesPath(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);

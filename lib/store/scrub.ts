@@ -4,7 +4,7 @@ import { ALGORITHMS, isDigest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import type { DiskStore } from "./disk_store.ts";
-import { BLOBS, INGEST } from "./layout.ts";
+import { BLOBS, INGEST, temporaryPath } from "./layout.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of a `Scrub`. */
@@ -160,10 +160,8 @@ export class Scrub implements AsyncDisposable {
   async #writePosition(position: Position): Promise<void> {
     const { root } = this.#options;
     try {
-      const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
-      await writeFileDurably(`${root}/${RECORD}`, new TextEncoder().encode(`${JSON.stringify(position)}\n`), {
-        temporary,
-      });
+      const bytes = new TextEncoder().encode(`${JSON.stringify(position)}\n`);
+      await writeFileDurably(`${root}/${RECORD}`, bytes, { temporary: temporaryPath(root) });
     } catch (error) {
       if (!isNotWritable(error)) {
         this.#options.warn(`Cannot record the position of the scrub: ${describeSystemError(error)}`);

@@ -2,7 +2,7 @@ import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { ifPresent, listFolder } from "../files/if_present.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { HeldContent } from "./held_content.ts";
-import { INGEST } from "./layout.ts";
+import { temporaryPath } from "./layout.ts";
 
 /** The inventory of a site that the next pack can leave out. */
 interface SiteInventory {
@@ -46,7 +46,7 @@ export class SiteInventories {
   async save(name: string, bytes: Uint8Array): Promise<void> {
     const path = this.#pathOf(name);
     new HeldContent().addInventory(bytes, "the inventory");
-    await writeFileDurably(path, bytes, { temporary: `${this.#data}/${INGEST}/${crypto.randomUUID()}.tmp` });
+    await writeFileDurably(path, bytes, { temporary: temporaryPath(this.#data) });
   }
 
   /** Reads an inventory. @throws {RegistryError} `NOT_FOUND`, or `NAME_INVALID` */

@@ -2,7 +2,15 @@ import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { Turns } from "../bytes/turns.ts";
 import { ifPresent, ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { blobPath, INGEST, layerLinkPath, layersPath, revisionLinkPath, tagIndexPath, tagLinkPath } from "./layout.ts";
+import {
+  blobPath,
+  layerLinkPath,
+  layersPath,
+  revisionLinkPath,
+  tagIndexPath,
+  tagLinkPath,
+  temporaryPath,
+} from "./layout.ts";
 import { readLinkText } from "./links.ts";
 import { listLinkDigests, listRevisions, listTagFolders, walkRepositories } from "./list_repositories.ts";
 
@@ -59,7 +67,7 @@ export async function repairLink(root: string, { path, digest }: BrokenLink): Pr
     await removeIfPresent(`${root}/${path}`);
     return "removed";
   }
-  const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  const temporary = temporaryPath(root);
   await writeFileDurably(`${root}/${path}`, new TextEncoder().encode(digest), { temporary });
   return "rebuilt";
 }

@@ -12,7 +12,7 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { referrersOf } from "../../kubepkg/referrers_of.ts";
 import { identityOf } from "../../kubepkg/version.ts";
 import type { DocumentSigner } from "../../signature/signature_lines.ts";
-import { INGEST } from "../../store/layout.ts";
+import { temporaryPath } from "../../store/layout.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import { UnfinishedFile } from "../console/interruption.ts";
@@ -96,7 +96,7 @@ async function packRelease(kubepkg: KubePkg, options: PackForAgentOptions, io: I
 // shared lock, since on Windows a file with an exclusive one can only be read by its owner.
 async function writeTemporary(pack: PreparedPack, data: string): Promise<AgentBundle> {
   await using resources = new AsyncDisposableStack();
-  const path = `${data}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  const path = temporaryPath(data);
   resources.use(new UnfinishedFile(path));
   resources.defer(() => removeIfPresent(path));
   const output = resources.use(await openOwned(path, { write: true, createNew: true, mode: 0o600 }));

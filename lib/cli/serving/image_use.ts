@@ -2,7 +2,7 @@ import { writeFileDurably } from "../../files/durable.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import type { AnswerInfo } from "../../registry/handler.ts";
-import { INGEST } from "../../store/layout.ts";
+import { INGEST, temporaryPath } from "../../store/layout.ts";
 
 const FILE = `${INGEST}/image-use.json`;
 const MAX_ENTRIES = 10_000;
@@ -57,7 +57,7 @@ export class ImageUse {
     if (this.#isSaved) return;
     this.#isSaved = true;
     const bytes = new TextEncoder().encode(JSON.stringify(Object.fromEntries(this.#times)));
-    await writeFileDurably(`${data}/${FILE}`, bytes, { temporary: `${data}/${INGEST}/${crypto.randomUUID()}.tmp` });
+    await writeFileDurably(`${data}/${FILE}`, bytes, { temporary: temporaryPath(data) });
   }
 
   /** Saves the times every five minutes, and when the result is disposed of. The times are not worth an error. */

@@ -54,8 +54,7 @@ export async function examineMachine(
   const upstream = settings.offline
     ? undefined
     : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
-  const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
-  const data = await checkDataFolder(settings.data, options);
+  const data = await checkDataFolder(settings.data, { freeBytes: freeBytesOf, formatSize });
   // Beside a bucket, it has the downloads in progress only.
   const problem = settings.store === undefined
     ? await findDataProblem(settings.data, { isReading: false, usual: defaultDataFolder(io) })

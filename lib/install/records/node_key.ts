@@ -3,6 +3,7 @@ import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
 import { CorruptError, CrpeError } from "../../oci/error.ts";
 import { createKeyPair, parsePrivateKey, type PrivateKey } from "../../signature/keys.ts";
+import { temporaryPath } from "../../store/layout.ts";
 
 const OWNER_ONLY = { mode: 0o600 };
 
@@ -37,7 +38,7 @@ export class NodeKey {
     const made = await this.read();
     if (made !== undefined) return made;
     const { privateKey } = createKeyPair("ed25519");
-    const temporary = `${this.#data}/ingest/${crypto.randomUUID()}.tmp`;
+    const temporary = temporaryPath(this.#data);
     await writeFileDurably(this.#path, new TextEncoder().encode(privateKey), { temporary, ownership: OWNER_ONLY });
     return (await this.read())!;
   }

@@ -4,7 +4,7 @@ import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { cannot, CorruptError, CrpeError, type Failure } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
-import { INGEST } from "../../store/layout.ts";
+import { temporaryPath } from "../../store/layout.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 import type { SharedRecords } from "./shared_records.ts";
 import { describeSystemError } from "../../oci/system_error.ts";
@@ -138,16 +138,14 @@ export function formatRecord(document: object, indent = 0): string {
 /** Writes the records of a data folder. */
 export class RecordWriter {
   readonly #data: string;
-  readonly #randomName: () => string;
   readonly #shared: SharedRecords | undefined;
 
   /**
    * @param data the data folder
    * @param shared what the folder is a copy of, if other machines have the records, too
    */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID(), shared?: SharedRecords) {
+  constructor(data: string, shared?: SharedRecords) {
     this.#data = data;
-    this.#randomName = randomName;
     this.#shared = shared;
   }
 
@@ -156,7 +154,7 @@ export class RecordWriter {
    * enter the folder of all records.
    */
   async write(path: string, text: string): Promise<void> {
-    const temporary = `${this.#data}/${INGEST}/${this.#randomName()}.tmp`;
+    const temporary = temporaryPath(this.#data);
     await this.change(path, async () => {
       await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: OWNER_ONLY } });
       await restrictFolder(`${this.#data}/kubepkg`);

@@ -4,7 +4,7 @@ import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { cannot, RegistryError } from "../../oci/error.ts";
-import { INGEST } from "../../store/layout.ts";
+import { INGEST, temporaryPath } from "../../store/layout.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 
 /** A record in a vault. */
@@ -223,7 +223,7 @@ export class SharedRecords {
       if ((await this.#read(name))?.digest === digest) continue;
       const bytes = await this.#vault.read(object);
       if (bytes === undefined) return false;
-      const temporary = `${this.folder}/${INGEST}/${crypto.randomUUID()}.tmp`;
+      const temporary = temporaryPath(this.folder);
       await writeFileDurably(path, bytes, { temporary, ownership: { mode: 0o600 } });
     }
     for (const name of held) await this.#removeFile(`${this.#root}/${name}`);

@@ -15,7 +15,6 @@ const GIB = 2 ** 30;
 const options = (free: number | undefined = 9 * GIB): DataFolderOptions => ({
   freeBytes: () => Promise.resolve(free),
   formatSize: (bytes) => `${bytes} B`,
-  randomName: () => "doctor",
 });
 
 /** Formats each finding as `step: status`. */
