@@ -30,7 +30,7 @@ import {
   tagLinkPath,
 } from "../store/layout.ts";
 import { repositoryNames } from "../store/repository_names.ts";
-import { BucketSpool, type BucketSpoolOptions } from "./bucket_spool.ts";
+import { Spool, type SpoolOptions } from "../store/spool.ts";
 import { claimBlob, downloadKey } from "./claim_blob.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
 import { ExpiringMap } from "./expiring_map.ts";
@@ -83,23 +83,23 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly #sizes: ExpiringMap<number>;
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
-  readonly #spool: BucketSpool;
+  readonly #spool: Spool;
   readonly listTags: ObjectTags["list"] = (...given) => this.#tags.list(...given);
   readonly listTagLinks: ObjectTags["listLinks"] = (...given) => this.#tags.listLinks(...given);
-  readonly openIngest: BucketSpool["openIngest"] = (...given) => this.#spool.openIngest(...given);
-  readonly statIngest: BucketSpool["statIngest"] = (...given) => this.#spool.statIngest(...given);
-  readonly listPieces: BucketSpool["listPieces"] = (...given) => this.#spool.listPieces(...given);
-  readonly openPieces: BucketSpool["openPieces"] = (...given) => this.#spool.openPieces(...given);
-  readonly openScratch: BucketSpool["openScratch"] = () => this.#spool.openScratch();
-  readonly addBlob: BucketSpool["addBlob"] = (...given) => this.#spool.addBlob(...given);
+  readonly openIngest: Spool["openIngest"] = (...given) => this.#spool.openIngest(...given);
+  readonly statIngest: Spool["statIngest"] = (...given) => this.#spool.statIngest(...given);
+  readonly listPieces: Spool["listPieces"] = (...given) => this.#spool.listPieces(...given);
+  readonly openPieces: Spool["openPieces"] = (...given) => this.#spool.openPieces(...given);
+  readonly openScratch: Spool["openScratch"] = () => this.#spool.openScratch();
+  readonly addBlob: Spool["addBlob"] = (...given) => this.#spool.addBlob(...given);
 
   constructor(options: ObjectStoreOptions) {
     const { client, files, spool, isHashing = false, warn = () => {} } = options;
     this.#sizes = new ExpiringMap({ ttl: isHashing ? Infinity : SIZE_MILLISECONDS, maxSize: MAX_SIZES });
     this.#options = options;
     this.#client = client;
-    const upload: BucketSpoolOptions["upload"] = (...moved) => this.#moveToBucket(...moved);
-    this.#spool = new BucketSpool({ folder: spool, files, upload });
+    const moveToTarget: SpoolOptions["moveToTarget"] = (...moved) => this.#moveToBucket(...moved);
+    this.#spool = new Spool({ folder: spool, files, moveToTarget });
     this.#condemned = new CondemnedBlobs(client);
     this.#links = new ObjectLinks(client, warn);
     this.#tags = new ObjectTags(client, this.#links);
@@ -238,7 +238,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     await this.#client.remove(blobPath(digest));
   }
 
-  async #moveToBucket(path: string, digest: Digest, repo: string | ReadonlySet<string>): Promise<void> {
+  async #moveToBucket(path: string, digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<void> {
     const { copies } = this.#options;
     const { size } = await Deno.stat(path);
     do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (

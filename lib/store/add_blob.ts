@@ -1,20 +1,20 @@
 import { createHash } from "node:crypto";
 import { drain } from "../bytes/file_stream.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { cannot, NoSpaceError } from "../oci/error.ts";
-import { blobPath, INGEST } from "./layout.ts";
+import { INGEST, temporaryPath } from "./layout.ts";
 
 /** Options of `addBlob`. */
 interface AddBlobOptions {
   /** The digest that the content must have, where one is given. */
   readonly expected?: Digest | undefined;
-  /** Moves the file to the place of the blob. Default: in the data folder. */
-  readonly moveToTarget?: (path: string, digest: Digest) => Promise<void>;
+  /** Moves the file to the place of the blob. */
+  readonly moveToTarget: (path: string, digest: Digest) => Promise<void>;
 }
 
 /**
@@ -29,12 +29,12 @@ interface AddBlobOptions {
 export async function addBlob(
   root: string,
   body: ReadableStream<Uint8Array>,
-  { expected, moveToTarget = (path, digest) => commitFile(path, `${root}/${blobPath(digest)}`) }: AddBlobOptions = {},
+  { expected, moveToTarget }: AddBlobOptions,
 ): Promise<Digest> {
   const algorithm = expected === undefined ? "sha256" : splitDigest(expected).algorithm;
   const hash = createHash(algorithm);
   await createFolder(`${root}/${INGEST}`);
-  const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  const temporary = temporaryPath(root);
   using file = await openOwned(temporary, { write: true, createNew: true });
   // A lock keeps other processes from removing the file as a stale one.
   await tryLockFile(file, temporary);

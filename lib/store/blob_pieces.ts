@@ -9,6 +9,7 @@ import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError, NoSpaceError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
+import { pieceListPath, piecesPath, temporaryPath } from "./layout.ts";
 
 /** A byte range of a blob. */
 export interface ByteSpan {
@@ -24,17 +25,13 @@ export interface PieceRange extends ByteSpan {
   readonly part: number;
 }
 
-/** The paths that `BlobPieces` works on. */
+/** What `BlobPieces` works on. */
 interface BlobPiecesOptions {
+  /** The data folder. */
+  readonly root: string;
   readonly digest: Digest;
-  /** Sparse file into which the pieces are written. */
-  readonly path: string;
-  /** File that records which ranges of the sparse file are valid. */
-  readonly listPath: string;
   /** Moves the complete, verified file to the place of the blob. */
   readonly moveToTarget: (path: string) => Promise<void>;
-  /** Returns a new path that no other writer uses. */
-  readonly temporaryPath: () => string;
 }
 
 /**
@@ -48,16 +45,20 @@ interface BlobPiecesOptions {
 export class BlobPieces {
   readonly #file: Deno.FsFile;
   readonly #options: BlobPiecesOptions;
+  readonly #path: string;
+  readonly #listPath: string;
   #isOpen = true;
 
   private constructor(file: Deno.FsFile, options: BlobPiecesOptions) {
     this.#file = file;
     this.#options = options;
+    this.#path = `${options.root}/${piecesPath(options.digest)}`;
+    this.#listPath = `${options.root}/${pieceListPath(options.digest)}`;
   }
 
   /** Opens the sparse file. Creates it if it does not exist. */
   static async open(options: BlobPiecesOptions): Promise<BlobPieces> {
-    const { path } = options;
+    const path = `${options.root}/${piecesPath(options.digest)}`;
     await createFolder(parentOf(path));
     for (;;) {
       const file = await openOwned(path, { read: true, write: true, create: true });
@@ -95,19 +96,19 @@ export class BlobPieces {
    * @throws {Error} when the file was removed since it was opened, because no pending package needs it any more
    */
   async record(ranges: readonly PieceRange[]): Promise<void> {
-    const { digest, path, listPath, temporaryPath } = this.#options;
+    const { root, digest } = this.#options;
     await this.#file.syncData();
-    if (!isFileAt(path, this.#file)) {
+    if (!isFileAt(this.#path, this.#file)) {
       throw new CrpeError(
         cannot(`keep the pieces of ${digest}`, "they were removed during the import", "import that part again"),
       );
     }
-    const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);
+    const all = [...await readPieceList(root, digest), ...ranges].sort((a, b) => a.start - b.start);
     const known = all.filter(({ start, length }, i) => {
       return i === all.findIndex((other) => other.start === start && other.length === length);
     });
     const bytes = new TextEncoder().encode(`${JSON.stringify({ ranges: known })}\n`);
-    await writeFileDurably(listPath, bytes, { temporary: temporaryPath() });
+    await writeFileDurably(this.#listPath, bytes, { temporary: temporaryPath(root) });
   }
 
   /**
@@ -119,8 +120,8 @@ export class BlobPieces {
    * @throws {DigestMismatchError} when the content does not match the digest; all pieces are removed
    */
   async commit(size: number): Promise<boolean> {
-    const { digest, path, listPath, moveToTarget } = this.#options;
-    const isComplete = countMissing(await readPieceList(path, listPath), 0, size) === 0;
+    const { root, digest, moveToTarget } = this.#options;
+    const isComplete = countMissing(await readPieceList(root, digest), 0, size) === 0;
     if (!isComplete || !await this.#lockExclusively()) {
       this.close();
       return false;
@@ -134,13 +135,13 @@ export class BlobPieces {
       }
       verifier.finish();
       await this.#file.syncData();
-      await moveToTarget(path);
-      await removeIfPresent(listPath);
+      await moveToTarget(this.#path);
+      await removeIfPresent(this.#listPath);
       return true;
     } catch (error) {
       if (error instanceof DigestMismatchError) {
-        await removeIfPresent(listPath);
-        await removeIfPresent(path);
+        await removeIfPresent(this.#listPath);
+        await removeIfPresent(this.#path);
       }
       throw error;
     } finally {
@@ -151,11 +152,11 @@ export class BlobPieces {
   /** Discards bytes that were not recorded: truncates the file after the last recorded range, and closes it. */
   async abandon(): Promise<void> {
     if (!this.#isOpen) return;
-    const { path, listPath } = this.#options;
+    const { root, digest } = this.#options;
     if (await this.#lockExclusively()) {
       // Read under the lock only: another writer may have recorded ranges just before.
-      const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
-      if (end === 0) await removeIfPresent(path);
+      const end = Math.max(0, ...(await readPieceList(root, digest)).map(({ start, length }) => start + length));
+      if (end === 0) await removeIfPresent(this.#path);
       else await this.#file.truncate(end);
     }
     this.close();
@@ -163,8 +164,7 @@ export class BlobPieces {
 
   // A file system without locks counts as locked: there is no way to detect other writers.
   async #lockExclusively(): Promise<boolean> {
-    const { path } = this.#options;
-    return await lockFile(this.#file, path) !== "taken" && isFileAt(path, this.#file);
+    return await lockFile(this.#file, this.#path) !== "taken" && isFileAt(this.#path, this.#file);
   }
 
   /** Closes the file. May be called more than once. */
@@ -197,12 +197,13 @@ export function listMissing(ranges: readonly ByteSpan[], start: number, length: 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };
 
 /** Reads the recorded ranges of a blob's pieces. Gives none if the list or the file is missing or inconsistent. */
-export async function readPieceList(path: string, listPath: string): Promise<PieceRange[]> {
+export async function readPieceList(root: string, digest: Digest): Promise<PieceRange[]> {
+  const listPath = `${root}/${pieceListPath(digest)}`;
   try {
     const json = parseJson(await Deno.readFile(listPath), listPath, LIMITS);
     const ranges: unknown = isJsonObject(json) ? json.ranges : undefined;
     if (!Array.isArray(ranges) || !ranges.every(isRange)) return [];
-    const { isFile, size } = await Deno.lstat(path);
+    const { isFile, size } = await Deno.lstat(`${root}/${piecesPath(digest)}`);
     return isFile && ranges.every(({ start, length }) => start + length <= size) ? ranges : [];
   } catch (error) {
     // Pieces that cannot be trusted only have to be sent again.

@@ -6,45 +6,29 @@ import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { checkFolder, commitFile } from "../files/durable.ts";
 import { listFolder } from "../files/if_present.ts";
-import { ScratchFile } from "../files/scratch_file.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { checkTag } from "../oci/reference.ts";
-import { addBlob } from "./add_blob.ts";
 import { BlobGrants } from "./blob_grants.ts";
-import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
+import type { BlobPieces, PieceRange } from "./blob_pieces.ts";
 import type { DeltaStore, PieceStore, SharedStore, TaggedStore, TagLink } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
-import { firstRepository } from "./first_repository.ts";
-import { Ingest, type IngestOptions } from "./ingest.ts";
-import {
-  blobPath,
-  INGEST,
-  layerLinkPath,
-  partialPath,
-  pieceListPath,
-  piecesPath,
-  revisionsPath,
-  tagIndexLinkPath,
-  tagLinkPath,
-} from "./layout.ts";
+import type { Ingest } from "./ingest.ts";
+import { blobPath, layerLinkPath, partialPath, revisionsPath, tagIndexLinkPath, tagLinkPath } from "./layout.ts";
 import { Links } from "./links.ts";
 import { listRepositories, listRevisions, listTagFolders } from "./list_repositories.ts";
 import { ManifestFiles } from "./manifest_files.ts";
 import { NamedBlobs } from "./named_blobs.ts";
-import { PartialHashes } from "./partial_hashes.ts";
 import { repositoryNames } from "./repository_names.ts";
-import { sizeOfFile } from "./store_scan.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
 import { WriteHealth } from "./write_health.ts";
 
 /** Options of a `DiskStore`. */
 export interface DiskStoreOptions {
   /** Called with a message for each defect in the store that does not prevent the operation. */
   readonly warn?: (message: string) => void;
-  /** Returns a unique name for a temporary file. Default: a random UUID. */
-  readonly randomName?: () => string;
   /** Size of each in-memory cache: of manifests, and of what they and links state, in bytes. Default: 16 MiB. */
   readonly cacheBytes?: number;
   /** The blobs that clients read. Default: with a budget of its own. */
@@ -62,28 +46,24 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   /** Whether the store accepts content. */
   readonly health: WriteHealth;
   readonly #root: string;
-  readonly #randomName: () => string;
   readonly #links: Links;
   readonly #blobs: HeldBlobs;
   readonly #manifests: ManifestFiles;
   readonly #named: NamedBlobs;
   readonly #filed: FiledManifests;
   readonly #grants: BlobGrants;
-  readonly #files: SharedFiles;
-  readonly #hashes = new PartialHashes();
+  readonly #spool: Spool;
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
     const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES } = options;
     this.#root = root;
-    this.#files = files;
-    this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     const health = this.health = new WriteHealth({ warn });
-    const temporaryPath = () => this.#temporaryPath();
-    const links = this.#links = new Links({ root, warn, temporaryPath, health, cacheBytes });
+    const moveToTarget: SpoolOptions["moveToTarget"] = (...moved) => this.#moveToBlobs(...moved);
+    this.#spool = new Spool({ folder: root, files, moveToTarget });
+    const links = this.#links = new Links({ root, warn, health, cacheBytes });
     const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn, cacheBytes });
-    const shared = { root, links, blobs, health, cacheBytes, warn, temporaryPath };
-    const manifests = this.#manifests = new ManifestFiles(shared);
+    const manifests = this.#manifests = new ManifestFiles({ root, links, blobs, health, cacheBytes, warn });
     const named = this.#named = new NamedBlobs({ root, read: (repo, digest) => manifests.load(repo, digest) });
     this.#grants = new BlobGrants({ root, links, blobs, manifests, named });
     this.#filed = {
@@ -191,34 +171,26 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   }
 
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
-    const path = this.#path(partialPath(digest, firstRepository(repo)));
-    return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
+    return this.health.run(this.#path(partialPath(digest)), () => this.#spool.openIngest(digest, repo));
   }
 
   statIngest(digest: Digest): Promise<number> {
-    return Promise.resolve(sizeOfFile(this.#path(partialPath(digest))) ?? 0);
+    return this.#spool.statIngest(digest);
   }
 
   listPieces(digest: Digest): Promise<PieceRange[]> {
-    return readPieceList(this.#path(piecesPath(digest)), this.#path(pieceListPath(digest)));
+    return this.#spool.listPieces(digest);
   }
 
   openPieces(digest: Digest): Promise<BlobPieces> {
-    return BlobPieces.open({
-      digest,
-      path: this.#path(piecesPath(digest)),
-      listPath: this.#path(pieceListPath(digest)),
-      moveToTarget: (path) => commitFile(path, this.#path(blobPath(digest))),
-      temporaryPath: () => this.#temporaryPath(),
-    });
+    return this.#spool.openPieces(digest);
   }
 
   async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
     if (await this.statBlob(repo, digest) === size) await body.cancel();
     else {
       // Does not resume a partial download: its content is not verified, and here the whole body is available.
-      const options = { ...this.#ingestOptions(digest), size };
-      await this.health.run(options.path, () => Ingest.writeWhole(options, body));
+      await this.health.run(this.#path(partialPath(digest)), () => this.#spool.writeBlob(digest, size, body));
     }
     await this.linkBlob(repo, digest);
   }
@@ -244,12 +216,11 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
   }
 
   openScratch(): Promise<Scratch> {
-    return ScratchFile.open(this.#path(INGEST));
+    return this.#spool.openScratch();
   }
 
-  /** Stores content whose digest is not known yet; see `addBlob`. */
   addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
-    return addBlob(this.#root, body, { expected });
+    return this.#spool.addBlob(body, expected);
   }
 
   discardBlob(digest: Digest): Promise<void> {
@@ -270,25 +241,12 @@ export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedSto
     return Promise.resolve(true);
   }
 
-  #ingestOptions(digest: Digest, repo: string | ReadonlySet<string> = new Set()): IngestOptions {
+  async #moveToBlobs(path: string, digest: Digest, repos?: string | ReadonlySet<string>): Promise<void> {
     const target = this.#path(blobPath(digest));
-    return {
-      digest,
-      files: this.#files,
-      ...{ path: this.#temporaryPath(), fallbackPath: this.#temporaryPath() },
-      hashes: this.#hashes,
-      moveToTarget: (path) => commitFile(path, target),
-      onCommit: async () => {
-        this.health.succeed();
-        // Without a link the blob is fetched again for the next client of its repository.
-        for (const each of typeof repo === "string" ? [repo] : repo) await this.linkBlob(each, digest).catch(() => {});
-      },
-      onCommitError: (error) => this.health.fail(target, error),
-    };
-  }
-
-  #temporaryPath(): string {
-    return this.#path(`${INGEST}/${this.#randomName()}.tmp`);
+    if (repos === undefined) return await commitFile(path, target);
+    await this.health.run(target, () => commitFile(path, target));
+    // Without a link the blob is fetched again for the next client of its repository.
+    for (const each of typeof repos === "string" ? [repos] : repos) await this.linkBlob(each, digest).catch(() => {});
   }
 
   #path(path: string): string {

@@ -26,10 +26,6 @@ export interface IngestOptions {
   readonly hashes?: PartialHashes;
   /** Moves the verified file to the place of the blob. */
   readonly moveToTarget: (path: string) => Promise<void>;
-  /** Awaited after the content was moved to its final path. */
-  readonly onCommit?: (() => Promise<void>) | undefined;
-  /** Called when the content could not be moved to its final path. */
-  readonly onCommitError?: ((error: unknown) => void) | undefined;
 }
 
 /**
@@ -205,18 +201,12 @@ export class Ingest {
   }
 
   async #moveToTarget(): Promise<void> {
-    const { digest, moveToTarget, onCommit, onCommitError } = this.#options;
-    try {
-      // Another file may be there: the whole folder may have been replaced by a copy.
-      if (!isFileAt(this.path, this.#file)) {
-        throw new CrpeError(cannot(`store ${digest}`, "the file that was written is no longer in the data folder"));
-      }
-      await moveToTarget(this.path);
-    } catch (error) {
-      onCommitError?.(error);
-      throw error;
+    const { digest, moveToTarget } = this.#options;
+    // Another file may be there: the whole folder may have been replaced by a copy.
+    if (!isFileAt(this.path, this.#file)) {
+      throw new CrpeError(cannot(`store ${digest}`, "the file that was written is no longer in the data folder"));
     }
-    await onCommit?.();
+    await moveToTarget(this.path);
   }
 
   async #append(chunk: Uint8Array): Promise<void> {

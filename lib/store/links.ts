@@ -2,6 +2,7 @@ import { SingleFlight } from "../content/single_flight.ts";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import { temporaryPath } from "./layout.ts";
 import type { WriteHealth } from "./write_health.ts";
 
 /** Options of `Links`. */
@@ -10,12 +11,10 @@ interface LinksOptions {
   readonly root: string;
   /** Called with a message for each link that cannot be used. */
   readonly warn: (message: string) => void;
-  /** Returns the path of a new temporary file. */
-  readonly temporaryPath: () => string;
   /** Records which writes fail. */
-  readonly health?: WriteHealth;
+  readonly health: WriteHealth;
   /** Size of the cache of manifests, in bytes; that of links is proportional. */
-  readonly cacheBytes?: number;
+  readonly cacheBytes: number;
   /** Wall clock that file times are compared with, in milliseconds. */
   readonly now?: () => number;
 }
@@ -79,8 +78,8 @@ export class Links {
   }
 
   #remember(path: string, link: ReadLink): void {
-    const { cacheBytes = Infinity } = this.#options;
-    if (this.#remembered.size >= Math.min(MAX_REMEMBERED, cacheBytes / BYTES_PER_LINK)) this.#remembered.clear();
+    const most = Math.min(MAX_REMEMBERED, this.#options.cacheBytes / BYTES_PER_LINK);
+    if (this.#remembered.size >= most) this.#remembered.clear();
     this.#remembered.set(path, link);
   }
 
@@ -106,10 +105,9 @@ export class Links {
 
   async #writeOnce(path: string, digest: Digest): Promise<void> {
     if (this.read(path) === digest) return;
-    const { root, temporaryPath, health } = this.#options;
+    const { root, health } = this.#options;
     const full = `${root}/${path}`;
-    const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
-    await (health === undefined ? write() : health.run(full, write));
+    await health.run(full, () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath(root) }));
   }
 }
 

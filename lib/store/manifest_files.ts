@@ -12,7 +12,7 @@ import {
   statesMediaType,
   successorsOf,
 } from "../oci/manifest.ts";
-import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
+import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath, temporaryPath } from "./layout.ts";
 import type { HeldBlobs } from "./held_blobs.ts";
 import { type Links, readLinkText } from "./links.ts";
 import type { WriteHealth } from "./write_health.ts";
@@ -29,8 +29,6 @@ interface ManifestFilesOptions {
   /** Size of the in-memory cache, in bytes. */
   readonly cacheBytes: number;
   readonly warn: (message: string) => void;
-  /** Returns the path of a new temporary file. */
-  readonly temporaryPath: () => string;
 }
 
 /** The content of a manifest, and where it comes from. */
@@ -157,9 +155,9 @@ export class ManifestFiles {
   }
 
   async #writeFile(path: string, bytes: Uint8Array): Promise<void> {
-    const { root, temporaryPath, health } = this.#options;
+    const { root, health } = this.#options;
     const full = `${root}/${path}`;
-    await health.run(full, () => writeFileDurably(full, bytes, { temporary: temporaryPath() }));
+    await health.run(full, () => writeFileDurably(full, bytes, { temporary: temporaryPath(root) }));
   }
 
   async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {

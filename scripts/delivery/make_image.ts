@@ -16,7 +16,6 @@ import { isJsonObject } from "../../lib/oci/json.ts";
 import { type Descriptor, type ImageManifest, MEDIA_TYPE, parseManifest } from "../../lib/oci/manifest.ts";
 import { formatPlatform, isSamePlatform, parsePlatform, type Platform } from "../../lib/oci/platform.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../../lib/oci/reference.ts";
-import { addBlob } from "../../lib/store/add_blob.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { takeWriteLease } from "../../lib/store/write_lease.ts";
 
@@ -103,7 +102,7 @@ export async function makeImage({ data, base, image, time, labels, layers }: Ima
 
   async function putBlob(document: object): Promise<{ digest: Digest; size: number }> {
     const bytes = encoder.encode(JSON.stringify(document));
-    const digest = await addBlob(data, new Blob([bytes]).stream());
+    const digest = await store.addBlob(new Blob([bytes]).stream());
     await store.linkBlob(to, digest);
     return { digest, size: bytes.length };
   }
@@ -181,7 +180,7 @@ async function addLayer(data: string, path: string): Promise<{ layer: Descriptor
       },
     }),
   );
-  const digest = await addBlob(data, body);
+  const digest = await new DiskStore(data).addBlob(body);
   const layer = { mediaType: `${LAYER_TYPE}+gzip`, digest, size };
   return { layer, diffId: parseDigest(`sha256:${hash.digest("hex")}`) };
 }

@@ -10,7 +10,6 @@ import { FileSource, type SeekableFile } from "../../../lib/bytes/file_source.ts
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { parseManifest } from "../../../lib/oci/manifest.ts";
-import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { CountedFile } from "../../support/counted_file.ts";
@@ -79,7 +78,7 @@ for (
     let skipped: readonly string[] | undefined;
     const images = await loadImages(await openImageEntries(new Blob([makeTar(files)]).stream(), "a.tar"), store, {
       what: "a.tar",
-      addBlob: (body) => addBlob(folder.path, body),
+      addBlob: (body) => new DiskStore(folder.path).addBlob(body),
       onUnnamed: (names) => skipped = names,
     });
     assertEquals([images.map(({ reference }) => reference), skipped], [["registry.test/app:1"], unnamed]);
@@ -90,7 +89,10 @@ for (const length of [1, 3, 513, ARCHIVE.length]) {
   Deno.test(`loadImages() sees the compression of a layer in an archive that arrives ${length} bytes at a time`, async () => {
     await using folder = await TestFolder.create();
     const store = new DiskStore(folder.path);
-    const options = { what: "a.tar", addBlob: (body: ReadableStream<Uint8Array>) => addBlob(folder.path, body) };
+    const options = {
+      what: "a.tar",
+      addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
+    };
     const [image] = await loadImages(
       await openImageEntries(streamInPieces(ARCHIVE, length), "a.tar"),
       store,
@@ -116,7 +118,10 @@ for (
     await using folder = await TestFolder.create();
     const archive = makeTar({ [name]: "a", "manifest.json": "[]" });
     const entries = await openImageEntries(streamInPieces(archive, 1000), "a.tar");
-    const options = { what: "a.tar", addBlob: (body: ReadableStream<Uint8Array>) => addBlob(folder.path, body) };
+    const options = {
+      what: "a.tar",
+      addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
+    };
     const error = await assertRejects(() => loadImages(entries, new DiskStore(folder.path), options), CorruptError);
     assertEquals(error.message, `Cannot load a.tar: ${reason}, which crpe import reads`);
   });
@@ -131,7 +136,10 @@ Deno.test("loadImages() loads the images of a signed bundle", async () => {
     [`${"a".repeat(64)}.tar.gz`]: compressed,
     "manifest.json": JSON.stringify([named]),
   });
-  const options = { what: "a.tar", addBlob: (body: ReadableStream<Uint8Array>) => addBlob(folder.path, body) };
+  const options = {
+    what: "a.tar",
+    addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
+  };
   const entries = await openImageEntries(new Blob([archive]).stream(), "a.tar");
   const images = await loadImages(entries, new DiskStore(folder.path), options);
   assertEquals(images.map(({ reference }) => reference), ["registry.test/app:1"]);
@@ -181,7 +189,7 @@ async function progressOf(entries: ImageEntries, folder: TestFolder): Promise<Re
   let last: ReadProgress | undefined;
   await loadImages(entries, new DiskStore(folder.path), {
     what: "a.tar",
-    addBlob: (body) => addBlob(folder.path, body),
+    addBlob: (body) => new DiskStore(folder.path).addBlob(body),
     onProgress: (progress) => {
       assert(progress.bytes >= (last?.bytes ?? 0), "progress goes back");
       last = progress;

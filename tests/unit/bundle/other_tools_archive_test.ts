@@ -6,7 +6,6 @@ import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE, parseManifest } from "../../../lib/oci/manifest.ts";
-import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeTar } from "../../support/tar.ts";
@@ -42,7 +41,7 @@ async function loadEntries(
 ): Promise<LoadedImage[]> {
   return await loadImages(entries, store, {
     what: "a.tar",
-    addBlob: (body, expected) => addBlob(folder.path, body, { expected }),
+    addBlob: (body, expected) => store.addBlob(body, expected),
   });
 }
 

@@ -301,13 +301,16 @@ Deno.test("DiskStore.writeManifest() restores files that a collection removes du
   const hex = digest.slice(7);
   let names = 0;
   // Names of temporary files, in order: one for the manifest, three for the links to its blobs, one for its own link.
-  const store = new DiskStore(it.root, {
-    randomName: () => {
-      if (++names === 5) Deno.removeSync(`${it.root}/docker`, { recursive: true });
-      return `${names}`;
-    },
-  });
-  await store.writeManifest(REPO, imageA.descriptor, imageA.bytes);
+  const { randomUUID } = crypto;
+  crypto.randomUUID = () => {
+    if (++names === 5) Deno.removeSync(`${it.root}/docker`, { recursive: true });
+    return randomUUID.call(crypto);
+  };
+  try {
+    await new DiskStore(it.root).writeManifest(REPO, imageA.descriptor, imageA.bytes);
+  } finally {
+    crypto.randomUUID = randomUUID;
+  }
   assertEquals((await new DiskStore(it.root).resolve(REPO, digest))?.digest, digest);
   const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
   assertEquals([names, links.length], [9, 3]);

@@ -1,13 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { Links } from "../../../lib/store/links.ts";
+import { WriteHealth } from "../../../lib/store/write_health.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const [ONE, TWO] = [computeDigest("one"), computeDigest("two")];
 const HOUR = 60 * 60 * 1000;
 
 function openLinks({ path: root }: TestFolder, now: number): Links {
-  return new Links({ root, warn: () => {}, temporaryPath: () => `${root}/link.tmp`, now: () => now });
+  const health = new WriteHealth({ warn: () => {} });
+  return new Links({ root, warn: () => {}, health, cacheBytes: Infinity, now: () => now });
 }
 
 /** A change to a link between two reads, and the result of the second read. */
