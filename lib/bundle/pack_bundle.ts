@@ -1,23 +1,12 @@
-import type { ContentSource } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { formatReference } from "../oci/reference.ts";
-import { layOutBundle } from "./bundle_layout.ts";
 import { platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { type BundleInfo, describeBundle } from "./inspect_bundle.ts";
-import { type PackChoice, type PreparedPack, preparePack } from "./prepare_pack.ts";
+import type { PreparedPack } from "./prepare_pack.ts";
 import { type BundleOutput, type PackFile, writeBundle, type WriteOptions } from "./write_bundle.ts";
 
 export type { BundleProgress } from "./write_bundle.ts";
-
-/** Options for packing a bundle. */
-export interface PackOptions extends PackChoice, Omit<WriteOptions, "check"> {}
-
-/** Options of `packBundle`. */
-interface PackBundleOptions extends PackOptions {
-  /** Receives the bytes of the file. */
-  readonly output: BundleOutput;
-}
 
 /** Summary of what was packed. */
 export interface PackSummary {
@@ -57,22 +46,12 @@ export interface PackResult extends PackSummary {
 }
 
 /**
- * Packs a package with all content that it needs into one file. The same package, content and options give the same
+ * Writes a prepared pack, with all content that it needs, to one file. The same package, content and options give the same
  * bytes. After a `DigestMismatchError` the output must be discarded.
  *
- * @throws {Error} when an image, a blob or a platform requested by name is missing
+ * @throws {Error} when a blob is missing
  * @throws {DigestMismatchError} when content does not match its digest; the message names the images
  */
-export async function packBundle(
-  kubepkg: KubePkg,
-  source: ContentSource,
-  { output, ...options }: PackBundleOptions,
-): Promise<PackResult> {
-  const pack = await preparePack(kubepkg, source, options);
-  return await writePrepared({ pack, layout: layOutBundle(pack) }, options, output);
-}
-
-/** As `packBundle`, for a pack that is laid out as one file. */
 export async function writePrepared(
   file: PackFile,
   options: Omit<WriteOptions, "check">,

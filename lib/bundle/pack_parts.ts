@@ -49,7 +49,7 @@ interface PackPartsResult extends PackSummary {
  *
  * @throws {SplitTooSmallError} when `maxBytes` is too small
  * @throws {NoSpaceError} when the folder has no room for the parts; nothing is written then
- * @throws {WrongContentError} as `packBundle`; parts with a piece of the wrong content are removed
+ * @throws {WrongContentError} as `writePrepared`; parts with a piece of the wrong content are removed
  */
 export async function packParts(pack: PreparedPack, options: PackPartsOptions): Promise<PackPartsResult> {
   const layouts = layOutParts(pack, options.maxBytes);

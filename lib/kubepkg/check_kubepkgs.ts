@@ -34,10 +34,10 @@ const WHAT = "the release";
 /** What a text holds: KubePkgs, or what is wrong with it. */
 type CheckedKubePkgs =
   | { readonly kubepkgs: readonly KubePkg[] }
-  | Problems & { /** The first error, as `readKubePkgs` throws it. */ readonly error: CorruptError };
+  | Problems & { /** The first error, as `parseDocuments` throws it. */ readonly error: CorruptError };
 
 /**
- * Reads the KubePkgs of a text as `readKubePkgs` does, or finds what is wrong with them, each problem at its field. Of a text
+ * Reads the KubePkgs of a text as those of a file are read, or finds what is wrong with them, each problem at its field. Of a text
  * that is neither JSON nor YAML only the first problem is known. The text is read once: it may have thousands of objects.
  */
 export function checkKubePkgs(bytes: Uint8Array): CheckedKubePkgs {

@@ -5,7 +5,7 @@ import { checkWellFormed } from "./check_text.ts";
 import { checkExactNumbers } from "./exact_numbers.ts";
 import { findDuplicateKeys } from "./find_duplicate_keys.ts";
 import type { KubePkg } from "./kubepkg.ts";
-import { parseKubePkg, parseKubePkgs } from "./parse_kubepkg.ts";
+import { parseKubePkgs } from "./parse_kubepkg.ts";
 import { MAX_DOCUMENTS, parseYamlDocuments } from "./read_yaml.ts";
 import { splitJsonObjects } from "./scan_json.ts";
 
@@ -22,41 +22,22 @@ export const PACKED_LIMITS: JsonLimits = { maxBytes: 80 * 1024 * 1024, maxDepth:
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 /**
- * Reads a KubePkg from JSON or YAML. YAML is read as kubectl reads it. A byte order mark is ignored; a key that is given
- * twice is an error in both.
+ * Reads the KubePkgs of the documents of a file: a KubePkg, a KubePkgList, or several documents of either, in their order.
  *
- * @param what names the document in errors
- * @throws {CorruptError} when it is neither, too large, nested too deep, no KubePkg, several of them, or has a number that
- *   would change
+ * @param what names the file in errors
+ * @throws {CorruptError} when there is no document, or one is no KubePkg
  */
-export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
-  const documents = readDocuments(bytes, what);
-  if (documents.length <= 1) return parseKubePkg(onlyOf(documents, what), what);
-  throw new CorruptError(cannot(`read ${what} as YAML`, `it has ${documents.length} documents, one is expected`));
-}
-
-/**
- * Reads one or more KubePkgs: a KubePkg, a KubePkgList, or several YAML documents of either, in their order.
- *
- * @throws {CorruptError} as `readKubePkg`
- */
-export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[] {
-  return parseDocuments(readDocuments(bytes, what), what);
-}
-
-/** As `readKubePkgs`, for documents that were read. */
 export function parseDocuments(documents: readonly unknown[], what: string): KubePkg[] {
-  if (documents.length <= 1) return parseKubePkgs(onlyOf(documents, what), what);
+  if (documents.length === 0) throw new CorruptError(cannot(`use ${what}`, "it is empty"));
+  if (documents.length === 1) return parseKubePkgs(documents[0], what);
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 
-/** Returns the document of a file that has one. @throws {CorruptError} when the file is empty */
-export function onlyOf(documents: readonly unknown[], what: string): unknown {
-  if (documents.length > 0) return documents[0];
-  throw new CorruptError(cannot(`use ${what}`, "it is empty"));
-}
-
-/** Reads the `kubepkg.json` of a bundle that may hold a KubePkgList. @throws {CorruptError} as `readKubePkg` */
+/**
+ * Reads the `kubepkg.json` of a bundle that may hold a KubePkgList.
+ *
+ * @throws {CorruptError} when it is no JSON, too large, nested too deep, no KubePkg, or has a number that would change
+ */
 export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
   const value = parseJson(bytes, what, PACKED_LIMITS);
   checkJsonSource(new TextDecoder().decode(bytes), value, what);
@@ -64,7 +45,8 @@ export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
 }
 
 /**
- * Reads the documents of a JSON or YAML file, whatever they are. A file that begins with `{` is JSON, or else YAML that is
+ * Reads the documents of a JSON or YAML file, whatever they are. YAML is read as kubectl reads it. A byte order mark is
+ * ignored; a key that is given twice is an error in both. A file that begins with `{` is JSON, or else YAML that is
  * spelled so (`{a: b}`), or several documents of either. UTF-16 is read where a byte order mark says so: Windows
  * PowerShell writes it, and kubectl reads it.
  *

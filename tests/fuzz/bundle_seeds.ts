@@ -1,6 +1,6 @@
 import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { gunzipSync } from "node:zlib";
-import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../support/pack_bundle.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { SiteTrust } from "../../lib/install/trust.ts";

@@ -2,7 +2,7 @@ import { joinChunks } from "../../lib/bytes/join_chunks.ts";
 import { ApiTokens } from "../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../lib/agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../lib/agent/options.ts";
-import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "./pack_bundle.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";

@@ -1,4 +1,4 @@
-import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "./pack_bundle.ts";
 import { PullThrough } from "../../lib/cache/pull_through.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
 import { installBundle } from "../../lib/install/install_bundle.ts";

@@ -6,7 +6,7 @@ import { loadCommands } from "../../lib/cli/commands.ts";
 import { listCommands } from "../../lib/cli/manual/list_commands.ts";
 import { formatReferencePage } from "../../lib/cli/manual/reference_page.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
-import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
+import { readKubePkg } from "../support/read_kubepkg.ts";
 import { type ApiRoute, matchApiRoute } from "../../lib/page/page_route.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };

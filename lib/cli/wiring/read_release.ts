@@ -4,8 +4,7 @@ import { ifPresent } from "../../files/if_present.ts";
 import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
 import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
-import { parseKubePkgs } from "../../kubepkg/parse_kubepkg.ts";
-import { isKubePkgDocument, KUBEPKG_LIMITS, onlyOf, readDocuments } from "../../kubepkg/read_kubepkg.ts";
+import { isKubePkgDocument, KUBEPKG_LIMITS, parseDocuments, readDocuments } from "../../kubepkg/read_kubepkg.ts";
 import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -71,7 +70,7 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
         cannot(`use --${given} with ${shown}`, "it holds a KubePkg, which says this itself"),
       );
     }
-    return { packages: sources.flatMap(parseSource), isPlain: false };
+    return { packages: sources.flatMap(({ what, documents }) => parseDocuments(documents, what)), isPlain: false };
   }
   const { name, version, namespace } = flags;
   if (name === undefined || version === undefined) {
@@ -128,11 +127,6 @@ function refuseArchive(bytes: Uint8Array, what: string): void {
   throw otherArchive(
     cannot(`pack ${what}`, "it is an archive, not a release", "crpe load reads images, and crpe import reads bundles"),
   );
-}
-
-function parseSource({ what, documents }: ManifestSource): KubePkg[] {
-  if (documents.length <= 1) return parseKubePkgs(onlyOf(documents, what), what);
-  return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 
 function isPlainObject(document: unknown): boolean {

@@ -1,7 +1,7 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../../lib/agent/handler.ts";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../support/pack_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";

@@ -1,5 +1,5 @@
 import { Outbox } from "../../../lib/bundle/outbox.ts";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../support/pack_bundle.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";

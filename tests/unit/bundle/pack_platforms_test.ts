@@ -1,6 +1,6 @@
 import { describeIncompleteImages } from "../../../lib/bundle/check_package.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
-import type { PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import type { PackOptions } from "../../support/pack_bundle.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";

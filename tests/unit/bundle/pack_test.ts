@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../support/pack_bundle.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";

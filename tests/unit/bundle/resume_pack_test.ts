@@ -1,5 +1,5 @@
 import { layOutBundle } from "../../../lib/bundle/bundle_layout.ts";
-import { packBundle, type PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import { packBundle, type PackOptions } from "../../support/pack_bundle.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import type { PartialFile } from "../../../lib/bundle/resume_pack.ts";
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";

@@ -1,5 +1,5 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../support/pack_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
 import { installBundle } from "../../../lib/install/install_bundle.ts";
 import type { InstallOptions } from "../../../lib/install/installation.ts";

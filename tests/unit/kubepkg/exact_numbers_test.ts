@@ -1,4 +1,4 @@
-import { readKubePkg } from "../../../lib/kubepkg/read_kubepkg.ts";
+import { readKubePkg } from "../../support/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 

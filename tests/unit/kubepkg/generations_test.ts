@@ -1,5 +1,6 @@
 import { parseKubePkg, parseKubePkgs } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { readKubePkgs, readKubePkgsJson } from "../../../lib/kubepkg/read_kubepkg.ts";
+import { readKubePkgsJson } from "../../../lib/kubepkg/read_kubepkg.ts";
+import { readKubePkgs } from "../../support/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { A, B, makeDocument } from "./kubepkg_document.ts";

@@ -2,7 +2,7 @@ import { joinChunks } from "../../../../lib/bytes/join_chunks.ts";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { AgentClient } from "../../../../lib/agent/client/agent_client.ts";
 import { pushBundle } from "../../../../lib/agent/client/push_bundle.ts";
-import { packBundle } from "../../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../../support/pack_bundle.ts";
 import { FileSource } from "../../../../lib/bytes/file_source.ts";
 import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
 import { CorruptError } from "../../../../lib/oci/error.ts";

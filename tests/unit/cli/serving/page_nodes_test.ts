@@ -3,7 +3,7 @@ import { Log } from "../../../../lib/cli/serving/log.ts";
 import { createPageNodes } from "../../../../lib/cli/serving/page_nodes.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
 import { Outbox } from "../../../../lib/bundle/outbox.ts";
-import { packBundle } from "../../../../lib/bundle/pack_bundle.ts";
+import { packBundle } from "../../../support/pack_bundle.ts";
 import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
 import type { SiteTrust } from "../../../../lib/install/trust.ts";
 import { createSelfSigned, fingerprintOf, readCertificate } from "../../../../lib/agent/self_signed.ts";
