@@ -1,3 +1,4 @@
+import { SingleFlight } from "../content/single_flight.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { ifPresent, ifPresentSync, isAbsent } from "../files/if_present.ts";
@@ -50,7 +51,7 @@ export class ManifestFiles {
   readonly #links: Links;
   readonly #cache: ManifestCache;
   /** The manifests that are being read, once for all concurrent callers. */
-  readonly #loading = new Map<string, Promise<CachedManifest | undefined>>();
+  readonly #loading = new SingleFlight<CachedManifest | undefined>();
 
   constructor(options: ManifestFilesOptions) {
     this.#options = options;
@@ -69,11 +70,7 @@ export class ManifestFiles {
   /** Reads a manifest; `undefined` if it is missing or, with a warning, corrupt. */
   async load(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
     const key = `${repo}@${digest}`;
-    const known = this.#cache.get(key) ?? this.#loading.get(key);
-    if (known !== undefined) return await known;
-    const loading = this.#read(repo, digest).finally(() => this.#loading.delete(key));
-    this.#loading.set(key, loading);
-    return await loading;
+    return this.#cache.get(key) ?? await this.#loading.run(key, () => this.#read(repo, digest));
   }
 
   async #read(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
