@@ -19,7 +19,8 @@ interface PooledEndpoint {
 type EndpointQuery<T> = (client: EndpointClient, path: string) => Promise<T | undefined>;
 
 const DEFAULT_TIMEOUTS: Timeouts = { connect: 30_000, connectOfSeveral: 10_000, stall: 30_000, queue: Infinity };
-const DEFAULT_MAX_REQUESTS = 64;
+/** At all endpoints together. */
+const MAX_REQUESTS = 64;
 const MAX_CLIENTS = 500;
 
 /** The endpoints of all upstreams, and what they share: the clocks, the limits, and the check of addresses. */
@@ -31,8 +32,7 @@ export class EndpointPool {
   constructor(options: UpstreamOptions) {
     this.#options = options;
     const now = options.now ?? (() => performance.now());
-    const { resolveHost, userAgent, via, proxyOf, onEvent, link, headers, signal, maxRequests = DEFAULT_MAX_REQUESTS } =
-      options;
+    const { resolveHost, userAgent, via, proxyOf, onEvent, link, headers, signal } = options;
     const { createHttpClient = Deno.createHttpClient } = options;
     let byAddress: Deno.HttpClient | undefined;
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
@@ -46,7 +46,7 @@ export class EndpointPool {
       timeouts,
       checkAddress: createAddressCheck({ resolveHost, now }),
       addressClient: () => byAddress ??= createHttpClient({ allowHost: true }),
-      limiter: new RequestLimiter("the upstreams", limitsOf(maxRequests, timeouts.queue)),
+      limiter: new RequestLimiter("the upstreams", limitsOf(MAX_REQUESTS, timeouts.queue)),
       userAgent,
       via,
       proxyOf,

@@ -41,8 +41,6 @@ export interface UpstreamOptions {
   readonly via?: () => string | undefined;
   /** Returns the proxy that the runtime uses for a URL, to name it in errors. */
   readonly proxyOf?: (url: URL) => string | undefined;
-  /** Maximum number of requests in progress at all endpoints together. Default: 64. */
-  readonly maxRequests?: number;
   /** Limits what is received from all endpoints together. */
   readonly link?: MeteredLink | undefined;
   /** Headers of all requests. */
