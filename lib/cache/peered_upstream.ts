@@ -5,7 +5,8 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { continueWith } from "./continue_with.ts";
-import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "./upstream.ts";
+import type { AskBlobOptions, AskOptions } from "../content/ask_options.ts";
+import type { Upstream, UpstreamBlob } from "./upstream.ts";
 
 /** Another crpe. It answers only from its store. */
 export type Peer = Pick<
@@ -107,7 +108,7 @@ export class PeeredUpstream implements Upstream {
     return await this.#askUpstream(repo, (upstream) => upstream.openBlob(repo, digest, range));
   }
 
-  async openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined> {
+  async openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<UpstreamBlob | undefined> {
     return await this.#openAtPeer(repo, digest, options) ??
       await this.#askUpstream(repo, (upstream) => upstream.openBlobWith(repo, digest, options));
   }
@@ -125,7 +126,7 @@ export class PeeredUpstream implements Upstream {
   async #openAtPeer(
     repo: string,
     digest: Digest,
-    options: UpstreamBlobOptions,
+    options: AskBlobOptions,
   ): Promise<UpstreamBlob | undefined> {
     const upstream = this.#upstreamOf(repo);
     if (upstream !== undefined && this.#now() < (this.#tried.get(digest) ?? -Infinity)) return undefined;

@@ -7,7 +7,8 @@ import type { IngestStore } from "../store/blob_store.ts";
 import type { CacheEvent } from "./cache_event.ts";
 import { checkImage, COMPLETE, type HeldImage, isComplete } from "./completeness.ts";
 import type { StoreWrites } from "./store_writes.ts";
-import type { AskOptions, Upstream } from "./upstream.ts";
+import type { AskOptions } from "../content/ask_options.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** Options of a `TagResolver`. */
 interface TagResolverOptions {

@@ -1,30 +1,10 @@
-import type { ByteRange } from "../bytes/byte_range.ts";
-import type { ContentSource, OpenedBlob, ReferrerList } from "../content/source.ts";
+import type { AskBlobOptions, AskOptions, ReceivedBlob } from "../content/ask_options.ts";
+import type { ContentSource, ReferrerList } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
-/** Options of a request to an upstream. */
-export interface AskOptions {
-  /** Whether the caller has a fallback: the request is then not retried, and has a short time-out. */
-  readonly isUrgent?: boolean;
-}
-
-/** Options of a request for a blob. */
-export interface UpstreamBlobOptions {
-  /** The part of the blob to open; absent for the whole blob. */
-  readonly range?: ByteRange | undefined;
-  /** The size of the blob in bytes, if a manifest states it. A response with another size is an error. */
-  readonly size?: number | undefined;
-  /** Aborts the transfer. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** A blob that is being received from an upstream. */
-export interface UpstreamBlob extends Omit<OpenedBlob, "size" | "length"> {
-  /** Size of the whole blob in bytes; `undefined` if neither the caller nor the upstream states it. */
-  readonly size: number | undefined;
-  /** Number of bytes in `body`; `undefined` if the size is. */
-  readonly length: number | undefined;
+export interface UpstreamBlob extends ReceivedBlob {
   /** Host that sends it. */
   readonly host?: string;
   /** Whether another crpe sends it, so that it is asked of the upstream if it is not right. */
@@ -51,7 +31,7 @@ export interface Upstream extends ContentSource {
    *
    * @throws {RegistryError} `BAD_GATEWAY` when the upstream states another size than the caller
    */
-  openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined>;
+  openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<UpstreamBlob | undefined>;
   /** Lists referrers as `ContentCatalog.listReferrers`. @throws {RegistryError} when the list is not available */
   listReferrers(repo: string, digest: Digest): Promise<ReferrerList>;
 }

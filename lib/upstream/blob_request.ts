@@ -1,4 +1,5 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import type { AskBlobOptions, ReceivedBlob } from "../content/ask_options.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { parseContentRange } from "../http/range.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
@@ -12,27 +13,6 @@ import { StallGuard } from "./transport/stall_guard.ts";
 import { TransportError } from "./transport/transport_error.ts";
 import { openUnsizedBody } from "./transport/unsized_body.ts";
 import { readVerifiedBody } from "./verified_body.ts";
-
-/** Options for opening a blob. */
-export interface OpenBlobOptions {
-  /** The part of the blob to open; absent for the whole blob. */
-  readonly range?: ByteRange | undefined;
-  /** The size of the blob in bytes, if a manifest states it. A response with another size is an error. */
-  readonly size?: number | undefined;
-  /** Aborts the transfer. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** A blob, or a byte range of it, that is being received. */
-export interface UpstreamBody {
-  /** Size of the whole blob in bytes; `undefined` when neither a manifest nor the registry states it. */
-  readonly size: number | undefined;
-  /** Position of the first byte of `body`. */
-  readonly start: number;
-  /** Number of bytes in `body`; `undefined` when the size is not known. */
-  readonly length: number | undefined;
-  readonly body: ReadableStream<Uint8Array>;
-}
 
 // A blob of unknown size is read into memory to determine its size, up to the largest size of a config.
 const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
@@ -48,8 +28,8 @@ const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
 export async function openUpstreamBlob(
   client: EndpointClient,
   name: BlobName,
-  options: OpenBlobOptions,
-): Promise<UpstreamBody | undefined> {
+  options: AskBlobOptions,
+): Promise<ReceivedBlob | undefined> {
   return await withSlot(client, new BlobRequest(client, name, options), (request) => request.open(options.range));
 }
 
@@ -62,7 +42,7 @@ export async function openUpstreamBlob(
 export async function openSizedUpstreamBlob(
   client: EndpointClient,
   name: BlobName,
-  options: OpenBlobOptions,
+  options: AskBlobOptions,
 ): Promise<OpenedBlob | undefined> {
   return await withSlot(client, new BlobRequest(client, name, options), (request) => request.openSized(options.range));
 }
@@ -104,7 +84,7 @@ class BlobRequest {
   #hasEnded = false;
   #onEnd = () => {};
 
-  constructor(client: EndpointClient, name: BlobName, { size, signal }: OpenBlobOptions) {
+  constructor(client: EndpointClient, name: BlobName, { size, signal }: AskBlobOptions) {
     this.#client = client;
     this.#name = name;
     this.#size = size;
@@ -117,7 +97,7 @@ class BlobRequest {
     if (this.#hasEnded) onEnd();
   }
 
-  async open(range: ByteRange | undefined): Promise<UpstreamBody | undefined> {
+  async open(range: ByteRange | undefined): Promise<ReceivedBlob | undefined> {
     return range === undefined
       ? await this.#openWhole((response) => this.#openUnsized(response))
       : await this.#openRange(range);
@@ -165,7 +145,7 @@ class BlobRequest {
     }
   }
 
-  async #openUnsized(response: Response): Promise<UpstreamBody> {
+  async #openUnsized(response: Response): Promise<ReceivedBlob> {
     const { now, timeouts } = this.#client.context;
     const { body } = await this.#decode(response);
     const toError = (error: unknown) => error instanceof TransportError ? this.#error("UNAVAILABLE", error) : error;

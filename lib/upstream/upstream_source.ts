@@ -1,11 +1,12 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
+import type { AskBlobOptions, AskOptions, ReceivedBlob } from "../content/ask_options.ts";
 import type { ContentSource, ListOptions, OpenedBlob, ReferrerList, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { normalizeHost, splitRepository } from "../oci/reference.ts";
-import { type OpenBlobOptions, openSizedUpstreamBlob, openUpstreamBlob, type UpstreamBody } from "./blob_request.ts";
+import { openSizedUpstreamBlob, openUpstreamBlob } from "./blob_request.ts";
 import { fetchBlobSize } from "./blob_size.ts";
 import { EndpointPool } from "./endpoint_pool.ts";
 import { type FetchedManifest, fetchManifest, findManifest } from "./manifest_request.ts";
@@ -23,14 +24,8 @@ interface EndpointProbe {
   readonly failure?: RegistryError;
 }
 
-/** Options for requesting a manifest. */
-interface ManifestOptions {
-  /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
-  readonly isUrgent?: boolean;
-}
-
 /** A blob that is being received, and the host that sends it. */
-type HostedBlob<T = UpstreamBody> = T & { readonly host: string };
+type HostedBlob<T = ReceivedBlob> = T & { readonly host: string };
 
 const MAX_RECENT_MANIFESTS = 64;
 const MAX_RECENT_BYTES = 8 * 1024 * 1024;
@@ -109,7 +104,7 @@ export class UpstreamSource implements ContentSource {
   async headManifest(
     repo: string,
     tag: string,
-    { isUrgent = false }: ManifestOptions = {},
+    { isUrgent = false }: AskOptions = {},
   ): Promise<Descriptor | undefined> {
     return await this.#finding.run(`${repo}@${tag} ${isUrgent}`, () =>
       this.#pool.query(repo, async (client, path) => {
@@ -122,7 +117,7 @@ export class UpstreamSource implements ContentSource {
   async readManifest(
     repo: string,
     digest: Digest,
-    { isUrgent = false }: ManifestOptions = {},
+    { isUrgent = false }: AskOptions = {},
   ): Promise<Uint8Array | undefined> {
     return this.#recent.get(`${repo}@${digest}`) ?? (await this.#fetchManifest(repo, digest, isUrgent))?.bytes;
   }
@@ -149,7 +144,7 @@ export class UpstreamSource implements ContentSource {
    * neither the caller nor the registry states the size, the blob is open nevertheless, and only its digest shows
    * whether it is complete.
    */
-  async openBlobWith(repo: string, digest: Digest, options: OpenBlobOptions): Promise<HostedBlob | undefined> {
+  async openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<HostedBlob | undefined> {
     return await this.#pool.query(repo, async (client, path) => {
       const opened = await openUpstreamBlob(client, { repo, path, digest }, options);
       return opened && { ...opened, host: client.host };

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "../../lib/cache/upstream.ts";
+import type { AskBlobOptions, AskOptions } from "../../lib/content/ask_options.ts";
+import type { Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
 import type { ListOptions, OpenedBlob, ReferrerList, TagPage } from "../../lib/content/source.ts";
 import { takePage } from "../../lib/content/take_page.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
@@ -56,7 +57,7 @@ export class FakeUpstream implements Upstream {
   openBlobWith(
     _repo: string,
     digest: Digest,
-    { range, signal, size: expected }: UpstreamBlobOptions,
+    { range, signal, size: expected }: AskBlobOptions,
   ): Promise<UpstreamBlob | undefined> {
     return this.#answer(`blob ${digest}${range ? ` ${JSON.stringify(range)}` : ""}`, () => {
       const bytes = this.content.get(digest)?.bytes;
@@ -119,7 +120,7 @@ export class RoutedUpstream implements Upstream {
   readManifest = (repo: string, digest: Digest) => this.of(repo).readManifest(repo, digest);
   statBlob = (repo: string, digest: Digest) => this.of(repo).statBlob(repo, digest);
   openBlob = (repo: string, digest: Digest, range?: ByteRange) => this.of(repo).openBlob(repo, digest, range);
-  openBlobWith = (repo: string, digest: Digest, ask: UpstreamBlobOptions) => {
+  openBlobWith = (repo: string, digest: Digest, ask: AskBlobOptions) => {
     return this.of(repo).openBlobWith(repo, digest, ask);
   };
   listTags = (repo: string) => this.of(repo).listTags(repo);
