@@ -1,4 +1,5 @@
 import type { TokenList } from "./part_predictor.ts";
+import { OUT_OF_REACH, renumber } from "./renumber.ts";
 
 const TABLE_SIZE = 1 << 14;
 const HASH_SHIFT = 18;
@@ -9,10 +10,6 @@ const LONGEST_MATCH = 258;
 const INPUT_MARGIN = 15;
 /** The first bytes without a match are looked up one by one. After each so many looked-up bytes the steps grow. */
 const STEP_BITS = 5;
-/** Position numbers are made small again before they exceed 31 bits. */
-const LARGEST_POSITION = 0x4000_0000;
-/** The entries of an empty table are farther away than any distance. */
-const OUT_OF_REACH = 65_536;
 
 /**
  * The match finder of Go's `BestSpeed`, which comes from Snappy: a table has the last position for a hash of four
@@ -40,11 +37,7 @@ export class Go1Matcher {
 
   /** All indices decrease by `count`. */
   slide(count: number): void {
-    this.#shift += count;
-    if (this.#shift <= LARGEST_POSITION) return;
-    const excess = this.#shift - OUT_OF_REACH;
-    for (let i = 0; i < TABLE_SIZE; i++) this.#table[i] = Math.max(0, this.#table[i]! - excess);
-    this.#shift = OUT_OF_REACH;
+    this.#shift = renumber([this.#table], this.#shift + count);
   }
 
   /** Finds the tokens of at least 17 bytes. */

@@ -6,6 +6,7 @@
 
 import { putMatch, SHORTEST_SEARCH } from "./klauspost_matcher.ts";
 import type { TokenList } from "./part_predictor.ts";
+import { OUT_OF_REACH, renumber } from "./renumber.ts";
 
 const TABLE_SIZE = 1 << 15;
 const HASH_SHIFT = 17;
@@ -20,10 +21,6 @@ const LONGEST_DISTANCE = 32_768;
 const INPUT_MARGIN = 11;
 /** Of the bytes since the last match, this fraction is skipped, as a shift. */
 const SKIP_BITS = 5;
-/** Position numbers are made small again before they exceed 31 bits. */
-const LARGEST_POSITION = 0x4000_0000;
-/** The entries of an empty table are farther away than any distance. */
-const OUT_OF_REACH = 65_536;
 
 export class Klauspost1Matcher {
   /** Candidates that were compared so far. */
@@ -153,10 +150,6 @@ export class Klauspost1Matcher {
   }
 
   #move(count: number): void {
-    this.#shift += count;
-    if (this.#shift <= LARGEST_POSITION) return;
-    const excess = this.#shift - OUT_OF_REACH;
-    for (let i = 0; i < TABLE_SIZE; i++) this.#table[i] = Math.max(0, this.#table[i]! - excess);
-    this.#shift = OUT_OF_REACH;
+    this.#shift = renumber([this.#table], this.#shift + count);
   }
 }

@@ -1,3 +1,5 @@
+import { OUT_OF_REACH, renumber } from "./renumber.ts";
+
 /** The entries of a table. */
 const TABLE_SIZE = 1 << 15;
 const HASH_SHIFT = 17;
@@ -9,10 +11,6 @@ const FACTOR_LOW = Number(LONG_FACTOR & 0xffff_ffffn) | 0;
 const FACTOR_HIGH = Number(LONG_FACTOR >> 32n) | 0;
 const FACTOR_LOW_0 = FACTOR_LOW & 0xffff;
 const FACTOR_LOW_1 = FACTOR_LOW >>> 16;
-/** The entries of empty tables, and of those that are reset, are farther away than any distance. */
-const OUT_OF_REACH = 65_536;
-/** Position numbers are made small again before they exceed 31 bits. */
-const LARGEST_POSITION = 0x4000_0000;
 
 /** Remembers positions by their next four and their next seven bytes. */
 export class KlauspostTables {
@@ -42,8 +40,7 @@ export class KlauspostTables {
 
   /** All indices decrease by `count`. */
   slide(count: number): void {
-    this.shift += count;
-    if (this.shift > LARGEST_POSITION) this.#renumber();
+    this.shift = renumber([this.short, this.long, this.longBefore], this.shift + count);
   }
 
   rememberShort(at: number): void {
@@ -81,15 +78,6 @@ export class KlauspostTables {
   #putLong(at: number, hash: number): void {
     this.longBefore[hash] = this.long[hash]!;
     this.long[hash] = at + this.shift;
-  }
-
-  // Positions that are out of reach become as far away as those of empty tables.
-  #renumber(): void {
-    const excess = this.shift - OUT_OF_REACH;
-    for (const table of [this.short, this.long, this.longBefore]) {
-      for (let i = 0; i < TABLE_SIZE; i++) table[i] = Math.max(0, table[i]! - excess);
-    }
-    this.shift -= excess;
   }
 }
 
