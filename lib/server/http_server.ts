@@ -1,4 +1,5 @@
 import type { MemoryBudget } from "../bytes/memory_budget.ts";
+import { pause } from "../bytes/pause.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { answerError } from "../registry/answer.ts";
 import { type ConnectionLimits, ConnectionTable } from "./connection_table.ts";
@@ -99,7 +100,7 @@ export class HttpServer implements Server {
     while (!this.#isStopping) {
       try {
         const accepted = await this.#listener.accept();
-        while (!this.#hasRoom()) await pause();
+        while (!this.#hasRoom()) await pause(PAUSE_MILLISECONDS);
         // The runtime closes sockets between turns of this loop. Without a pause, many closed ones would still be open.
         if (this.#table.isFull) await pause(0);
         if (this.#isStopping) accepted.close();
@@ -108,7 +109,7 @@ export class HttpServer implements Server {
         // The listener is closed, too many files are open, or the client disconnected before it was accepted.
         if (this.#isStopping) return;
         if (isTooManyFiles(error)) this.#table.lower();
-        await pause();
+        await pause(PAUSE_MILLISECONDS);
       }
     }
   }
@@ -166,7 +167,7 @@ export class HttpServer implements Server {
   async #answerOneOfMany(pending: PendingRequest): Promise<Response> {
     const { connection } = pending;
     // Requests that were sent one right after the other seem to be concurrent, until it is known that they were answered.
-    await pause();
+    await pause(PAUSE_MILLISECONDS);
     if (!connection.isClosed && !this.#table.isCrowded(connection)) return await this.#handle(pending);
     if (!connection.isClosed) this.#options.onShed?.("streams");
     this.#table.close(connection);
@@ -183,7 +184,7 @@ export class HttpServer implements Server {
         connection.refuse = undefined;
         return await this.#handle(pending);
       }
-      await pause();
+      await pause(PAUSE_MILLISECONDS);
     }
     // Otherwise it was counted when it was refused.
     if (!connection.isClosed) this.#options.onShed?.("connections");
@@ -264,10 +265,6 @@ function isHealthCheck(request: Request): boolean {
 
 function hostOf(address: Deno.Addr): string {
   return (address as Deno.NetAddr).hostname;
-}
-
-function pause(milliseconds = PAUSE_MILLISECONDS): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 // The last part of an answer must not wait for the client's acknowledgement of the part before.

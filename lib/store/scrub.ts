@@ -1,3 +1,4 @@
+import { pause } from "../bytes/pause.ts";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent, listFolder } from "../files/if_present.ts";
 import { ALGORITHMS, isDigest } from "../oci/digest.ts";
@@ -66,7 +67,8 @@ export class Scrub implements AsyncDisposable {
   constructor(options: ScrubOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#wait = options.wait ?? waitOrStop;
+    this.#wait = options.wait ??
+      ((milliseconds, signal) => pause(milliseconds, { isUnref: true, signal }).catch(() => {}));
     this.#running = this.#run();
   }
 
@@ -172,17 +174,4 @@ export class Scrub implements AsyncDisposable {
 
 function newCycle(since: number): Position {
   return { since, done: 0, blobs: 0, bytes: 0, corrupt: 0 };
-}
-
-function waitOrStop(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  Deno.unrefTimer(timer);
-  const stop = () => resolve();
-  signal.addEventListener("abort", stop);
-  return promise.finally(() => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
-  });
 }

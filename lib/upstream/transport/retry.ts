@@ -1,3 +1,4 @@
+import { pause } from "../../bytes/pause.ts";
 import type { OnUpstreamEvent } from "./events.ts";
 import type { Middleware } from "./middleware.ts";
 import { TransportError } from "./transport_error.ts";
@@ -53,18 +54,7 @@ export type Sleep = (milliseconds: number, signal?: AbortSignal) => Promise<void
 
 /** Implements `Sleep` with the timer of the runtime. */
 export function sleepByTimer(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal!.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
+  return pause(milliseconds, { signal });
 }
 
 /**
