@@ -1,4 +1,5 @@
 import { cannot, TruncatedError } from "../oci/error.ts";
+import { openByob } from "./open_byob.ts";
 
 /** A source of bytes that is read chunk by chunk. */
 export interface ByteSource {
@@ -177,14 +178,8 @@ const LARGEST_VIEW = 1024 * 1024;
  * @param largest size of the largest chunk, in bytes
  */
 export function openByteSource(stream: ReadableStream<Uint8Array>, largest = LARGEST_VIEW): ByteSource {
-  let reader: ReadableStreamBYOBReader;
-  try {
-    // Only byte streams have a BYOB reader, and trying is the only way to find out.
-    reader = stream.getReader({ mode: "byob" });
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    return openChunkSource(stream);
-  }
+  const reader = openByob(stream);
+  if (reader === undefined) return openChunkSource(stream);
   // Each chunk needs its own memory, because the caller keeps it. The buffer size follows what the stream tends to fill.
   let size = SMALLEST_VIEW;
   return {

@@ -1,4 +1,5 @@
 import { cannot, CrpeError } from "../oci/error.ts";
+import { openByob } from "./open_byob.ts";
 
 /** Size of a chunk, in bytes. From this size on, Deno's overhead per chunk is negligible. */
 export const CHUNK_BYTES = 1024 * 1024;
@@ -46,20 +47,8 @@ interface ChunkReader {
 }
 
 function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
-  // Only byte streams can be read into a given buffer, and trying is the only way to find out.
-  try {
-    const reader = (body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" });
-    const free: ArrayBuffer[] = [];
-    return {
-      read: async () => {
-        const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(BODY_CHUNK_BYTES)));
-        return done ? undefined : value;
-      },
-      release: ({ buffer }) => free.push(buffer as ArrayBuffer),
-      cancel: (reason) => reader.cancel(reason).catch(() => {}),
-    };
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+  const reader = openByob(body);
+  if (reader === undefined) {
     const reader = body.getReader();
     return {
       read: async () => (await reader.read()).value,
@@ -67,6 +56,15 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
       cancel: (reason) => reader.cancel(reason).catch(() => {}),
     };
   }
+  const free: ArrayBuffer[] = [];
+  return {
+    read: async () => {
+      const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(BODY_CHUNK_BYTES)));
+      return done ? undefined : value;
+    },
+    release: ({ buffer }) => free.push(buffer as ArrayBuffer),
+    cancel: (reason) => reader.cancel(reason).catch(() => {}),
+  };
 }
 
 /** Streams `length` bytes of an open file. Closes the file at the end, on an error and on cancel. */

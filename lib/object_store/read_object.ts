@@ -1,5 +1,6 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { LentMemory } from "../bytes/lent_chunks.ts";
+import { openByob } from "../bytes/open_byob.ts";
 import type { OpenedObject, S3Client } from "./s3_client.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
@@ -88,12 +89,8 @@ interface ChunkReader {
 
 // A byte stream (a fetch body) is read in large chunks: each costs the same until it is sent.
 function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): ChunkReader {
-  let reader: ReadableStreamBYOBReader;
-  try {
-    reader = body.getReader({ mode: "byob" });
-  } catch (error) {
-    // Only byte streams can be read into a given buffer, and trying is the only way to find out.
-    if (!(error instanceof TypeError)) throw error;
+  const reader = openByob(body);
+  if (reader === undefined) {
     const reader = body.getReader();
     return { read: async () => (await reader.read()).value, cancel: (reason) => reader.cancel(reason) };
   }

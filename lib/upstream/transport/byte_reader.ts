@@ -1,3 +1,5 @@
+import { openByob } from "../../bytes/open_byob.ts";
+
 /** Reads a stream into memory that the caller provides. */
 export interface ByteReader {
   /**
@@ -11,14 +13,8 @@ export interface ByteReader {
 /** Creates a reader. A byte stream, such as the body of a fetch, is read without copying; other streams are copied. */
 export function createByteReader(body: ReadableStream<Uint8Array> | null): ByteReader {
   if (body === null) return { readInto: () => Promise.resolve(undefined), cancel: () => Promise.resolve() };
-  let byob: ReadableStreamBYOBReader;
-  try {
-    byob = body.getReader({ mode: "byob" });
-  } catch (error) {
-    // A TypeError is the only sign that the stream is not a byte stream.
-    if (!(error instanceof TypeError)) throw error;
-    return createCopyingReader(body.getReader());
-  }
+  const byob = openByob(body);
+  if (byob === undefined) return createCopyingReader(body.getReader());
   return {
     readInto: async (view) => {
       const { done, value } = await byob.read(view);
