@@ -70,47 +70,35 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
   if (size < MIN_BYTES || old.length === 0) return undefined;
   const recipe = await describeGzip(joinStreams(readMembers(changed, job.plain)), { models, effort, signal });
   if (recipe === undefined) return undefined;
-  const packed = await openScratch();
-  try {
-    const index = await PlainIndex.build(oldPlain, { ...SEARCH[effort], signal });
-    const compared = {
-      index,
-      ranges: [{ start: 0, end: oldPlain.size }],
-      old: oldPlain,
-      target: plain,
-      onCompared: () => index.free(),
-    };
-    const operations = await packOperations(compared, packed, options);
-    if (operations !== undefined) {
-      const { id, version, parameters } = recipe.model;
-      const part: InnerPart = {
-        plainSize: plain.size,
-        basePlainSize: oldPlain.size,
-        model: { id, version, parameters: parameters.toHex() },
-        sections: {
-          ...operations.sections,
-          ...await packRecipe(recipe.sections, packed),
-          places: await packCorrections(formatPlaces(placesOf(changed)), packed),
-          basePlaces: await packCorrections(formatBasePlaces(placesOf(old)), packed),
-        },
-      };
-      if (packed.size < size * WORTH_IT) {
-        const ranges = rangesBetween(changed, job.plain.size);
-        return {
-          part,
-          packed,
-          ranges,
-          rest: selectRanges(job.plain, ranges),
-          [Symbol.dispose]: () => packed[Symbol.dispose](),
-        };
-      }
-    }
-    packed[Symbol.dispose]();
-    return undefined;
-  } catch (error) {
-    packed[Symbol.dispose]();
-    throw error;
-  }
+  using resources = new DisposableStack();
+  const packed = resources.use(await openScratch());
+  const index = await PlainIndex.build(oldPlain, { ...SEARCH[effort], signal });
+  const compared = {
+    index,
+    ranges: [{ start: 0, end: oldPlain.size }],
+    old: oldPlain,
+    target: plain,
+    onCompared: () => index.free(),
+  };
+  const operations = await packOperations(compared, packed, options);
+  if (operations === undefined) return undefined;
+  const { id, version, parameters } = recipe.model;
+  const part: InnerPart = {
+    plainSize: plain.size,
+    basePlainSize: oldPlain.size,
+    model: { id, version, parameters: parameters.toHex() },
+    sections: {
+      ...operations.sections,
+      ...await packRecipe(recipe.sections, packed),
+      places: await packCorrections(formatPlaces(placesOf(changed)), packed),
+      basePlaces: await packCorrections(formatBasePlaces(placesOf(old)), packed),
+    },
+  };
+  if (packed.size >= size * WORTH_IT) return undefined;
+  const ranges = rangesBetween(changed, job.plain.size);
+  const rest = selectRanges(job.plain, ranges);
+  resources.move();
+  return { part, packed, ranges, rest, [Symbol.dispose]: () => packed[Symbol.dispose]() };
 }
 
 interface FoundStreams {
