@@ -68,6 +68,9 @@ const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   regctl: "regctl",
 };
 
+// Other names of a peer, which are preferred: the Chromium without windows takes half of the processor time.
+const PREFERRED: Readonly<Partial<Record<Peer, string>>> = { chromium: "chromium-headless-shell" };
+
 // Those in the folder that $CRPE_S3 names.
 const STORAGES: readonly Peer[] = ["versitygw", "weed"];
 
@@ -81,7 +84,8 @@ export function findPeer(name: Peer): string | undefined {
     : folder
     ? [folder]
     : [];
-  const paths = folders.map((folder) => `${folder}/${built ?? name}`);
+  const names = [PREFERRED[name] ?? [], built ?? name].flat();
+  const paths = names.flatMap((name) => folders.map((folder) => `${folder}/${name}`));
   if (name === "kubectl") paths.unshift(...fetchedKubectl());
   return paths.find((path) => {
     try {
