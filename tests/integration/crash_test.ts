@@ -3,15 +3,9 @@ import { listBlobs } from "../../lib/store/store_scan.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import { copyFolder } from "../support/copy_folder.ts";
 import { checkState, differences, listContent } from "../support/crash_state.ts";
-import {
-  type CrashFolders,
-  type CrashWork,
-  doWork,
-  imagesOfBundle,
-  PACKAGE,
-  packBundles,
-  takeFolderSoon,
-} from "../support/crash_work.ts";
+import { packBundles } from "../support/crash_bundles.ts";
+import { imagesOfBundle } from "../support/crash_images.ts";
+import { type CrashFolders, type CrashWork, doWork, PACKAGE, takeFolderSoon } from "../support/crash_work.ts";
 import { MEMORY_FOLDER, TestFolder } from "../support/test_folder.ts";
 import { type FileOperation, findUndurable } from "../support/watched_files.ts";
 

@@ -7,7 +7,9 @@ import { parseTrace, straceWords, type SystemCall } from "../power_loss/parse_tr
 import { assertEquals, assertGreater } from "../support/assert.ts";
 import { copyFolder } from "../support/copy_folder.ts";
 import { checkState, differences, listContent } from "../support/crash_state.ts";
-import { type CrashWork, doWork, imagesOfBundle, PACKAGE, packBundles, PULLED } from "../support/crash_work.ts";
+import { packBundles } from "../support/crash_bundles.ts";
+import { imagesOfBundle } from "../support/crash_images.ts";
+import { type CrashWork, doWork, PACKAGE, PULLED } from "../support/crash_work.ts";
 import { runCrpe, spawnCrpe } from "../support/crpe_process.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 import { findPeer, peerTest } from "../support/peers.ts";

@@ -6,7 +6,8 @@ import { DiskStore } from "../../lib/store/disk_store.ts";
 import { verifyStore } from "../../lib/store/verify_store.ts";
 import { listFiles } from "../fuzz/check_store.ts";
 import { assert, assertEquals } from "./assert.ts";
-import { type CrashWork, imagesOfBundle, PACKAGE, PULLED } from "./crash_work.ts";
+import { imagesOfBundle } from "./crash_images.ts";
+import { type CrashWork, PACKAGE, PULLED } from "./crash_work.ts";
 import { idOf } from "./kubepkg.ts";
 
 /**
