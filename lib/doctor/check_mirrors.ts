@@ -50,15 +50,8 @@ async function checkClient(client: MirrorClient, { step, prefix, ...options }: C
   const reader = createFolderReader(prefix);
   const mirrors = new Map<string, UsedMirror>();
   const findings: Finding[] = [];
-  const cannotRead = (path: string, error: unknown) => {
-    const isDenied = error instanceof Deno.errors.PermissionDenied;
-    findings.push({
-      step,
-      status: isDenied ? "skipped" : "broken",
-      message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : describeSystemError(error)}`,
-      advice: "correct the file, or run crpe doctor as root",
-    });
-  };
+  const cannotRead = (path: string, error: unknown) =>
+    findings.push({ step, ...describeFailure(`${prefix}${path} cannot be read`, error) });
   const paths = await listFiles(client, reader).catch((error) => {
     cannotRead(folderOf(client.path), error);
     return [];
@@ -125,14 +118,17 @@ async function checkFolder(reader: FolderReader): Promise<Omit<Finding, "step"> 
         : `run crpe mirror-config containerd --write, or set ${lines}, and restart containerd`,
     };
   } catch (error) {
-    const isDenied = error instanceof Deno.errors.PermissionDenied;
-    const reason = isDenied ? "permission denied" : describeSystemError(error);
-    return {
-      status: isDenied ? "skipped" : "broken",
-      message: `containerd's configuration cannot be checked: ${reason}`,
-      advice: "correct the file, or run crpe doctor as root",
-    };
+    return describeFailure("containerd's configuration cannot be checked", error);
   }
+}
+
+function describeFailure(message: string, error: unknown): Omit<Finding, "step"> {
+  const isDenied = error instanceof Deno.errors.PermissionDenied;
+  return {
+    status: isDenied ? "skipped" : "broken",
+    message: `${message}: ${isDenied ? "permission denied" : describeSystemError(error)}`,
+    advice: "correct the file, or run crpe doctor as root",
+  };
 }
 
 /** Checks whether k3s was started after its file was changed. */
