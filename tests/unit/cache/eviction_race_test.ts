@@ -3,7 +3,6 @@ import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { StoreGate } from "../../../lib/cache/store_gate.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { tagLinkPath } from "../../../lib/store/layout.ts";
-import { readLinkText } from "../../../lib/store/links.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { makeBlob, makeIndex, makeManifest, readAll, streamOf } from "../../support/content.ts";
@@ -24,6 +23,18 @@ const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeou
 
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await pause(0);
+}
+
+/** Waits for the next file that is removed synchronously, as an eviction removes a tag; returns its path. */
+function firstRemoval(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const { removeSync } = Deno;
+  Deno.removeSync = (path) => {
+    Deno.removeSync = removeSync;
+    removeSync(path);
+    resolve(`${path}`);
+  };
+  return promise;
 }
 
 class PausingStore extends DiskStore {
@@ -83,12 +94,11 @@ for (const [what, root] of IMAGES) {
       await it.cache.resolve(REPO, tag);
     }
     await it.download();
-    let isOver = false;
-    const eviction = it.space.reserve(large.bytes.length, large.descriptor.digest).finally(() => isOver = true);
-    const isGone = (tag: string) => readLinkText(`${it.folder.path}/${tagLinkPath(REPO, tag)}`) === undefined;
-    while (!isOver && !TAGS.some(isGone)) await pause(0);
+    const removedPath = firstRemoval();
+    const eviction = it.space.reserve(large.bytes.length, large.descriptor.digest);
+    const path = await removedPath;
     assertEquals(it.evicted, []);
-    const removed = TAGS.find(isGone)!;
+    const removed = TAGS.find((tag) => path === `${it.folder.path}/${tagLinkPath(REPO, tag)}`)!;
     assertEquals((await it.cache.resolve(REPO, removed))?.digest, root.descriptor.digest);
     await it.cache.readManifest(REPO, root.descriptor.digest);
     (await eviction)?.[Symbol.dispose]();
