@@ -1,3 +1,4 @@
+import { acceptsType } from "../http/accepted_type.ts";
 import { formatManifestFile } from "../install/handover/manifest_file.ts";
 import type { PackageRecords, PackageScan } from "../install/package_records.ts";
 import type { Receipt } from "../install/receipts.ts";
@@ -93,17 +94,9 @@ export async function readReceipt(kubepkg: KubePkg, records: PackageRecords): Pr
 
 /** Answers with the manifests of a package: a JSON object, or the YAML of the hand-over if the client prefers that. */
 export function answerManifests(kubepkg: KubePkg, headers: Headers): Response {
-  if (!acceptsYaml(headers.get("accept") ?? "")) return answerJson(kubepkg.spec.manifests);
+  if (!acceptsType(headers, YAML)) return answerJson(kubepkg.spec.manifests);
   const body = new TextEncoder().encode(formatManifestFile(packageObjects(kubepkg), [], 0));
   return new Response(body, {
     headers: { "content-type": YAML, "content-length": String(body.length), "cache-control": "no-store, no-transform" },
-  });
-}
-
-// RFC 9110, 12.5.1: a weight of 0 means "not acceptable".
-function acceptsYaml(accept: string): boolean {
-  return accept.split(",").some((range) => {
-    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
-    return type === YAML && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
   });
 }

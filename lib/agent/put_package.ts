@@ -1,5 +1,6 @@
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { AuditActor } from "../files/audit_log.ts";
+import { acceptsType } from "../http/accepted_type.ts";
 import { ImportAudit, outcomeOfResult } from "../install/audit_import.ts";
 import { installPackages } from "../install/install_bundle.ts";
 import type { InstallResult, PackageOutcome } from "../install/install_result.ts";
@@ -36,7 +37,7 @@ export async function putPackage(request: Request, options: AgentOptions, by: Au
     );
   }
   const importing = new PackageImport(request, options, { flags: { force, dryRun, pruneData }, by });
-  if (!acceptsLines(request.headers)) return answerJson(await importing.run());
+  if (!acceptsType(request.headers, NDJSON)) return answerJson(await importing.run());
 
   const lines = new NdjsonStream();
   const begun = Promise.withResolvers<void>();
@@ -186,12 +187,4 @@ class PackageImport {
     if (!isRead || this.#flags.dryRun) await body.finish();
     return outcomes;
   }
-}
-
-// RFC 9110, 12.5.1: a weight of 0 means "not acceptable".
-function acceptsLines(headers: Headers): boolean {
-  return (headers.get("accept") ?? "").split(",").some((range) => {
-    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
-    return type === NDJSON && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
-  });
 }

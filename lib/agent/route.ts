@@ -16,7 +16,8 @@ export type AgentRoute =
 const PACKAGES = "/kubepkgs";
 const INVENTORY = "/inventory";
 const BELOW_PACKAGE = ["manifests", "receipt"] as const;
-const READ = ["GET", "HEAD"];
+/** The methods of what is only read. */
+export const READ = ["GET", "HEAD"];
 
 /** Reports whether a path, with or without a query, belongs to the agent's API. */
 export function isAgentPath(path: string): boolean {
@@ -41,23 +42,31 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
   }
   const namespace = url.searchParams.get("namespace") ?? undefined;
   // A digest has a colon, so this is also for a package named "blobs".
-  if (kind !== undefined) return allow(method, READ, { kind, name: decode(name), namespace });
+  if (kind !== undefined) return allow(method, READ, { kind, name: decodeSegment(name), namespace });
   if (below !== undefined) {
-    return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decode(below)) });
+    return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decodeSegment(below)) });
   }
   // A package may be named "plan" as well: reading is for the package, and POST for the plan.
   if (name === "plan" && !READ.includes(method)) return allow(method, [...READ, "POST"], { kind: "plan" });
-  return allow(method, READ, { kind: "package", name: decode(name), namespace });
+  return allow(method, READ, { kind: "package", name: decodeSegment(name), namespace });
 }
 
-function allow(method: string, methods: readonly string[], route: AgentRoute): AgentRoute {
+/**
+ * Checks the method of a request.
+ *
+ * @returns `route`
+ * @throws {RegistryError} `UNSUPPORTED` for another method than those that are known, with these in `detail.allow`
+ */
+export function allow<T>(method: string, methods: readonly string[], route: T): T {
   if (methods.includes(method)) return route;
-  throw new RegistryError("UNSUPPORTED", cannot(method, `this path supports only ${methods.join(", ")}`), {
-    detail: { allow: methods.join(", ") },
+  const allowed = methods.join(", ");
+  throw new RegistryError("UNSUPPORTED", cannot(method, `this path supports only ${allowed}`), {
+    detail: { allow: allowed },
   });
 }
 
-function decode(segment: string): string {
+/** Decodes a segment of a path. @throws {RegistryError} `NAME_INVALID` when it is not valid */
+export function decodeSegment(segment: string): string {
   try {
     return decodeURIComponent(segment);
   } catch (cause) {

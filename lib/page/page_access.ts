@@ -1,19 +1,8 @@
-import { checkHost, checkOrigin } from "../agent/check_request.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
 
 // Headers of a reverse proxy. Behind one, every client seems to be on this machine.
 const FORWARDED = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
-/**
- * Refuses a request for a foreign host (DNS rebinding), or from a page of another origin.
- *
- * @throws {RegistryError} `DENIED`
- */
-export function checkSender(request: Request, url: URL, isOwnHost: (hostname: string) => boolean): void {
-  checkHost(request.headers, url, isOwnHost);
-  checkOrigin(request.headers, url);
-}
 
 /** Refuses a request that a page of another site makes without an Origin, such as that of an image. */
 export function checkSite({ headers }: Request): void {

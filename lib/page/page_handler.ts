@@ -1,6 +1,7 @@
 import { answerError, toApiError } from "../agent/answer.ts";
-import { cannot, RegistryError } from "../oci/error.ts";
-import { checkSender, checkSite } from "./page_access.ts";
+import { checkHost, checkOrigin } from "../agent/check_request.ts";
+import { allow, READ } from "../agent/route.ts";
+import { checkSite } from "./page_access.ts";
 import { PageApi } from "./page_api.ts";
 import type { PageAssets } from "./page_assets.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
@@ -27,7 +28,8 @@ export function createPageHandler(
     try {
       const url = new URL(request.url);
       const isApi = url.pathname.startsWith(API);
-      checkSender(request, url, (hostname) => options.isOwnHost(hostname, connection.localAddress));
+      checkHost(request.headers, url, (hostname) => options.isOwnHost(hostname, connection.localAddress));
+      checkOrigin(request.headers, url);
       // A link on another page may open this one.
       if (isApi) checkSite(request);
       const response = isApi ? await api.answer({ request, url, connection }) : await answerAsset(request, url, assets);
@@ -51,8 +53,5 @@ function secure(response: Response): Response {
 }
 
 async function answerAsset({ method, headers }: Request, { pathname }: URL, assets: PageAssets): Promise<Response> {
-  if (method === "GET" || method === "HEAD") return await assets.answer(pathname, headers);
-  throw new RegistryError("UNSUPPORTED", cannot(method, "this path supports only GET, HEAD"), {
-    detail: { allow: "GET, HEAD" },
-  });
+  return await allow(method, READ, assets).answer(pathname, headers);
 }

@@ -1,3 +1,5 @@
+import { allow, decodeSegment, READ } from "../agent/route.ts";
+import { acceptsType } from "../http/accepted_type.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 
@@ -14,15 +16,8 @@ export const API = "/api/";
  */
 export function isPageRequest(path: string, headers: Headers): boolean {
   if (path.startsWith(ASSETS) || path.startsWith(API)) return true;
-  return (path === "/" || path.startsWith("/?")) && acceptsHtml(headers.get("accept") ?? "");
-}
-
-// RFC 9110, 12.5.1. Every browser names the type itself when it opens a page.
-function acceptsHtml(accept: string): boolean {
-  return accept.split(",").some((range) => {
-    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
-    return type === "text/html" && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
-  });
+  // Every browser names the type itself when it opens a page.
+  return (path === "/" || path.startsWith("/?")) && acceptsType(headers, "text/html");
 }
 
 /** The target of a request about agents, other than their list. */
@@ -59,21 +54,40 @@ export type ApiRoute =
   | { readonly kind: "rollback" | "remove"; readonly name: string }
   | { readonly kind: "package-status"; readonly name: string };
 
-const READ = ["GET", "HEAD"];
-const PLAIN_ROUTES = {
-  access: READ,
-  status: READ,
-  packages: READ,
-  doctor: READ,
-  session: ["POST"],
-  codes: ["POST"],
-  outbox: READ,
-  jobs: READ,
-  packs: ["POST"],
-  inventory: READ,
-  inventories: READ,
-  registries: READ,
-} as const;
+/** The paths below `API`, and the kind of the route for each method; HEAD is answered as GET. A group is a field of the route. */
+const ROUTES: readonly (readonly [path: RegExp, kinds: Readonly<Record<string, ApiRoute["kind"]>>])[] = [
+  [/^access$/, { GET: "access" }],
+  [/^status$/, { GET: "status" }],
+  [/^doctor$/, { GET: "doctor" }],
+  [/^session$/, { POST: "session" }],
+  [/^codes$/, { POST: "codes" }],
+  [/^jobs$/, { GET: "jobs" }],
+  [/^jobs\/(?<id>[^/%]*)$/, { DELETE: "job-end" }],
+  [/^packs$/, { POST: "packs" }],
+  [/^releases\/check$/, { POST: "release-check" }],
+  [/^images$/, { GET: "images", POST: "image-pull", DELETE: "image-removal" }],
+  [/^inventory$/, { GET: "inventory" }],
+  [/^inventories$/, { GET: "inventories" }],
+  [/^inventories\/(?<name>[^/]*)$/, { PUT: "site-save", DELETE: "site-removal" }],
+  [/^registries$/, { GET: "registries" }],
+  [/^registries\/(?<host>[^/]*)$/, { PUT: "registry-save", DELETE: "registry-removal" }],
+  [/^registries\/(?<host>[^/]*)\/test$/, { POST: "registry-test" }],
+  [/^packages$/, { GET: "packages" }],
+  [/^packages\/(?<name>[^/]+)$/, { DELETE: "remove" }],
+  [/^packages\/(?<name>[^/]+)\/rollback$/, { POST: "rollback" }],
+  [/^packages\/(?<name>[^/]+)\/status$/, { GET: "package-status" }],
+  [/^outbox$/, { GET: "outbox" }],
+  [/^outbox\/partials$/, { DELETE: "partials-removal" }],
+  [/^outbox\/(?<digest>[^/]+)$/, { GET: "bundle", DELETE: "bundle-removal" }],
+  [/^outbox\/(?<digest>[^/]+)\/link$/, { POST: "bundle-link" }],
+  [/^nodes$/, { GET: "nodes", POST: "node-addition" }],
+  [/^nodes\/search$/, { POST: "node-search" }],
+  [/^nodes\/(?<node>[^/]*)$/, { DELETE: "node-removal" }],
+  [/^nodes\/(?<node>[^/]*)\/plan$/, { POST: "node-plan" }],
+  [/^nodes\/(?<node>[^/]*)\/send$/, { POST: "node-send" }],
+  [/^nodes\/(?<node>[^/]*)\/packages\/(?<name>[^/]+)$/, { DELETE: "node-package-removal" }],
+  [/^nodes\/(?<node>[^/]*)\/packages\/(?<name>[^/]+)\/rollback$/, { POST: "node-rollback" }],
+];
 
 /**
  * Parses the target of a request to the page's API.
@@ -82,90 +96,13 @@ const PLAIN_ROUTES = {
  *   `detail.allow`; `NAME_INVALID` for a name that is not valid
  */
 export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
-  const segments = pathname.slice(API.length).split("/");
-  if (segments[0] === "nodes") return matchNodes(method, segments.slice(1).map(decode));
-  const [kind = "", name, action, ...more] = segments;
-  if (name === undefined && Object.hasOwn(PLAIN_ROUTES, kind)) {
-    const plain = kind as keyof typeof PLAIN_ROUTES;
-    return allow(method, PLAIN_ROUTES[plain], { kind: plain });
+  for (const [path, kinds] of ROUTES) {
+    const match = path.exec(pathname.slice(API.length));
+    if (match === null || match.groups?.digest !== undefined && !isDigest(match.groups.digest)) continue;
+    const methods = Object.keys(kinds).flatMap((it) => it === "GET" ? READ : it);
+    const kind = allow(method, methods, kinds[method === "HEAD" ? "GET" : method]);
+    const fields = Object.entries(match.groups ?? {}).map(([name, text]) => [name, decodeSegment(text)]);
+    return { kind, ...Object.fromEntries(fields) } as ApiRoute;
   }
-  if (kind === "images" && name === undefined) {
-    const kinds = { POST: "image-pull", DELETE: "image-removal" } as const;
-    return allow(method, [...READ, "POST", "DELETE"], { kind: kinds[method as keyof typeof kinds] ?? "images" });
-  }
-  if (kind === "inventories" && name !== undefined && action === undefined) {
-    return allow(method, ["PUT", "DELETE"], {
-      kind: method === "PUT" ? "site-save" : "site-removal",
-      name: decode(name),
-    });
-  }
-  if (kind === "registries" && name !== undefined && more.length === 0) {
-    const host = decode(name);
-    if (action === "test") return allow(method, ["POST"], { kind: "registry-test", host });
-    if (action === undefined) {
-      return allow(method, ["PUT", "DELETE"], { kind: method === "PUT" ? "registry-save" : "registry-removal", host });
-    }
-  }
-  if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
-    if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });
-    if (action === "rollback") return allow(method, ["POST"], { kind: "rollback", name: decode(name) });
-    if (action === "status") return allow(method, READ, { kind: "package-status", name: decode(name) });
-  }
-  if (action === undefined && kind === "releases" && name === "check") {
-    return allow(method, ["POST"], { kind: "release-check" });
-  }
-  if (action === undefined && kind === "jobs" && name !== undefined) {
-    return allow(method, ["DELETE"], { kind: "job-end", id: name });
-  }
-  if (kind === "outbox" && name === "partials" && action === undefined) {
-    return allow(method, ["DELETE"], { kind: "partials-removal" });
-  }
-  if (kind === "outbox" && name !== undefined && isDigest(name) && more.length === 0) {
-    if (action === "link") return allow(method, ["POST"], { kind: "bundle-link", digest: name });
-    if (action === undefined) {
-      return allow(method, [...READ, "DELETE"], {
-        kind: method === "DELETE" ? "bundle-removal" : "bundle",
-        digest: name,
-      });
-    }
-  }
-  throw unknownPath();
-}
-
-function matchNodes(method: string, [node, action, name, change, ...more]: string[]): ApiRoute {
-  if (node === undefined) {
-    return allow(method, [...READ, "POST"], { kind: method === "POST" ? "node-addition" : "nodes" });
-  }
-  if (more.length > 0) throw unknownPath();
-  if (action === undefined) {
-    if (node === "search") return allow(method, ["POST"], { kind: "node-search" });
-    return allow(method, ["DELETE"], { kind: "node-removal", node });
-  }
-  if (action === "packages" && name !== undefined && name !== "") {
-    if (change === undefined) return allow(method, ["DELETE"], { kind: "node-package-removal", node, name });
-    if (change === "rollback") return allow(method, ["POST"], { kind: "node-rollback", node, name });
-  }
-  if (name === undefined && action === "plan") return allow(method, ["POST"], { kind: "node-plan", node });
-  if (name === undefined && action === "send") return allow(method, ["POST"], { kind: "node-send", node });
-  throw unknownPath();
-}
-
-function unknownPath(): RegistryError {
-  return new RegistryError("NOT_FOUND", cannot("find the page", "the API has no such path"));
-}
-
-function allow(method: string, methods: readonly string[], route: ApiRoute): ApiRoute {
-  if (methods.includes(method)) return route;
-  const allowed = methods.join(", ");
-  throw new RegistryError("UNSUPPORTED", cannot(method, `this path supports only ${allowed}`), {
-    detail: { allow: allowed },
-  });
-}
-
-function decode(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch (cause) {
-    throw new RegistryError("NAME_INVALID", cannot("read the path", "it is not percent-encoded UTF-8"), { cause });
-  }
+  throw new RegistryError("NOT_FOUND", cannot("find the page", "the API has no such path"));
 }
