@@ -14,9 +14,9 @@ import {
 } from "../../store/inventory.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { createTransport } from "../../upstream/transport/send_once.ts";
-import { StallGuard } from "../../upstream/transport/stall_guard.ts";
 import { describeFailure } from "../../agent/client/agent_error.ts";
 import { TransportError } from "../../upstream/transport/transport_error.ts";
+import { openUnsizedBody } from "../../upstream/transport/unsized_body.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -123,7 +123,12 @@ export async function fetchInventory(to: string, options: FetchInventoryOptions 
       const reason = `it answered ${response.status} ${response.statusText}`.trimEnd();
       throw new CrpeError(cannot(`read ${shown}`, reason, isUnknown ? "is it a crpe agent?" : undefined));
     }
-    return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);
+    const body = openUnsizedBody(response.body, {
+      stallTimeout: STALL_TIMEOUT,
+      now: () => performance.now(),
+      toError: (error) => error,
+    });
+    return parseInventory(await readBounded(body, shown, INVENTORY_LIMITS.maxBytes), shown);
   } catch (error) {
     if (!(error instanceof TransportError)) throw error;
     throw new CrpeError({ action: `read ${shown}`, ...describeFailure(error) }, { cause: error });
@@ -145,22 +150,4 @@ function inventoryUrl(to: string): URL {
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/inventory`;
   url.hash = "";
   return url;
-}
-
-function guard(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  const stall = new StallGuard(STALL_TIMEOUT, () => performance.now());
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        const chunk = await stall.watch(reader.read().then(({ value }) => value));
-        if (chunk === undefined) controller.close();
-        else controller.enqueue(chunk);
-      } catch (error) {
-        reader.cancel(error).catch(() => {});
-        throw error;
-      }
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
 }

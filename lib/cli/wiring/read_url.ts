@@ -1,7 +1,7 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { StallGuard } from "../../upstream/transport/stall_guard.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
+import { openUnsizedBody } from "../../upstream/transport/unsized_body.ts";
 import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** How long a server may take until it begins to answer, and later until it has sent some more, in milliseconds. */
@@ -56,22 +56,12 @@ export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> 
       : `it answered ${response.status} ${response.statusText}`.trimEnd();
     throw new CrpeError(cannot(`read ${shown}`, reason));
   }
-  return ReadableStream.from(readGuarded(response.body, shown));
-}
-
-async function* readGuarded(body: ReadableStream<Uint8Array>, shown: string): AsyncGenerator<Uint8Array> {
-  const guard = new StallGuard(ANSWER_TIMEOUT, () => performance.now());
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      const chunk = await guard.watch(reader.read().then(({ value }) => value));
-      if (chunk === undefined) return;
-      yield chunk;
-    }
-  } catch (error) {
-    const { reason, cause } = toTransportError(error);
-    throw new CrpeError(cannot(`read ${shown}`, reason), { cause });
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
+  return openUnsizedBody(response.body, {
+    stallTimeout: ANSWER_TIMEOUT,
+    now: () => performance.now(),
+    toError: (error) => {
+      const { reason, cause } = toTransportError(error);
+      return new CrpeError(cannot(`read ${shown}`, reason), { cause });
+    },
+  });
 }

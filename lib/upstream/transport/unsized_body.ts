@@ -10,7 +10,7 @@ interface UnsizedBodyOptions {
   /** Converts the error of a read. */
   toError(error: unknown): unknown;
   /** Called once when the stream has ended, failed or been cancelled. */
-  onEnd(): void;
+  onEnd?(): void;
 }
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -21,7 +21,7 @@ const CHUNK_BYTES = 1024 * 1024;
  */
 export function openUnsizedBody(
   body: ReadableStream<Uint8Array> | null,
-  { stallTimeout, now, toError, onEnd }: UnsizedBodyOptions,
+  { stallTimeout, now, toError, onEnd = () => {} }: UnsizedBodyOptions,
 ): ReadableStream<Uint8Array> {
   const reader = createByteReader(body);
   const guard = new StallGuard(stallTimeout, now);
