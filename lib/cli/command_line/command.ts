@@ -49,8 +49,8 @@ export interface CommandDefinition {
   readonly values?: readonly string[];
   /** More help text, in lines of at most 120 characters. */
   readonly details?: string;
-  /** The smallest and the largest number of operands. */
-  readonly arity: readonly [least: number, most: number];
+  /** The smallest and the largest number of operands, if `operands` does not tell; see `arityOf`. */
+  readonly arity?: readonly [least: number, most: number];
   readonly flags: readonly Flag[];
   /** Subcommands, written in place of an operand: `crpe packages history`. */
   readonly subcommands?: readonly Command[];
@@ -65,6 +65,15 @@ export interface CommandDefinition {
 
 /** A command or subcommand of crpe. */
 export interface Command extends CommandUsage, CommandDefinition {}
+
+/** Returns the smallest and the largest number of operands: `NAME` is one, `[NAME]` may be missing, `NAME…` may be repeated. */
+export function arityOf(
+  { arity, operands }: Pick<Command, "arity" | "operands">,
+): readonly [least: number, most: number] {
+  if (arity !== undefined) return arity;
+  const most = operands === "" ? 0 : operands.endsWith("…") ? Infinity : 1;
+  return [operands.startsWith("[") ? 0 : Math.min(1, most), most];
+}
 
 /** The meanings of the exit statuses, for the help. */
 export const EXIT_STATUS = "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";

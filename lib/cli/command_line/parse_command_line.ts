@@ -4,7 +4,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { closestString } from "@std/text/closest-string";
 // @ts-types="../../std/levenshtein_distance.d.ts"
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
-import { type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
+import { arityOf, type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /**
@@ -115,7 +115,7 @@ export function flagText(argument: string): string {
 }
 
 function checkArity(command: Command, operands: readonly string[]): void {
-  const [least, most] = command.arity;
+  const [least, most] = arityOf(command);
   if (operands.length < least) {
     throw new UsageError(cannot(`run ${command.name}`, `${command.operands} is missing`));
   }

@@ -29,7 +29,6 @@ export const COMMAND: CommandDefinition = {
     "Serves the registry and an API that installs bundles: use crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs and the token.",
     "An upstream is contacted only if --upstream or the configuration names it.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

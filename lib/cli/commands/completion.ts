@@ -9,7 +9,6 @@ export function createCompletion(loadCommands: () => Promise<readonly Command[]>
     values: ["bash", "zsh", "fish"],
     interrupted: "nothing was changed",
     details: "The completion runs without crpe: print it again after an update. The archive of a release has it too.",
-    arity: [1, 1],
     flags: [],
     examples: [["source <(crpe completion bash)", "complete crpe in this shell"]],
     run: async (invocation, io) => {

@@ -32,7 +32,6 @@ export const COMMAND: CommandDefinition = {
     "pulled for some platforms, --platform pushes the manifest of one, or a new index of several, with other digests.",
     "The login is that of docker login or podman login, or of the configuration.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     { name: "to", value: "REGISTRY", summary: "the registry, with a prefix of the names: registry.lan:5000/mirror" },
     FLAG.data,

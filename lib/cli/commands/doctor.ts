@@ -13,7 +13,6 @@ export const COMMAND: CommandDefinition = {
     "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
     "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",
   ].join("\n"),
-  arity: [0, 1],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -23,7 +23,6 @@ export const COMMAND: CommandDefinition = {
     "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
     "In a bucket (--store), it can run at any time; what is younger than a day stays.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -25,7 +25,6 @@ export const COMMAND: CommandDefinition = {
     "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed two weeks",
     "after it was last written to, or at once by crpe gc --partial.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -16,7 +16,6 @@ export const IMAGE_USAGE: Command = {
   operands: "",
   summary: "show the disk space of each image, and what it shares with others",
   interrupted: "nothing was changed",
-  arity: [0, 0],
   details: "In a bucket (--store), only images with a tag are listed, and what no tag reaches is added up.",
   flags: [FLAG.data, FLAG.store, FLAG.json],
   examples: [["crpe images du", "show which images use the disk"]],

@@ -29,7 +29,6 @@ export const REMOVE_IMAGES: Command = {
     "Content that other images have stays. In a bucket (--store), the cosign signatures of the image go with it, and",
     "crpe gc --untagged frees the space.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -41,7 +41,6 @@ export const COMMAND: CommandDefinition = {
     "the same version with different content, is refused (exit status 3) unless --force is given.",
     "The parts of a split bundle can be imported in any order, over days; the last one installs the package.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -15,7 +15,6 @@ import { formatImage } from "../console/image_text.ts";
 /** `crpe inspect` */
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
-  arity: [1, 1],
   flags: [
     { name: "signatures", summary: "show the signatures alone, each verified with the key that it names" },
     { name: "sbom", summary: "print the SBOMs of the images that the bundle carries (SPDX, CycloneDX)" },

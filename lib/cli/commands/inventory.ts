@@ -29,7 +29,6 @@ import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
   details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -13,7 +13,6 @@ export const COMMAND: CommandDefinition = {
     "The keys are PEM, as openssl and cosign use them. The private key has no passphrase: openssl pkcs8 -topk8 adds one.",
     "An existing file is never replaced.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     { name: "algorithm", value: "NAME", summary: "ed25519 or p256 (ECDSA with SHA-256) [ed25519]" },
     FLAG.json,

@@ -23,7 +23,6 @@ export const COMMAND: CommandDefinition = {
     "- for standard input; NAME is an installed package, or NAMESPACE/NAME. Among the objects may be Secrets: the files of a",
     "chart can be read by their owner only. With --json, the objects are one List.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     FLAG.data,
     FLAG.store,

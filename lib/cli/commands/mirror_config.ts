@@ -20,7 +20,6 @@ export const COMMAND: CommandDefinition = {
     "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
     "configuration is printed. If the mirror fails, clients fall back to the registry itself.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     { name: "to", value: "URL", summary: "address of crpe, as seen from the client [http://127.0.0.1:6060]" },
     {

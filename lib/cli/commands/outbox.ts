@@ -16,7 +16,6 @@ export const COMMAND: CommandDefinition = {
     "BUNDLE is NAME@VERSION, or the digest of the file, of which six digits are enough. Of several bundles of the same",
     "version it is the latest.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [
     {
@@ -24,7 +23,6 @@ export const COMMAND: CommandDefinition = {
       operands: "BUNDLE",
       interrupted: "nothing was changed",
       summary: "print the path of a bundle's file, for crpe push, crpe inspect or cp",
-      arity: [1, 1],
       flags: [FLAG.data],
       examples: [["crpe outbox path line4@1.0.0", "print the path of a bundle, for crpe push"]],
       run: runOutboxPath,
@@ -34,7 +32,6 @@ export const COMMAND: CommandDefinition = {
       operands: "BUNDLE…",
       interrupted: "bundles that were not removed yet stay; run the same command again",
       summary: "remove bundles from the outbox",
-      arity: [1, Infinity],
       flags: [FLAG.data, FLAG.json],
       examples: [["crpe outbox rm line4@1.0.0", "remove a bundle"]],
       run: runRemoveFromOutbox,

@@ -31,7 +31,6 @@ export const COMMAND: CommandDefinition = {
     "folder is then only the one that knows the agent's certificate. --json leaves the manifests out, which can hold Secrets:",
     "crpe manifests NAME prints them.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -20,7 +20,6 @@ export const PACKAGE_HISTORY: Command = {
   operands: "NAME",
   summary: "list the kept versions of a package, newest first",
   interrupted: "nothing was changed",
-  arity: [1, 1],
   flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS, FLAG.json],
   examples: [["crpe packages history line4", "list the versions that a rollback can choose"]],
   run: runAt({ local: runPackageHistory, remote: runRemoteHistory }),

@@ -16,7 +16,6 @@ export const PACKAGE_RECEIPT: Command = {
   operands: "NAME",
   summary: "print the receipt of the last import or rollback of a package as JSON",
   interrupted: "nothing was changed",
-  arity: [1, 1],
   flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS],
   examples: [["crpe packages receipt line4 > line4-receipt.json", "keep what was imported, and when"]],
   run: runAt({ local: runPackageReceipt, remote: runRemoteReceipt }),

@@ -36,7 +36,6 @@ export const REMOVE_PACKAGE: Command = {
     "emptied first. The package is removed, and the file deleted, when the objects are seen to be gone, which needs",
     "kubectl; until then both stay, and the command can be repeated. Data is kept, unless --prune-data is given.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -31,7 +31,6 @@ export const ROLL_BACK_PACKAGE: Command = {
     "rollback undoes the first. The manifests are handed over to the same place as in the last import. VERSION is one of the",
     "kept versions, by default the previous one.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     FLAG.data,
     FLAG.store,

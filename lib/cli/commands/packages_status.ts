@@ -31,7 +31,6 @@ export const PACKAGE_STATUS: Command = {
     "For a manifest folder this reads what k3s notes of the file (Addon objects and their events), with kubectl. The exit",
     "status is 0 if the package is applied, else 1.",
   ].join("\n"),
-  arity: [1, 1],
   flags: [
     FLAG.data,
     FLAG.store,

@@ -40,7 +40,6 @@ export const COMMAND: CommandDefinition = {
     "layers as deltas against those that the agent has. A signed bundle is sent as it is, unless --sign-key is there to",
     "sign it again.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     { name: "to", value: "URL", summary: "the agent" },
     FLAG.agentToken,

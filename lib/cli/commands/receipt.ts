@@ -23,7 +23,6 @@ import { formatImage } from "../console/image_text.ts";
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
   details: "A receipt says what was imported where and when. The node signs it with its own key.",
-  arity: [0, 0],
   flags: [FLAG.data, FLAG.store, FLAG.json],
   subcommands: [
     {
@@ -31,7 +30,6 @@ export const COMMAND: CommandDefinition = {
       operands: "NAME",
       summary: "show the receipt of the last import or rollback of a package",
       interrupted: "nothing was changed",
-      arity: [1, 1],
       flags: [FLAG.data, FLAG.store, FLAG.json],
       examples: [["crpe receipt show line4 --json", "print the receipt as JSON"]],
       run: runShowReceipt,
@@ -45,7 +43,6 @@ export const COMMAND: CommandDefinition = {
         "The public key is that of the node: crpe receipt key prints it there, and crpe inventory has it. Without it, the",
         "receipt is as its signer wrote it, with any key. The exit status is 4 if it was changed, 3 if another key signed it.",
       ].join("\n"),
-      arity: [1, 1],
       flags: [
         { name: "public-key", value: "FILE", summary: "the public key (PEM) of the node, or its inventory" },
         FLAG.json,
@@ -60,7 +57,6 @@ export const COMMAND: CommandDefinition = {
       operands: "",
       summary: "print the public key (PEM) that verifies the receipts of this node",
       interrupted: "nothing was changed",
-      arity: [0, 0],
       flags: [FLAG.data],
       examples: [["crpe receipt key > gate-2.pub", "print the public key, for the desk"]],
       run: runReceiptKey,

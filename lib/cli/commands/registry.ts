@@ -13,7 +13,6 @@ export const COMMAND: CommandDefinition = {
     "Clients pull HOST/PATH:TAG as ADDRESS/HOST/PATH:TAG, or use this registry as a mirror of HOST.",
     "Without --upstream, the well-known public registries are pulled through under their own names.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     FLAG.data,
     FLAG.store,

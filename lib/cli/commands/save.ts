@@ -32,7 +32,6 @@ export const COMMAND: CommandDefinition = {
     "The archive is an OCI image layout that also has docker's manifest.json. It has the platforms of --platform, else all",
     "that the store holds. Nothing is downloaded: crpe pull does that. Standard output must not be a terminal.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     FLAG.data,
     FLAG.store,

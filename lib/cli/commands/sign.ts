@@ -20,7 +20,6 @@ export const COMMAND: CommandDefinition = {
     "by an HSM or by cosign sign-blob, is attached with --signature and --public-key. The file is replaced when it is",
     "complete, unless -o names another one.",
   ].join("\n"),
-  arity: [1, Infinity],
   flags: [
     { name: "key", value: "FILE", isRepeatable: true, summary: "a private key (PEM): Ed25519 or P-256" },
     FLAG.passphraseFile,

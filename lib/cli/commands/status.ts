@@ -16,7 +16,6 @@ import { pinByFlags } from "../wiring/connect_agent.ts";
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
   details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
-  arity: [0, 1],
   flags: [
     { name: "watch", summary: "show it again every two seconds, until ctrl-C" },
     FLAG.fingerprint,

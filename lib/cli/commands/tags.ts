@@ -12,7 +12,6 @@ export const COMMAND: CommandDefinition = {
   details:
     "REPO is an image's name without a tag, such as nginx or quay.io/prometheus/node-exporter. Nothing is stored.",
   interrupted: "nothing was changed",
-  arity: [1, 1],
   flags: [FLAG.data, ...UPSTREAM_FLAGS, FLAG.json],
   examples: [
     ["crpe tags nginx", "ask the registry"],

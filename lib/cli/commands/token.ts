@@ -18,7 +18,6 @@ export const COMMAND: CommandDefinition = {
     "The first token, which a server makes itself, may do everything and is not in the list. Others have a name, a scope and",
     "perhaps an end. Of them the data folder has only hashes.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [
     {
@@ -30,7 +29,6 @@ export const COMMAND: CommandDefinition = {
         "read: see everything, also manifests, and download bundles. import: also upload, install, pack and pull. admin: also",
         "overrule the version rule, roll back, remove, and change registries.",
       ].join("\n"),
-      arity: [1, 1],
       flags: [
         FLAG.data,
         { name: "scope", value: "SCOPE", values: [...SCOPES], summary: "what the token allows: read, import or admin" },
@@ -47,7 +45,6 @@ export const COMMAND: CommandDefinition = {
       operands: "",
       summary: "list the tokens with their scopes and ends",
       interrupted: "nothing was changed",
-      arity: [0, 0],
       flags: [FLAG.data, FLAG.json],
       examples: [["crpe token list --json", "list the tokens as JSON"]],
       run: runListTokens,
@@ -57,7 +54,6 @@ export const COMMAND: CommandDefinition = {
       operands: "NAME",
       summary: "revoke a token: running servers refuse it at once",
       interrupted: "the token may be valid still; run the same command again",
-      arity: [1, 1],
       flags: [FLAG.data, FLAG.json],
       examples: [["crpe token revoke ci", "end that token at once"]],
       run: runRevokeToken,

@@ -21,7 +21,6 @@ export const COMMAND: CommandDefinition = {
     "platform. An executable of a signed release knows its key; others need --key. An older version is refused (exit status",
     "3). The old executable is kept as crpe.old beside the new one. No program is run.",
   ].join("\n"),
-  arity: [0, 0],
   flags: [
     { name: "from", value: "DIR|URL", summary: "the files of the release" },
     {

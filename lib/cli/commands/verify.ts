@@ -16,7 +16,6 @@ export const COMMAND: CommandDefinition = {
     "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
     "changed.",
   ].join("\n"),
-  arity: [0, 1],
   flags: [
     FLAG.data,
     FLAG.store,

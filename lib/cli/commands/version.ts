@@ -8,7 +8,6 @@ import { VERSION } from "../console/version.ts";
 /** `crpe version` */
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
-  arity: [0, 0],
   flags: [FLAG.json],
   examples: [["crpe version --json", "print version, commit and runtime as JSON"]],
   run: runVersion,

@@ -9,7 +9,6 @@ const make = (name: string, more: Partial<Command> = {}): Command => {
     name,
     operands: "",
     summary: "",
-    arity: [0, 0],
     flags,
     examples: [],
     run: () => Promise.resolve(0),
