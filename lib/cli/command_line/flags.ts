@@ -1,15 +1,11 @@
 import type { Flag, Invocation } from "./command.ts";
 
-/** Flags that several commands share. */
+/** Flags that commands share one by one. */
 export const FLAG = {
   data: {
     name: "data",
     value: "DIR",
     summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
-  },
-  redirect: {
-    name: "redirect",
-    summary: "with --store: clients read blobs from the bucket, at URLs that are good for 5 minutes",
   },
   store: {
     name: "store",
@@ -22,110 +18,11 @@ export const FLAG = {
     summary: "how much time deltas may take: fast, normal or max [normal]",
   },
   addr: { name: "addr", value: "HOST:PORT", summary: "where to listen [:6060; $PORT changes the port]" },
-  upstream: {
-    name: "upstream",
-    value: "HOST[=URL]",
-    isRepeatable: true,
-    summary: "pull through images of HOST, from URL; * allows any public host",
-  },
-  upstreamCa: {
-    name: "ca-file",
-    value: "HOST=FILE",
-    isRepeatable: true,
-    summary: "CA certificates (PEM) to trust for HOST, in addition to the default ones",
-  },
-  insecure: {
-    name: "insecure",
-    value: "HOST",
-    isRepeatable: true,
-    summary: "use plain HTTP for HOST if HTTPS does not work; for registries on a trusted network",
-  },
-  config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
-  offline: { name: "offline", summary: "never contact an upstream" },
-  limitRate: {
-    name: "limit-rate",
-    value: "RATE",
-    summary: "receive at most so much from all upstreams together, such as 2MiB/s [unlimited]",
-  },
-  budget: {
-    name: "budget",
-    value: "LIMIT",
-    isRepeatable: true,
-    summary: "receive at most so much a day or month, such as 500MiB/day or ghcr.io=10GiB/month",
-  },
-  window: {
-    name: "window",
-    value: "HH:MM-HH:MM",
-    isRepeatable: true,
-    summary: "use upstreams only in this part of the day (local time), such as 01:00-05:00",
-  },
-  peer: {
-    name: "peer",
-    value: "URL",
-    isRepeatable: true,
-    summary: "take from this other crpe what it holds, before an upstream is asked",
-  },
-  discover: {
-    name: "discover",
-    summary: "find other crpes of the local network by mDNS, and take from them what they hold",
-  },
-  discoverOn: {
-    name: "discover-on",
-    value: "INTERFACE",
-    summary: "the network interface for --discover, by name or address [the only private one]",
-  },
   platform: {
     name: "platform",
     value: "LIST",
     summary: "platforms, comma-separated, such as linux/arm64 [$PLATFORMS]",
   },
-  tagTtl: {
-    name: "tag-ttl",
-    value: "DURATION",
-    summary: "how long a cached tag counts as fresh before the upstream is asked again [5m]",
-  },
-  cacheMax: {
-    name: "cache-max",
-    value: "SIZE",
-    summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
-  },
-  maxMemory: {
-    name: "max-memory",
-    value: "SIZE",
-    summary: "limit of buffers and caches; the process itself needs some 80 MiB more [160MiB]",
-  },
-  hostName: {
-    name: "host-name",
-    value: "NAME",
-    isRepeatable: true,
-    summary: "answer requests for this name or address too [this machine's names and addresses]",
-  },
-  noComplete: {
-    name: "no-complete",
-    summary: "do not download blobs of pulled images that no client requested",
-  },
-  scrub: {
-    name: "scrub",
-    value: "DURATION",
-    summary: "read the whole store once in this time, slowly, to find corrupt blobs; 0 for never [30d]",
-  },
-  requireLogin: {
-    name: "require-login",
-    value: "FILE",
-    summary: "serve the registry only to the users in FILE (htpasswd -B)",
-  },
-  private: {
-    name: "private",
-    value: "HOST",
-    isRepeatable: true,
-    summary: "require a login only for images of HOST (with --require-login)",
-  },
-  tlsCert: {
-    name: "tls-cert",
-    value: "FILE",
-    summary: "serve https with this certificate (PEM); a renewed file is loaded without a restart",
-  },
-  tlsKey: { name: "tls-key", value: "FILE", summary: "the certificate's private key (PEM)" },
   manifestsDir: {
     name: "manifests-dir",
     value: "DIR",
@@ -140,15 +37,6 @@ export const FLAG = {
     name: "release-namespace",
     value: "NAME",
     summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
-  },
-  qr: { name: "qr", summary: "print the page's address with a one-time code, as a QR code, at the start" },
-  pair: { name: "pair", summary: "only print a new one-time code, for a server that is running with the same flags" },
-  noPage: { name: "no-page", summary: "do not serve the web page" },
-  logFormat: {
-    name: "log-format",
-    value: "FORMAT",
-    values: ["text", "json"],
-    summary: "text, or json (one object per line) [text]",
   },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
@@ -196,36 +84,122 @@ export const FLAG = {
 
 /** The flags of every command that may contact an upstream. */
 export const UPSTREAM_FLAGS: readonly Flag[] = [
-  FLAG.upstream,
-  FLAG.upstreamCa,
-  FLAG.insecure,
-  FLAG.config,
-  FLAG.offline,
-  FLAG.peer,
-  FLAG.limitRate,
-  FLAG.budget,
-  FLAG.window,
+  {
+    name: "upstream",
+    value: "HOST[=URL]",
+    isRepeatable: true,
+    summary: "pull through images of HOST, from URL; * allows any public host",
+  },
+  {
+    name: "ca-file",
+    value: "HOST=FILE",
+    isRepeatable: true,
+    summary: "CA certificates (PEM) to trust for HOST, in addition to the default ones",
+  },
+  {
+    name: "insecure",
+    value: "HOST",
+    isRepeatable: true,
+    summary: "use plain HTTP for HOST if HTTPS does not work; for registries on a trusted network",
+  },
+  { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
+  { name: "offline", summary: "never contact an upstream" },
+  {
+    name: "peer",
+    value: "URL",
+    isRepeatable: true,
+    summary: "take from this other crpe what it holds, before an upstream is asked",
+  },
+  {
+    name: "limit-rate",
+    value: "RATE",
+    summary: "receive at most so much from all upstreams together, such as 2MiB/s [unlimited]",
+  },
+  {
+    name: "budget",
+    value: "LIMIT",
+    isRepeatable: true,
+    summary: "receive at most so much a day or month, such as 500MiB/day or ghcr.io=10GiB/month",
+  },
+  {
+    name: "window",
+    value: "HH:MM-HH:MM",
+    isRepeatable: true,
+    summary: "use upstreams only in this part of the day (local time), such as 01:00-05:00",
+  },
 ];
 
 /** The flags of every command that serves. */
 export const SERVE_FLAGS: readonly Flag[] = [
-  FLAG.discover,
-  FLAG.discoverOn,
-  FLAG.tagTtl,
-  FLAG.redirect,
-  FLAG.cacheMax,
-  FLAG.maxMemory,
-  FLAG.hostName,
-  FLAG.noComplete,
-  FLAG.scrub,
-  FLAG.requireLogin,
-  FLAG.private,
-  FLAG.tlsCert,
-  FLAG.tlsKey,
-  FLAG.qr,
-  FLAG.pair,
-  FLAG.noPage,
-  FLAG.logFormat,
+  {
+    name: "discover",
+    summary: "find other crpes of the local network by mDNS, and take from them what they hold",
+  },
+  {
+    name: "discover-on",
+    value: "INTERFACE",
+    summary: "the network interface for --discover, by name or address [the only private one]",
+  },
+  {
+    name: "tag-ttl",
+    value: "DURATION",
+    summary: "how long a cached tag counts as fresh before the upstream is asked again [5m]",
+  },
+  {
+    name: "redirect",
+    summary: "with --store: clients read blobs from the bucket, at URLs that are good for 5 minutes",
+  },
+  {
+    name: "cache-max",
+    value: "SIZE",
+    summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
+  },
+  {
+    name: "max-memory",
+    value: "SIZE",
+    summary: "limit of buffers and caches; the process itself needs some 80 MiB more [160MiB]",
+  },
+  {
+    name: "host-name",
+    value: "NAME",
+    isRepeatable: true,
+    summary: "answer requests for this name or address too [this machine's names and addresses]",
+  },
+  {
+    name: "no-complete",
+    summary: "do not download blobs of pulled images that no client requested",
+  },
+  {
+    name: "scrub",
+    value: "DURATION",
+    summary: "read the whole store once in this time, slowly, to find corrupt blobs; 0 for never [30d]",
+  },
+  {
+    name: "require-login",
+    value: "FILE",
+    summary: "serve the registry only to the users in FILE (htpasswd -B)",
+  },
+  {
+    name: "private",
+    value: "HOST",
+    isRepeatable: true,
+    summary: "require a login only for images of HOST (with --require-login)",
+  },
+  {
+    name: "tls-cert",
+    value: "FILE",
+    summary: "serve https with this certificate (PEM); a renewed file is loaded without a restart",
+  },
+  { name: "tls-key", value: "FILE", summary: "the certificate's private key (PEM)" },
+  { name: "qr", summary: "print the page's address with a one-time code, as a QR code, at the start" },
+  { name: "pair", summary: "only print a new one-time code, for a server that is running with the same flags" },
+  { name: "no-page", summary: "do not serve the web page" },
+  {
+    name: "log-format",
+    value: "FORMAT",
+    values: ["text", "json"],
+    summary: "text, or json (one object per line) [text]",
+  },
 ];
 
 /** Reports whether manifests are handed over to the cluster: kubectl applies them, or tells whether k3s did. */
