@@ -13,7 +13,7 @@ import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
-import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
+import { openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** An image that is copied, and where it is read from. */
@@ -103,7 +103,7 @@ export async function openCopySources(
 
 function openHeldImage(
   given: Reference,
-  { store, source }: Pick<OpenedStore<AnyStore>, "store" | "source">,
+  { store, source }: Pick<OpenedStore, "store" | "source">,
   { isOffline }: { readonly isOffline: boolean },
 ): ImageSource {
   const { host, path, tag, digest } = given;

@@ -16,7 +16,7 @@ import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
-import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
+import { openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 import { checkHealth, checkPlace } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
@@ -38,7 +38,7 @@ export interface ServerContext {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly content: OpenedStore<AnyStore>;
+  readonly content: OpenedStore;
   /** Opens the records of installed packages. */
   readonly openRecords: () => Promise<PackageRecords>;
   readonly audit: AuditLog;
@@ -132,7 +132,7 @@ export async function serveRegistry(
     listFoundPeers: discovery?.list,
     ...upstream,
   });
-  const folderContent = content.store instanceof DiskStore ? { ...content, store: content.store } : undefined;
+  const { store } = content;
   const locateBlob = readRedirect(invocation, content, address);
   const imageUse = await ImageUse.read(settings.data);
   // Number of requests to the registry whose response was not passed on completely.
@@ -140,8 +140,8 @@ export async function serveRegistry(
   const answer = createRegistryHandler<Exchange>(content.source, {
     onError,
     onUpstreamError,
-    checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
-    checkPlace: () => checkPlace({ data: settings.data, store: content.store }),
+    checkHealth: () => checkHealth({ data: settings.data, store, isReadOnly }),
+    checkPlace: () => checkPlace({ data: settings.data, store }),
     held: content.held,
     locateBlob,
     greeting: formatGreeting(name, !invocation.isSet("no-page")),
@@ -186,9 +186,9 @@ export async function serveRegistry(
     listPeers: discovery?.listHosts,
   };
   const extended = await extend?.(registry, context) ?? registry;
-  await using _scrub = folderContent === undefined || isReadOnly || period === 0
-    ? undefined
-    : startScrub({ data: settings.data, store: folderContent.store, period, isBusy: () => active > 0, log });
+  await using _scrub = store instanceof DiskStore && !isReadOnly && period !== 0
+    ? startScrub({ data: settings.data, store, period, isBusy: () => active > 0, log })
+    : undefined;
   await using _use = isReadOnly ? undefined : imageUse.startSaving(settings.data);
   const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
   await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
@@ -236,7 +236,7 @@ async function openDiscovery(io: Io, options: DiscoverySettings): Promise<Starte
 /** With `--redirect`, clients read blobs from the bucket. */
 function readRedirect(
   invocation: Invocation,
-  { store, bucket }: OpenedStore<AnyStore>,
+  { store, bucket }: OpenedStore,
   { hostname }: Address,
 ): RegistryHandlerOptions["locateBlob"] {
   if (!invocation.isSet("redirect")) return undefined;

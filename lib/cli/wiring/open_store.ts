@@ -5,7 +5,6 @@ import { type FoundPeer, PeeredUpstream } from "../../cache/peered_upstream.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
-import type { GrantingStore } from "../../store/blob_store.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
@@ -19,8 +18,8 @@ import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 export type AnyStore = DiskStore | ObjectStore;
 
 /** A store and its upstreams, opened for a command. */
-export interface OpenedStore<Store = DiskStore> {
-  readonly store: Store;
+export interface OpenedStore {
+  readonly store: AnyStore;
   /** The bucket that has the store; absent for one in the data folder. */
   readonly bucket?: OpenedObjectStore;
   /** The store with the allowed upstreams behind it. */
@@ -35,7 +34,7 @@ export interface OpenedStore<Store = DiskStore> {
   close(): Promise<void>;
 }
 
-/** The options of `openStore`. */
+/** The options of `openAnyStore`. */
 interface OpenStoreOptions {
   /** Whether blobs that are read from a bucket are copied to the data folder. */
   readonly hasCopies?: boolean;
@@ -63,29 +62,21 @@ interface OpenStoreOptions {
 // How long a client waits for the revalidation of a tag that the store has, in milliseconds.
 const REVALIDATION_WAIT = 300;
 
-/** Opens the store of the data folder, and the upstreams that the settings allow. */
-export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
-  const { warn } = options;
-  const store = new DiskStore(settings.data, { warn, isHashing: options.isHashing === true });
-  // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
-  const opened: { source?: PullThrough } = {};
-  const isBusy = (digest: Digest) => opened.source?.isDownloading(digest) ?? false;
-  const room = await openLimit(settings.data, options, { store, isBusy });
-  const content = await openSource({ store, room }, settings, { ...options, io });
-  opened.source = content.source;
-  return content;
-}
-
 /** Opens the store that the settings name, in a bucket or in the data folder, and the upstreams that they allow. */
-export async function openAnyStore(
-  settings: Settings,
-  io: Io,
-  options: OpenStoreOptions,
-): Promise<OpenedStore<AnyStore>> {
-  if (settings.store === undefined) return await openStore(settings, io, options);
+export async function openAnyStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
+  const { warn, hasCopies = false, isHashing = false } = options;
+  if (settings.store === undefined) {
+    const store = new DiskStore(settings.data, { warn, isHashing });
+    // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
+    const opened: { source?: PullThrough } = {};
+    const isBusy = (digest: Digest) => opened.source?.isDownloading(digest) ?? false;
+    const room = await openLimit(settings.data, options, { store, isBusy });
+    const content = await openSource({ store, room }, settings, { ...options, io });
+    opened.source = content.source;
+    return content;
+  }
   // Loaded here so that only a store in a bucket pays for the modules.
   const { openObjectStore } = await import("./open_object_store.ts");
-  const { warn, hasCopies = false } = options;
   const bucket = await openObjectStore(settings.store, settings, { io, warn, hasCopies });
   const content = await openSource({ store: bucket.store }, settings, { ...options, io });
   const close = async () => {
@@ -95,11 +86,11 @@ export async function openAnyStore(
   return { ...content, bucket, close };
 }
 
-async function openSource<Store extends GrantingStore>(
-  { store, room }: { readonly store: Store; readonly room?: CacheLimit | undefined },
+async function openSource(
+  { store, room }: { readonly store: AnyStore; readonly room?: CacheLimit | undefined },
   settings: Settings,
   { io, ...options }: OpenStoreOptions & { readonly io: Io },
-): Promise<OpenedStore<Store>> {
+): Promise<OpenedStore> {
   const { warn, onCacheEvent: onEvent, listFoundPeers: listFound } = options;
   const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
   // Clients see the content of the repositories that they name. Commands may use all content of the store.
