@@ -170,15 +170,25 @@ async function startExpiry({ openRecords, isReadOnly, log }: ServerContext, ttl:
   startPendingExpiry(openRecords, { ttl, log });
 }
 
-// Loaded beside the start, which does not wait for it.
+/**
+ * Starts to compare the manifest folder with the cluster: loaded beside the start, which does not wait for it.
+ *
+ * @returns what the hand-over shares with other servers
+ */
 async function openSync(
   { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
   { openRecords, log, audit }: ServerContext,
 ): Promise<SharedHandoverOptions | undefined> {
   const manifestsDir = invocation.flag("manifests-dir");
   if (manifestsDir === undefined) return undefined;
-  const { startReleaseSync } = await import("../serving/start_release_sync.ts");
-  return startReleaseSync(invocation, io, { records: await openRecords(), log, audit, manifestsDir, node, interval });
+  const { createFolderHandover } = await import("../wiring/open_handover.ts");
+  const { openReleases } = await import("../wiring/open_releases.ts");
+  const { ReleaseSync } = await import("../serving/release_sync.ts");
+  const releases = openReleases(invocation, io, { manifestsDir, node });
+  const handover = createFolderHandover(manifestsDir);
+  const sync = new ReleaseSync({ records: await openRecords(), handover, releases, log, audit, interval });
+  sync.start();
+  return { releases, onUnreachable: (error) => sync.reportUnreachable(error) };
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.
