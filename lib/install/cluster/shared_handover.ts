@@ -135,45 +135,30 @@ export class SharedHandover implements Handover {
 }
 
 /**
- * A hand-over that writes the file of another server: the same bytes under the same name, and what was kept there.
+ * Creates a hand-over that writes the file of another server: the same bytes under the same name, and what was kept there.
  */
-export class FollowingHandover implements Handover {
-  readonly #folder: FolderHandover;
-  readonly #release: ClusterRelease;
-  readonly #content: SharedContent;
-
-  constructor(folder: FolderHandover, release: ClusterRelease, content: SharedContent) {
-    this.#folder = folder;
-    this.#release = release;
-    this.#content = content;
-  }
-
-  place(): Promise<HandoverPlace> {
-    return this.#folder.place();
-  }
-
-  async prepare(): Promise<void> {
-    await this.#folder.prepare();
-  }
-
-  async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { fileName, kept, revision } = this.#content;
-    const plan = await this.#folder.plan({ ...request, fileName, copy: { kept, revision } });
-    const { before } = request;
-    const isOwn = before?.kubepkg !== undefined && digestOfIdentity(before.kubepkg) === this.#release.identity;
-    const isSynced = isOwn ? before.shared?.isSynced : true;
-    return { ...plan, shared: { generation: this.#release.generation, ...(isSynced ? { isSynced } : {}) } };
-  }
-
-  async isHandedOver(plan: HandoverPlan): Promise<boolean> {
-    return await this.#folder.isHandedOver(plan);
-  }
-
-  async apply(plan: HandoverPlan): Promise<HandoverResult> {
-    const result = await this.#folder.apply(plan);
-    await removeOtherFiles(this.#folder, plan);
-    return result;
-  }
+export function createFollowingHandover(
+  folder: FolderHandover,
+  release: ClusterRelease,
+  { fileName, kept, revision }: SharedContent,
+): Handover {
+  return {
+    place: () => folder.place(),
+    prepare: () => folder.prepare(),
+    plan: async (request) => {
+      const plan = await folder.plan({ ...request, fileName, copy: { kept, revision } });
+      const { before } = request;
+      const isOwn = before?.kubepkg !== undefined && digestOfIdentity(before.kubepkg) === release.identity;
+      const isSynced = isOwn ? before.shared?.isSynced : true;
+      return { ...plan, shared: { generation: release.generation, ...(isSynced ? { isSynced } : {}) } };
+    },
+    isHandedOver: (plan) => folder.isHandedOver(plan),
+    apply: async (plan) => {
+      const result = await folder.apply(plan);
+      await removeOtherFiles(folder, plan);
+      return result;
+    },
+  };
 }
 
 function contentOf({ request, changes, revision, file }: HandoverPlan): SharedContent {

@@ -11,7 +11,7 @@ import { ClusterUnreachableError } from "./cluster_api.ts";
 import type { ClusterReleases } from "./cluster_releases.ts";
 import { decideSync, type OwnRelease, type SyncAction } from "./decide_release.ts";
 import type { ClusterRelease, SharedContent } from "./release_secret.ts";
-import { FollowingHandover } from "./shared_handover.ts";
+import { createFollowingHandover } from "./shared_handover.ts";
 
 /** Dependencies of `syncReleases`. */
 export interface SyncOptions {
@@ -143,7 +143,7 @@ async function writeFile(release: ClusterRelease, { records, handover, releases 
   // Replaced meanwhile: the next comparison has the newer one.
   if (content === undefined) return undefined;
   await handover.prepare();
-  await handOverPackage(content.kubepkg, { handover: new FollowingHandover(handover, release, content), records });
+  await handOverPackage(content.kubepkg, { handover: createFollowingHandover(handover, release, content), records });
   const installed = await records.read(key).catch(() => undefined);
   const isWithoutImages = Object.keys(content.kubepkg.spec.images).length > 0 &&
     (installed === undefined || digestOfIdentity(installed) !== release.identity);

@@ -19,7 +19,7 @@ import {
   stemOf,
   watchedFolderOf,
 } from "./manifest_folder.ts";
-import { ownerOf, removeOwnedFiles } from "./owned_file.ts";
+import { ownerOf, removeOwnedFile } from "./owned_file.ts";
 import { labelsOf, type ObjectChanges, planObjects } from "./plan_objects.ts";
 import { describeSystemError } from "../../oci/system_error.ts";
 
@@ -133,9 +133,19 @@ export class FolderHandover implements Handover {
     return { where: path, isConfirmed: true };
   }
 
-  /** Removes files of this folder that have crpe's content, without emptying them first; see `removeOwnedFiles`. */
-  removeOwnFiles(files: readonly OwnedFile[]): Promise<readonly OwnedFile[]> {
-    return removeOwnedFiles(this.#folder, files);
+  /**
+   * Removes those of the files that are in this folder and still have crpe's content, without emptying them first; see
+   * `removeOwnedFile`.
+   *
+   * @returns those that stay, because they were changed by hand
+   */
+  async removeOwnFiles(files: readonly OwnedFile[]): Promise<readonly OwnedFile[]> {
+    const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
+    const left: OwnedFile[] = [];
+    for (const file of files) {
+      if (file.path.startsWith(`${folder}/`) && await removeOwnedFile(file) === "changed") left.push(file);
+    }
+    return left;
   }
 
   // The name that other servers use counts, because k3s names an Addon after it. Else a package keeps the file that it has

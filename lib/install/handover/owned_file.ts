@@ -40,17 +40,3 @@ export async function removeOwnedFile(file: OwnedFile): Promise<"own" | "changed
   await syncFolder(parentOf(file.path));
   return state;
 }
-
-/**
- * Removes the files of one folder that still have crpe's content; see `removeOwnedFile`.
- *
- * @returns those that stay, because they were changed by hand
- */
-export async function removeOwnedFiles(folder: string, files: readonly OwnedFile[]): Promise<readonly OwnedFile[]> {
-  const path = await Deno.realPath(folder).catch(() => folder);
-  const left: OwnedFile[] = [];
-  for (const file of files) {
-    if (file.path.startsWith(`${path}/`) && await removeOwnedFile(file) === "changed") left.push(file);
-  }
-  return left;
-}
