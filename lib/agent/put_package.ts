@@ -26,7 +26,7 @@ const PROGRESS_MILLISECONDS = 250;
  *
  * @param by who imports, for the audit log
  * @throws {RegistryError} `INVALID` for a wrong query or a request with `Content-Range`
- * @throws as `installBundle` does, unless the answer has started
+ * @throws as `installPackages` does, unless the answer has started
  */
 export async function putPackage(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
   const { force, dryRun, pruneData } = readInstallSwitches(new URL(request.url).searchParams);

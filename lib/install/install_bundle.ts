@@ -17,40 +17,42 @@ import type { InstallResult, PackageOutcome } from "./install_result.ts";
 import { readSignedDocument } from "./trust.ts";
 
 /**
- * Installs the package of a bundle: imports its content, hands its manifests over, and records it. In this order an
- * interrupted installation can be repeated and resumes where it stopped.
+ * Installs the packages of a bundle: imports their content, hands their manifests over, and records them. In this order an
+ * interrupted installation can be repeated and resumes where it stopped. The bundle is read once, and only if at least one
+ * package has to be imported. Each package is installed by itself: one may be refused while another is installed.
  *
- * Blobs are written in the order of the bundle. When all content that the package needs is in the store, the manifests and
- * the tags are written, and then the installation is finished. A failure before that changes nothing visible, and a retry
+ * Blobs are written in the order of the bundle. When all content that a package needs is in the store, its manifests and
+ * tags are written, and then its installation is finished. A failure before that changes nothing visible, and a retry
  * skips the content that was written. Of concurrent installations only one at a time changes anything visible, and the
  * version rule is checked again against the result of the one before.
  *
  * One part of several writes only its own content; the part that completes the content finishes the installation. If
  * the same release is already installed, only its missing content is restored.
  *
- * @throws {CorruptError} when the bundle is damaged or has several packages, or content does not match its digest
- * @throws {RefusedError} when the version rule forbids the import
- * @throws {IncompleteError} when content is missing
- * @throws {NoSpaceError} when there is not enough space
- * @throws {StalePartialError} when a partial file of an earlier import was wrong; it is deleted, and a retry starts
- *   over
- * @throws {Error} when the manifests cannot be handed over; if that can be known in advance, before anything is written
- */
-export async function installBundle(source: BundleSource, options: InstallOptions): Promise<InstallResult> {
-  const [outcome] = await installAndLog(source, options, ({ kubepkg }) => [kubepkg]);
-  if (outcome?.result === undefined) throw outcome?.error;
-  return outcome.result;
-}
-
-/**
- * Installs all packages of a bundle, each by itself: one may be refused while another is installed. The bundle is read once,
- * and only if at least one package has to be imported.
- *
- * @returns how each package ended, in the order of the bundle
- * @throws as `installBundle` does, when the file is not a bundle
+ * @returns how each package ended, in the order of the bundle. Its error is a `CorruptError` when the bundle is damaged, or
+ *   content does not match its digest; a `RefusedError` when the version rule forbids the import; an `IncompleteError` when
+ *   content is missing; a `NoSpaceError`; a `StalePartialError` when a partial file of an earlier import was wrong: it is
+ *   deleted, and a retry starts over; another one when the manifests cannot be handed over, before anything is written if
+ *   that can be known in advance
+ * @throws {CorruptError} when the file is not a bundle
  */
 export async function installPackages(source: BundleSource, options: InstallOptions): Promise<PackageOutcome[]> {
-  return await installAndLog(source, options, ({ packages }) => packages);
+  const audit = options.dryRun ? undefined : options.audit;
+  try {
+    const bundle = await readBundle(source, options);
+    const work = new BundleImport(bundle, options);
+    try {
+      const outcomes = await work.run();
+      await audit?.end(outcomes);
+      return outcomes;
+    } finally {
+      await work.close();
+      await bundle.cancel();
+    }
+  } catch (error) {
+    await audit?.fail(error);
+    throw error;
+  }
 }
 
 /**
@@ -67,29 +69,6 @@ export async function planInstallation(
   const release = installableRelease(kubepkg, what);
   const work = new PackageImport(release, { options, installation, document: signed, what });
   return await installation.describe(work.result(await work.plan()));
-}
-
-async function installAndLog(
-  source: BundleSource,
-  options: InstallOptions,
-  choose: (bundle: BundleReader) => readonly KubePkg[],
-): Promise<PackageOutcome[]> {
-  const audit = options.dryRun ? undefined : options.audit;
-  try {
-    const bundle = await readBundle(source, options);
-    const work = new BundleImport(bundle, options);
-    try {
-      const outcomes = await work.run(choose(bundle));
-      await audit?.end(outcomes);
-      return outcomes;
-    } finally {
-      await work.close();
-      await bundle.cancel();
-    }
-  } catch (error) {
-    await audit?.fail(error);
-    throw error;
-  }
 }
 
 interface PlannedPackage {
@@ -111,7 +90,8 @@ class BundleImport {
     this.#installation = new Installation(options);
   }
 
-  async run(packages: readonly KubePkg[]): Promise<PackageOutcome[]> {
+  async run(): Promise<PackageOutcome[]> {
+    const { packages } = this.#bundle;
     const wanted = new Map<KubePkg, PlannedPackage>();
     const planned: PlannedContent = { digests: new Set(), bytes: 0 };
     this.#document = await readSignedDocument(this.#bundle, this.#options.trust);

@@ -18,7 +18,7 @@ import { signReceipt } from "./signed_receipt.ts";
 import type { SiteTrust } from "./trust.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
-/** Options of `installBundle`. */
+/** Options of `installPackages`. */
 export interface InstallOptions {
   readonly store: ImportStore;
   readonly records: PackageRecords;

@@ -1,7 +1,7 @@
 import { describeError } from "../../lib/cli/console/describe_error.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
 import { formatManifestFile, handoverFileName } from "../../lib/install/handover/manifest_file.ts";
-import { installBundle } from "../../lib/install/install_bundle.ts";
+import { installBundle } from "../support/install_bundle.ts";
 import type { InstallResult } from "../../lib/install/install_result.ts";
 import type { SiteTrust } from "../../lib/install/trust.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";

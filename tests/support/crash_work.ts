@@ -82,7 +82,7 @@ async function pull(data: string, report: (what: string) => void): Promise<void>
 }
 
 async function install(root: string, bundle: string): Promise<InstallResult> {
-  const { installBundle } = await import("../../lib/install/install_bundle.ts");
+  const { installBundle } = await import("./install_bundle.ts");
   const { FolderHandover } = await import("../../lib/install/handover/folder_handover.ts");
   const data = `${root}/data`;
   const file = await Deno.open(bundle);

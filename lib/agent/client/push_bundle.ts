@@ -55,7 +55,7 @@ const LOCKED = 423;
  *
  * @throws {AgentError} when the agent cannot be reached, or the connection fails repeatedly without progress
  * @throws {CorruptError} when the bundle is damaged
- * @throws as `installBundle` does, for a bundle that the agent refuses
+ * @throws as `installPackages` does, for a bundle that the agent refuses
  */
 export async function pushBundle(options: PushOptions): Promise<PushResult> {
   return await new Push(options).run();

@@ -1,6 +1,6 @@
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { RecordError } from "../../../lib/install/records/record_file.ts";
 import { StalePartialError } from "../../../lib/install/write_bundle_blob.ts";

@@ -3,7 +3,7 @@ import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { decompress } from "../../../lib/archive/decompress.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";

@@ -1,14 +1,15 @@
+import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import type { PackageOutcome } from "../../../lib/install/install_result.ts";
 import { installPackages } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { CorruptError, type IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 import { fileOf, makeTar } from "../bundle/bundle_support.ts";
 import { A, B, LIST_FILES, listFiles, packageOf } from "../bundle/list_bundle.ts";
-import { checkImage, importBundle, importPackages, WatchedStore } from "./import_support.ts";
+import { checkImage, importPackages, WatchedStore } from "./import_support.ts";
 
 const LIST = makeTar(LIST_FILES);
 const SHARED = A.blobs.map(({ descriptor }) => descriptor.digest)
@@ -105,11 +106,11 @@ Deno.test("[80] importPackages() of a damaged bundle installs none of its packag
   assertEquals(store.visible, []);
 });
 
-Deno.test("[80] importBundle() refuses a bundle of several packages", async () => {
-  const store = new WatchedStore();
-  const error = await assertRejects(() => importBundle(streamOf(LIST), store), CorruptError);
+Deno.test("[80] where one package is expected, a bundle of several is refused", async () => {
+  const bundle = await readBundle(streamOf(LIST), {});
+  const error = assertThrows(() => bundle.kubepkg, CorruptError);
   assertStringIncludes(error.message, "it holds 2 packages (a, b), one is expected");
-  assertEquals(store.blobs, []);
+  await bundle.cancel();
 });
 
 Deno.test("[80] installPackages() records each package of a list", async () => {

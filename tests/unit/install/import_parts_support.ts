@@ -1,7 +1,7 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../support/pack_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";

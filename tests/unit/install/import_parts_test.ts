@@ -1,5 +1,5 @@
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";

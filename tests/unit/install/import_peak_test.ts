@@ -2,7 +2,7 @@ import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../support/pack_bundle.ts";
 import type { BundleSource } from "../../../lib/bytes/byte_reader.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";

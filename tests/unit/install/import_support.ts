@@ -1,7 +1,8 @@
 import type { BundleSource } from "../../../lib/bytes/byte_reader.ts";
 import { isComplete } from "../../../lib/cache/completeness.ts";
 import type { ContentStore, NewManifest } from "../../../lib/content/source.ts";
-import { installBundle, installPackages } from "../../../lib/install/install_bundle.ts";
+import { installPackages } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import type { ImportStore } from "../../../lib/install/write_bundle_blob.ts";

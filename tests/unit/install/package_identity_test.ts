@@ -1,7 +1,7 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../support/pack_bundle.ts";
 import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { removePackage } from "../../../lib/install/remove_package.ts";

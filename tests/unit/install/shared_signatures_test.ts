@@ -1,6 +1,6 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
 import { packBundle } from "../../support/pack_bundle.ts";
-import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { installBundle } from "../../support/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { removePackage } from "../../../lib/install/remove_package.ts";
 import { rollBackPackage } from "../../../lib/install/rollback_package.ts";
