@@ -22,11 +22,6 @@ interface RecordProblem {
   readonly error: RecordError;
 }
 
-/** Options of `PackageRecords`. */
-interface PackageRecordsOptions {
-  readonly shared?: SharedRecords | undefined;
-}
-
 /** What a scan of the records has found. */
 export interface PackageScan {
   /** The installed packages whose record can be read, sorted by name and namespace. */
@@ -71,7 +66,7 @@ export class PackageRecords {
    * @param shared the records that machines share, if the store is theirs, too. What is of this machine alone stays in the
    *   data folder: the key of the node, and archives of images.
    */
-  constructor(data: string, { shared }: PackageRecordsOptions = {}) {
+  constructor(data: string, shared?: SharedRecords) {
     const folder = this.folder = shared?.folder ?? data;
     const writer = new RecordWriter(folder, shared);
     this.#shared = shared;

@@ -63,13 +63,6 @@ export class PendingPackages {
     return (await this.#find(id))?.pending;
   }
 
-  /** Lists all pending packages, sorted by name and namespace. @throws {RecordError} when a record cannot be read */
-  async list(): Promise<readonly PendingPackage[]> {
-    const { pending, problems: [problem] } = await this.scan();
-    if (problem !== undefined) throw problem;
-    return pending;
-  }
-
   /** Lists the pending packages whose record can be read, and the records that cannot. */
   async scan(): Promise<PendingScan> {
     const pending: PendingPackage[] = [];

@@ -21,7 +21,7 @@ async function checkInstalled({ folder }: AgentFixture, version: string): Promis
   const root = await store.resolve(IMAGE_REPO, version);
   assert(root !== undefined && await isComplete(store, IMAGE_REPO, root));
   assertStringIncludes(await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`), `version: "${version}"`);
-  assertEquals(await records.pending.list(), []);
+  assertEquals((await records.pending.scan()).pending, []);
 }
 
 async function checkNothingVisible({ folder }: AgentFixture): Promise<void> {

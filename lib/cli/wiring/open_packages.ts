@@ -88,7 +88,7 @@ export async function openBucketRecords(
   const { BucketRecords } = await import("../../object_store/bucket_records.ts");
   const folder = `${data}/buckets/${splitDigest(computeDigest(name)).hex.slice(0, 16)}`;
   const shared = new SharedRecords(folder, new BucketRecords({ client, name, isShared }));
-  const records = new PackageRecords(data, { shared });
+  const records = new PackageRecords(data, shared);
   await records.refresh();
   return records;
 }

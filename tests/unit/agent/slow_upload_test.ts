@@ -80,7 +80,7 @@ Deno.test("[94] the number of pending packages is bounded, also for concurrent p
   );
   assertEquals(statuses.filter((status) => status === 200).length, MAX_PENDING);
   assertEquals(statuses.filter((status) => status === 409).length, 5);
-  assertEquals((await site.records.pending.list()).length, MAX_PENDING);
+  assertEquals((await site.records.pending.scan()).pending.length, MAX_PENDING);
   assertEquals((await plan(statuses.indexOf(200))).status, 200);
   const refused = await plan(statuses.indexOf(409));
   assertStringIncludes(await refused.text(), "crpe packages --pending");

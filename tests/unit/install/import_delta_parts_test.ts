@@ -40,7 +40,7 @@ for (const [what, layout, whole] of LAYOUTS) {
       assert(last.isImported);
       assert(await site.store.statBlob(DELTA_REPO, delta.digest) !== undefined);
       assertEquals(await site.store.statBlob("", delta.delta), undefined);
-      assertEquals((await site.records.pending.list()).length, 0);
+      assertEquals((await site.records.pending.scan()).pending.length, 0);
       assertEquals(await site.listIngest(), []);
       const again = await site.install(parts[0]!);
       assertEquals([again.isImported, again.plan.verdict], [false, "same"]);

@@ -103,7 +103,7 @@ export async function createSite() {
     async checkInstalled(version = "1.0.0") {
       assertEquals((await records.read(idOf(NAME)))?.spec.version, version);
       assertEquals((await store.resolve(REPO, "1"))?.digest, IMAGE.root.digest);
-      assertEquals(await records.pending.list(), []);
+      assertEquals((await records.pending.scan()).pending, []);
       assertEquals(await this.listIngest(), []);
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),

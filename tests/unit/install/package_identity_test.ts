@@ -96,7 +96,7 @@ Deno.test("[77] pending releases of one name in two namespaces do not replace ea
   const { pending } = site.records;
   for (const id of [WEB, SHOP, LAB]) await pending.write({ kubepkg: release(id, "1.0.0") });
   await pending.remove(SHOP);
-  assertEquals((await pending.list()).map(({ kubepkg }) => packageIdOf(kubepkg)), [WEB, LAB]);
+  assertEquals((await pending.scan()).pending.map(({ kubepkg }) => packageIdOf(kubepkg)), [WEB, LAB]);
 });
 
 Deno.test("a name and a namespace that are too long for a folder are refused before anything is written", async () => {

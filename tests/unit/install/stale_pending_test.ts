@@ -41,7 +41,7 @@ for (const [what, { record, partial, ttl = 14 * DAY }, isEnded] of ROWS) {
     await setAge(`${folder.path}/kubepkg/gone/pending.json`, record);
     if (partial !== undefined) await setAge(await folder.write(partialPath(OWN.digest), "abc"), partial);
     const dry = await endStalePending(records, { ttl, now: () => NOW, dryRun: true });
-    assertEquals(namesOf(await records.pending.list()), ["gone"]);
+    assertEquals(namesOf((await records.pending.scan()).pending), ["gone"]);
     const ended = await endStalePending(records, { ttl, now: () => NOW });
     assertEquals([namesOf(dry), namesOf(ended)], isEnded ? [["gone"], ["gone"]] : [[], []]);
     const left = (await folder.listFiles()).filter((name) => !name.endsWith(".lock"));

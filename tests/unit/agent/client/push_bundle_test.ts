@@ -84,13 +84,13 @@ Deno.test("pushBundle() sends only the missing blobs, and the agent installs", a
   assertEquals([planned.document.verdict, planned.sent.blobs, asked], ["install", 4, [
     "POST /kubepkgs/plan?dry-run=true",
   ]]);
-  assertEquals(await site.records.pending.list(), []);
+  assertEquals((await site.records.pending.scan()).pending, []);
 
   let progress: [number, number | undefined] = [0, 0];
   const first = await push(BUNDLE, { onProgress: (...now) => progress = now });
   assertEquals([first.document.imported, first.sent.blobs], [true, 4]);
   assertEquals([progress[0], progress[1]], [first.sent.bytes, first.sent.bytes]);
-  assertEquals(await site.records.pending.list(), []);
+  assertEquals((await site.records.pending.scan()).pending, []);
   // The result is the same as of an import on that machine.
   const { digest } = OLD!.root;
   assertEquals((await site.store.resolve("registry.test/app", "1"))?.digest, digest);
