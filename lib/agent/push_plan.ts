@@ -4,6 +4,7 @@ import { declaredSizes } from "../bundle/declared_sizes.ts";
 import type { AuditActor } from "../files/audit_log.ts";
 import { ImportAudit } from "../install/audit_import.ts";
 import { planInstallation } from "../install/install_bundle.ts";
+import { describeResult } from "../install/install_result.ts";
 import { withDeltas } from "../install/pending_packages.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
 import { readSignedDocument } from "../install/trust.ts";
@@ -17,7 +18,6 @@ import { cannot, RegistryError, TooLargeError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
 import type { AgentOptions } from "./options.ts";
 import type { MissingBlob } from "./protocol.ts";
-import { describeInstall } from "./put_package.ts";
 import { readInstallSwitches, RequestBody } from "./request_body.ts";
 
 const WHAT = "kubepkg.json";
@@ -73,7 +73,7 @@ export async function postPlan(request: Request, options: AgentOptions, by: Audi
   }
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await recordPending(kubepkg, options);
-  return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });
+  return answerJson({ ...describeResult(result, dryRun), missing: isWanted ? missing : [] });
 }
 
 async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<MissingBlob[]> {

@@ -3,7 +3,7 @@ import type { AuditActor } from "../files/audit_log.ts";
 import { acceptsType } from "../http/accepted_type.ts";
 import { ImportAudit, outcomeOfResult } from "../install/audit_import.ts";
 import { installPackages } from "../install/install_bundle.ts";
-import type { InstallResult, PackageOutcome } from "../install/install_result.ts";
+import { describeResult, type InstallResult, type PackageOutcome } from "../install/install_result.ts";
 import type { ImportPlan } from "../install/import_plan.ts";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
@@ -58,22 +58,6 @@ export async function putPackage(request: Request, options: AgentOptions, by: Au
   return new Response(lines.readable as BodyInit, {
     headers: { "content-type": NDJSON, "cache-control": "no-store, no-transform" },
   });
-}
-
-/** Returns the JSON document that describes an installation to a client. */
-export function describeInstall(result: InstallResult, dryRun: boolean): Record<string, unknown> {
-  const { plan, images, blobs, isImported, isConfirmed: confirmed, kubepkg: _, ...more } = result;
-  const { blobs: planned, isRepair, refusal: _refusal, ...what } = plan;
-  return {
-    ...what,
-    dryRun,
-    imported: isImported,
-    repaired: isImported && isRepair,
-    images,
-    blobs: { ...planned, ...(isImported || more.part !== undefined ? blobs : {}) },
-    ...more,
-    confirmed,
-  };
 }
 
 interface FailedImport {
@@ -139,7 +123,7 @@ class PackageImport {
     const { describeError } = this.#options;
     const packages = outcomes.map(({ result, error, ...name }) => {
       const failure = result === undefined ? error : result.plan.refusal;
-      const document = result === undefined ? { ...name, dryRun, imported: false } : describeInstall(result, dryRun);
+      const document = result === undefined ? { ...name, dryRun, imported: false } : describeResult(result, dryRun);
       return { document, failure };
     });
     const failures = packages.map(({ failure }) => failure).filter((failure) => failure !== undefined);

@@ -1,6 +1,7 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobCounts } from "./blob_importer.ts";
+import type { HandoverResult } from "./handover/handover.ts";
 import type { ImageFileResult } from "./image_files.ts";
 import type { ImportPlan } from "./import_plan.ts";
 import type { PartState } from "./import_part.ts";
@@ -24,14 +25,8 @@ export interface InstallResult {
   readonly part?: PartState;
   /** The release of the bundle with the digests of its images filled in, as it is handed over and recorded. */
   readonly kubepkg: KubePkg;
-  /** Where the manifests were handed over to. */
-  readonly handover?: string;
-  /** Whether the cluster was seen to have everything applied and deleted; see `HandoverResult`. */
-  readonly isConfirmed?: boolean;
-  /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
-  readonly remaining?: readonly string[];
-  /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
-  readonly handoverNote?: string;
+  /** How the manifests were handed over. */
+  readonly handedOver?: HandoverResult;
   /** The archive with the images of the package. */
   readonly imageFile?: ImageFileResult;
   /** Other namespaces in which a package of the same name is installed, which is another package; sorted. */
@@ -47,3 +42,22 @@ export type PackageOutcome =
     readonly result?: undefined;
     readonly error: unknown;
   });
+
+/** Returns the JSON document that describes an installation. */
+export function describeResult(result: InstallResult, dryRun: boolean): Record<string, unknown> {
+  const { plan, images, blobs, isImported, handedOver, kubepkg: _, ...more } = result;
+  const { blobs: planned, isRepair, refusal: _refusal, ...what } = plan;
+  return {
+    ...what,
+    dryRun,
+    imported: isImported,
+    repaired: isImported && isRepair,
+    images,
+    blobs: { ...planned, ...(isImported || more.part !== undefined ? blobs : {}) },
+    ...more,
+    handover: handedOver?.where,
+    confirmed: handedOver?.isConfirmed,
+    remaining: handedOver?.remaining,
+    handoverNote: handedOver?.note,
+  };
+}

@@ -133,15 +133,11 @@ export class Installation {
   /** Completes the result of a package with what `finish` did. */
   async describe(result: InstallResult): Promise<InstallResult> {
     const { kubepkg } = result;
-    const { where, isConfirmed, remaining, note } = this.#handedOver.get(kubepkg) ?? {};
     const sameNameIn = await this.#listSameName(kubepkg);
     const setAside = this.#setAside.get(kubepkg) ?? [];
     return {
       ...result,
-      handover: where,
-      isConfirmed,
-      remaining,
-      handoverNote: note,
+      handedOver: this.#handedOver.get(kubepkg),
       imageFile: this.#imageFiles.get(kubepkg),
       sameNameIn: sameNameIn.length === 0 ? undefined : sameNameIn,
       setAside: setAside.length === 0 ? undefined : setAside,

@@ -135,7 +135,7 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
       if (result.sameNameIn !== undefined) warn(formatSameName(result.plan, result.sameNameIn));
       for (const path of result.setAside ?? []) warn(`a record that could not be read is now ${path}`);
       for (const warning of [...result.plan.warnings ?? [], ...describeForeignPlatforms(result)]) warn(warning);
-      for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
+      for (const note of [result.handedOver?.note, result.imageFile?.note]) if (note !== undefined) warn(note);
       for (const name of result.imageFile?.skipped ?? []) {
         warn(`${name} is not in ${result.imageFile?.path}: it is for other platforms`);
       }

@@ -1,4 +1,4 @@
-import type { InstallResult, PackageOutcome } from "../../install/install_result.ts";
+import { describeResult, type InstallResult, type PackageOutcome } from "../../install/install_result.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { formatRelease } from "../../kubepkg/package_id.ts";
 import { describeError, paint } from "../console/describe_error.ts";
@@ -17,23 +17,13 @@ export function summarizeOutcome(file: string, outcome: PackageOutcome, dryRun: 
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile, sameNameIn, setAside } =
-    result;
-  const { blobs: planned, isRepair, refusal, ...what } = plan;
+  const { plan: { refusal }, imageFile } = result;
   return {
     file,
-    ...what,
-    dryRun,
+    ...describeResult(result, dryRun),
+    handoverNote: undefined,
+    imageFile: imageFile?.note === undefined ? imageFile?.path : undefined,
     error: refusal === undefined ? undefined : describeError(refusal),
-    part,
-    imported: isImported,
-    repaired: isImported && isRepair,
-    images,
-    blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
-    ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
-    imageFile: imageFile === undefined || imageFile.note !== undefined ? undefined : imageFile.path,
-    sameNameIn,
-    setAside,
   };
 }
 
@@ -78,10 +68,8 @@ function formatImageFile({ imageFile }: InstallResult): string[] {
     : [`  images written to ${imageFile.path}; k3s loads them when it starts`];
 }
 
-function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallResult): string[] {
-  if (handover !== undefined) {
-    return formatHandedOver({ where: handover, isConfirmed: isConfirmed === true, remaining });
-  }
+function formatHandover({ handedOver, kubepkg }: InstallResult): string[] {
+  if (handedOver !== undefined) return formatHandedOver(handedOver);
   if (Object.keys(kubepkg.spec.manifests).length === 0) return [];
   return ["  nothing was applied to a cluster: --manifests-dir or --kubectl hands the manifests over"];
 }

@@ -43,20 +43,21 @@ async function createSite() {
 Deno.test("installBundle() of an installed release restores a missing hand-over file, and writes no record", async () => {
   await using site = await createSite();
   const first = await site.install({ node: "gate-2", now: () => 1000 });
-  assert(first.handover !== undefined);
+  assert(first.handedOver !== undefined);
+  const { where } = first.handedOver;
   const receipt = await site.records.receipts.read(idOf("line4"));
   assertEquals([receipt?.node, receipt?.imported, receipt?.repaired], ["gate-2", "1970-01-01T00:00:01.000Z", false]);
   assertEquals(receipt?.digests.includes(image.root.digest), true);
-  const [text, record] = [await Deno.readTextFile(first.handover), await site.records.read(idOf("line4"))];
+  const [text, record] = [await Deno.readTextFile(where), await site.records.read(idOf("line4"))];
   const again = await site.install();
-  assertEquals([again.isImported, again.handover], [false, undefined]);
+  assertEquals([again.isImported, again.handedOver], [false, undefined]);
 
-  await Deno.remove(first.handover);
+  await Deno.remove(where);
   const repaired = await site.install();
-  assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
+  assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handedOver?.where], [true, true, where]);
   assertEquals(repaired.blobs.written, 0);
   assertEquals((await site.records.receipts.read(idOf("line4")))?.repaired, true);
-  assertEquals(await Deno.readTextFile(first.handover), text);
+  assertEquals(await Deno.readTextFile(where), text);
   assertEquals([await site.records.read(idOf("line4")), await site.records.listHistory(idOf("line4"))], [record, []]);
 });
 
@@ -71,11 +72,11 @@ Deno.test("[77] installBundle() refuses to replace a file that was changed by ha
   };
   assertStringIncludes(await refused(), "line4.yaml was not written by crpe");
   assertEquals(await site.folder.listFiles(), ["manifests/line4.yaml"]);
-  const { handover } = await site.install({ force: true });
-  const text = await Deno.readTextFile(handover!);
+  const { handedOver } = await site.install({ force: true });
+  const text = await Deno.readTextFile(handedOver!.where);
   await site.folder.write("manifests/line4.yaml", `${text}# mine\n`);
   assertStringIncludes(await refused(), "line4.yaml was changed by hand");
-  assertEquals(await Deno.readTextFile(handover!), `${text}# mine\n`);
+  assertEquals(await Deno.readTextFile(handedOver!.where), `${text}# mine\n`);
   assertEquals((await site.install({ force: true })).isImported, true);
 });
 
@@ -105,14 +106,14 @@ Deno.test("[92] installBundle() names the broken record of another package, and 
 
 Deno.test("installBundle() does not rewrite an unchanged hand-over file when it repairs the store", async () => {
   await using site = await createSite();
-  const { handover } = await site.install();
-  const before = await Deno.stat(handover!);
+  const { handedOver } = await site.install();
+  const before = await Deno.stat(handedOver!.where);
   await Deno.remove(`${site.folder.path}/data/docker/registry/v2/repositories/${REPO}/_manifests/tags`, {
     recursive: true,
   });
   const repaired = await site.install();
-  assertEquals([repaired.plan.isRepair, repaired.handover], [true, undefined]);
-  assertEquals((await Deno.stat(handover!)).ino, before.ino);
+  assertEquals([repaired.plan.isRepair, repaired.handedOver?.where], [true, undefined]);
+  assertEquals((await Deno.stat(handedOver!.where)).ino, before.ino);
   assertEquals((await site.store.resolve(REPO, "1"))?.digest, image.root.digest);
 });
 
