@@ -7,6 +7,14 @@ import { absentIfBroken, type RecordError, setRecordAside } from "./records/reco
 /** What becomes of a record that the system refuses to open. */
 export const LEFT_ALONE = "left alone: it could not be opened, and may be intact";
 
+/** The records that a package can do without, by their paths, and what follows. */
+const REPLACEABLE: readonly (readonly [path: RegExp, consequence: string])[] = [
+  [new RegExp(`/${RECORD.history}/`), "it is no longer possible to roll back to this release"],
+  [new RegExp(`/${RECORD.pending}$`), "send the bundle again, or import its parts again"],
+  [new RegExp(`/${RECORD.receipt}$`), "the next import writes a new one"],
+  [/\/\.images\//, "crpe import --images-dir --force writes the archive again"],
+];
+
 /** What became of a record that cannot be read. */
 interface RecordRepair {
   readonly isRepaired: boolean;
@@ -23,34 +31,21 @@ export async function repairRecord(
   { path, isDamaged }: Pick<RecordError, "path" | "isDamaged">,
 ): Promise<RecordRepair> {
   if (!isDamaged) return { isRepaired: false, outcome: LEFT_ALONE };
-  const file = path.slice(path.lastIndexOf("/") + 1);
-  if (path.includes(`/${RECORD.history}/`)) {
+  const [, consequence] = REPLACEABLE.find(([pattern]) => pattern.test(path)) ?? [];
+  if (consequence !== undefined) {
     await setRecordAside(path);
-    return repaired("moved aside; it is no longer possible to roll back to this release");
-  }
-  if (file === RECORD.pending) {
-    await setRecordAside(path);
-    return repaired("moved aside; send the bundle again, or import its parts again");
-  }
-  if (file === RECORD.receipt) {
-    await setRecordAside(path);
-    return repaired("moved aside; the next import writes a new one");
-  }
-  if (path.includes("/.images/")) {
-    await setRecordAside(path);
-    return repaired("moved aside; crpe import --images-dir --force writes the archive again");
+    return { isRepaired: true, outcome: `moved aside; ${consequence}` };
   }
   const advice = `import ${formatPackageId(id)} again with --force, or drop it with crpe packages remove ${
     formatPackageId(id)
   } --forget`;
-  if (file !== RECORD.current) return { isRepaired: false, outcome: `nothing else tells what was in it; ${advice}` };
+  if (!path.endsWith(`/${RECORD.current}`)) {
+    return { isRepaired: false, outcome: `nothing else tells what was in it; ${advice}` };
+  }
   const handedOver = await records.handovers.read(id).catch(absentIfBroken);
   if (!isCompleted(handedOver)) return { isRepaired: false, outcome: `nothing else tells what was in it; ${advice}` };
   await setRecordAside(path);
   await records.restore(handedOver.kubepkg);
-  return repaired(`rebuilt from the record of the hand-over: ${handedOver.kubepkg.spec.version} is installed`);
-}
-
-function repaired(outcome: string): RecordRepair {
-  return { isRepaired: true, outcome };
+  const { version } = handedOver.kubepkg.spec;
+  return { isRepaired: true, outcome: `rebuilt from the record of the hand-over: ${version} is installed` };
 }
