@@ -10,7 +10,7 @@ import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.
 import { NdjsonStream } from "./ndjson_stream.ts";
 import type { AgentOptions } from "./options.ts";
 import { NDJSON } from "./protocol.ts";
-import { readInstallSwitches, RequestBody } from "./request_body.ts";
+import { type InstallSwitches, readInstallSwitches, RequestBody } from "./request_body.ts";
 
 const PROGRESS_MILLISECONDS = 250;
 
@@ -29,14 +29,14 @@ const PROGRESS_MILLISECONDS = 250;
  * @throws as `installPackages` does, unless the answer has started
  */
 export async function putPackage(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
-  const { force, dryRun, pruneData } = readInstallSwitches(new URL(request.url).searchParams);
+  const flags = readInstallSwitches(new URL(request.url).searchParams);
   if (request.headers.has("content-range")) {
     throw new RegistryError(
       "INVALID",
       cannot("accept a byte range of a bundle", "send the whole bundle, or use crpe push, which resumes"),
     );
   }
-  const importing = new PackageImport(request, options, { flags: { force, dryRun, pruneData }, by });
+  const importing = new PackageImport(request, options, { flags, by });
   if (!acceptsType(request.headers, NDJSON)) return answerJson(await importing.run());
 
   const lines = new NdjsonStream();
@@ -66,21 +66,15 @@ interface FailedImport {
   readonly named?: string;
 }
 
-interface InstallFlags {
-  readonly force: boolean;
-  readonly dryRun: boolean;
-  readonly pruneData: boolean;
-}
-
 class PackageImport {
   readonly #body: RequestBody;
   readonly #options: AgentOptions;
-  readonly #flags: InstallFlags;
+  readonly #flags: InstallSwitches;
   readonly #plans: ImportPlan[] = [];
 
   readonly #audit: ImportAudit;
 
-  constructor(request: Request, options: AgentOptions, { flags, by }: { flags: InstallFlags; by: AuditActor }) {
+  constructor(request: Request, options: AgentOptions, { flags, by }: { flags: InstallSwitches; by: AuditActor }) {
     const { maxBundle: limit, stallTimeout } = options;
     this.#body = new RequestBody(request, { limit, stallTimeout });
     this.#options = options;

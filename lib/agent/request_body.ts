@@ -188,8 +188,15 @@ export function checkParameters(query: URLSearchParams, known: readonly string[]
   );
 }
 
+/** How something is installed; see `InstallOptions`. */
+export interface InstallSwitches {
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly pruneData: boolean;
+}
+
 /** Reads how something is installed. @throws {RegistryError} as `readSwitch` and `checkParameters` do */
-export function readInstallSwitches(query: URLSearchParams): { force: boolean; dryRun: boolean; pruneData: boolean } {
+export function readInstallSwitches(query: URLSearchParams): InstallSwitches {
   checkParameters(query, ["dry-run", "force", "prune-data"]);
   return {
     force: readSwitch(query, "force"),
