@@ -1,6 +1,5 @@
-import type { Digest } from "../oci/digest.ts";
-import type { PieceRange } from "../store/blob_pieces.ts";
 import { missingParts, type PendingPackage } from "./pending_packages.ts";
+import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** What of a pending package is on the disk. */
 export interface PendingProgress {
@@ -12,18 +11,10 @@ export interface PendingProgress {
   readonly missingParts: readonly number[] | undefined;
 }
 
-/** A store with blobs, and blobs in progress. */
-interface ProgressStore {
-  statBlob(repository: string, digest: Digest): Promise<number | undefined>;
-  /** Returns the size of a partial file in bytes. */
-  statIngest(digest: Digest): Promise<number>;
-  listPieces(digest: Digest): Promise<readonly PieceRange[]>;
-}
-
 /** Measures how much of a pending package was received. */
 export async function measurePending(
   { kubepkg, part }: PendingPackage,
-  store: ProgressStore,
+  store: Pick<ImportStore, "statBlob" | "statIngest" | "listPieces">,
 ): Promise<PendingProgress> {
   const sizes = new Map((kubepkg.status?.digests ?? []).map(({ digest, size }) => [digest, size]));
   // Of a layer that has a delta, that is received, unless the layer is held.

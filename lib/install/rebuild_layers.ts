@@ -8,8 +8,7 @@ import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
-import type { Ingest } from "../store/ingest.ts";
-import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
+import { type ImportStore, openEmptyIngest, writeBundleBlob } from "./write_bundle_blob.ts";
 
 /** The layer of a delta, and where it goes. */
 export interface RebuildJob {
@@ -139,7 +138,8 @@ async function rebuild(store: ImportStore, job: RebuildJob): Promise<void> {
       const input = { layer: { digest: base.digest, open }, scratch: bases, compressed };
       await inflateBase(base, input, { onBytes: () => onBytes(0) });
     }
-    const ingest = await openEmpty(store, digest);
+    // The bytes of an interrupted rebuild save nothing: they would be made again to be compared.
+    const ingest = await openEmptyIngest(store, digest);
     try {
       ingest.expectSize(size);
       const openScratch = store.openScratch.bind(store);
@@ -200,14 +200,6 @@ function checkHeader(
 }
 
 class UndeclaredError extends CorruptError {}
-
-// The bytes of an interrupted rebuild save nothing: they would be made again to be compared.
-async function openEmpty(store: ImportStore, digest: Digest): Promise<Ingest> {
-  const ingest = await store.openIngest(digest);
-  if (ingest.written === 0) return ingest;
-  await ingest.abort();
-  return await store.openIngest(digest);
-}
 
 /** Why a delta is wrong; `undefined` if the error is not the delta's. */
 async function explain(error: unknown, store: ImportStore): Promise<string | undefined> {

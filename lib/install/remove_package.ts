@@ -16,14 +16,8 @@ import { collectPackageDigests } from "./package_digests.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError } from "./records/record_file.ts";
+import type { UnwantedImage } from "../store/forget_images.ts";
 import { describeSystemError } from "../oci/system_error.ts";
-
-/** An image of a removed package. */
-interface ReleasedImage {
-  readonly repository: string;
-  readonly tag?: string | undefined;
-  readonly digest: Digest;
-}
 
 /** Options of `removePackage`. */
 export interface RemoveOptions {
@@ -42,9 +36,9 @@ export interface RemoveOptions {
    *
    * @returns the removed tags, as `repository:tag`
    */
-  readonly forgetImages: (images: readonly ReleasedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
+  readonly forgetImages: (images: readonly UnwantedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
   /** Lists the tags that `forgetImages` would remove; called instead of it for a dry run. */
-  readonly listForgotten: (images: readonly ReleasedImage[]) => readonly string[] | Promise<readonly string[]>;
+  readonly listForgotten: (images: readonly UnwantedImage[]) => readonly string[] | Promise<readonly string[]>;
 }
 
 /** The result of a removal. */
@@ -199,7 +193,7 @@ function referencesOf(kubepkg: KubePkg): string[] {
   return [...images, ...referrersOf(kubepkg).map(({ name, tag }) => `${name}:${tag}`)];
 }
 
-function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
+function releasedImages(kubepkg: KubePkg): UnwantedImage[] {
   const referrers = referrersOf(kubepkg).map(({ name: repository, tag, digest }) => ({ repository, tag, digest }));
   const images = imagesOf(kubepkg).flatMap((image) => {
     const { reference } = image;

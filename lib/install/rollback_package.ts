@@ -4,7 +4,7 @@ import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package
 import { identityOf } from "../kubepkg/version.ts";
 import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
 import { handOverPackage, planHandover, readHandedOver } from "./hand_over_package.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
+import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, ImageFiles } from "./image_files.ts";
 import { decideRecordedTrust, type SiteTrust } from "./trust.ts";
@@ -102,17 +102,11 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
     from,
     to: version,
     isChanged: true,
-    ...describeHandover(handedOver),
+    handedOver: handedOver?.result,
+    manifests: handedOver && describeChanges(handedOver.plan.changes),
     imageFile,
     warnings: warnings.length === 0 ? undefined : warnings,
   };
-}
-
-function describeHandover(
-  handedOver: { plan: HandoverPlan; result: HandoverResult } | undefined,
-): Pick<RollbackResult, "handedOver" | "manifests"> {
-  if (handedOver === undefined) return {};
-  return { handedOver: handedOver.result, manifests: describeChanges(handedOver.plan.changes) };
 }
 
 /** Lists the installed release and its history, the latest first. Identical releases are listed once. */

@@ -2,6 +2,7 @@ import type { BundleBlob } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, type Failure, NoSpaceError, RegistryError, TruncatedError } from "../oci/error.ts";
+import type { Ingest } from "../store/ingest.ts";
 import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 
 /** A store that bundles are imported into. */
@@ -48,12 +49,8 @@ export async function writeBundleBlob(
 
 /** Writes bytes from memory as a blob, without linking it into a repository. */
 export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes: Uint8Array): Promise<void> {
-  let ingest = await store.openIngest(digest);
   // All bytes are in memory, so resuming the partial file of an interrupted import would save nothing.
-  if (ingest.written > 0) {
-    await ingest.abort();
-    ingest = await store.openIngest(digest);
-  }
+  const ingest = await openEmptyIngest(store, digest);
   try {
     await ingest.write(bytes);
   } catch (error) {
@@ -61,6 +58,14 @@ export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes
     throw error;
   }
   await ingest.commit();
+}
+
+/** Opens the ingest of a blob at its first byte: what an earlier one has left is removed. */
+export async function openEmptyIngest(store: ImportStore, digest: Digest): Promise<Ingest> {
+  const ingest = await store.openIngest(digest);
+  if (ingest.written === 0) return ingest;
+  await ingest.abort();
+  return await store.openIngest(digest);
 }
 
 async function ingestBlob(

@@ -52,11 +52,11 @@ export class KubectlCluster {
   readonly #sleep: (milliseconds: number) => Promise<void>;
   readonly #now: () => number;
 
-  constructor({ runKubectl, deleteTimeLimit = DELETE_TIME_LIMIT, sleep = pause, now = clock }: KubectlClusterOptions) {
-    this.#runKubectl = runKubectl;
-    this.#deleteTimeLimit = deleteTimeLimit;
-    this.#sleep = sleep;
-    this.#now = now;
+  constructor(options: KubectlClusterOptions) {
+    this.#runKubectl = options.runKubectl;
+    this.#deleteTimeLimit = options.deleteTimeLimit ?? DELETE_TIME_LIMIT;
+    this.#sleep = options.sleep ?? pause;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /**
@@ -264,8 +264,4 @@ function isDefinition({ identity: { group, kind } }: PackageObject): boolean {
 
 function format(objects: readonly PackageObject[]): string {
   return formatObjects(objects.map(({ object }) => object));
-}
-
-function clock(): number {
-  return performance.now();
 }
