@@ -28,9 +28,9 @@ import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
 import { openAudit } from "../wiring/open_audit.ts";
-import { createHandover, findStaleHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { describeStaleHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
-import { openSharedHandover } from "../wiring/open_releases.ts";
+import { openHandover } from "../wiring/open_releases.ts";
 import { formatSummary, summarizeOutcome } from "./import_summary.ts";
 
 /** `crpe import` */
@@ -84,10 +84,7 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const isDryRun = invocation.isSet("dry-run");
   const isHashing = invocation.isSet("force");
   const { store, records } = await openPackages(settings, io, { warn, isHashing, isReading: isDryRun });
-  const handover = place === undefined ? undefined : createHandover(place, {
-    forceConflicts: invocation.isSet("force-conflicts"),
-    shared: openSharedHandover(place, invocation, { io, warn }),
-  });
+  const handover = openHandover(place, invocation, { io, warn });
   const trust = await readSiteTrust(invocation, { records, config });
   const keys = await readImageKeys(invocation);
   if (keys !== undefined && files.includes("-")) await openBundleAgain("-", "--verify-images", io)();
@@ -96,10 +93,8 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const asJson = invocation.isSet("json");
   const audit = await openAudit(data, warn);
   const warnOfStaleHandover = async (id: PackageId) => {
-    const stale = await findStaleHandover(records, id);
-    if (stale === undefined) return;
-    const { release, flag } = stale;
-    warn(`the cluster still runs ${release}: this import was not handed over; use ${flag} to do it`);
+    const stale = await describeStaleHandover(records, id, "use");
+    if (stale !== undefined) warn(stale);
   };
   const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "import", {

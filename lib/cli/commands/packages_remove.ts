@@ -16,9 +16,9 @@ import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { createForgetter } from "../wiring/create_forgetter.ts";
 import { openAudit } from "../wiring/open_audit.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
-import { openSharedHandover } from "../wiring/open_releases.ts";
+import { openHandover } from "../wiring/open_releases.ts";
 import { endPending, findPendingPackage } from "./packages_pending.ts";
 import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
@@ -90,7 +90,6 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
       if (await isOver()) return;
     }
   };
-  const forceConflicts = invocation.isSet("force-conflicts");
   const pending = await findPendingPackage(records, named);
   const isPendingOnly = pending !== undefined && !forget && await records.read(pending).catch(() => null) === undefined;
   if (invocation.isSet("pending") && pending === undefined) {
@@ -108,15 +107,8 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
       forget,
       force: invocation.isSet("force"),
       pruneData: invocation.isSet("prune-data"),
-      openHandover: (recorded) => {
-        const place = given ?? recorded;
-        return place === undefined ? undefined : createHandover(place, {
-          waitForWatcher,
-          deleteTimeLimit,
-          forceConflicts,
-          shared: openSharedHandover(place, invocation, { io, warn }),
-        });
-      },
+      openHandover: (recorded) =>
+        openHandover(given ?? recorded, invocation, { io, warn, waitForWatcher, deleteTimeLimit }),
       ...createForgetter(data, store),
     });
   const { log, by } = await openAudit(data, warn);

@@ -11,10 +11,10 @@ import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openPackages } from "../wiring/open_packages.ts";
-import { openSharedHandover } from "../wiring/open_releases.ts";
+import { openHandover } from "../wiring/open_releases.ts";
 import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
@@ -63,7 +63,6 @@ async function runRollback(invocation: Invocation, io: Io): Promise<number> {
   const warn = createWarning(io);
   const { store, records } = await openPackages(settings, io, { warn });
   const given = readHandoverPlace(invocation);
-  const forceConflicts = invocation.isSet("force-conflicts");
   const id = await findInstalledPackage(records, name);
   using _lease = await takeWriteLease(data);
   const { log, by } = await openAudit(data, warn);
@@ -76,12 +75,7 @@ async function runRollback(invocation: Invocation, io: Io): Promise<number> {
       trust: await readSiteTrust(invocation, { records, config: settings.config }),
       force: invocation.isSet("force"),
       pruneData: invocation.isSet("prune-data"),
-      openHandover: (recorded) => {
-        const place = given ?? recorded;
-        return place === undefined
-          ? undefined
-          : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
-      },
+      openHandover: (recorded) => openHandover(given ?? recorded, invocation, { io, warn }),
     });
   const result = await log.run({ action: "rollback", by, ...id, to: version }, roll, {
     describe: ({ from, to, isChanged }) => ({ result: isChanged ? "done" : "same", from, to }),

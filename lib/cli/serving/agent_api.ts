@@ -8,7 +8,12 @@ import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
-import { createHandover, findStaleHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
+import {
+  createHandover,
+  describeStaleHandover,
+  type HandoverContext,
+  readHandoverPlace,
+} from "../wiring/open_handover.ts";
 import { listHeldContent } from "../wiring/list_held_content.ts";
 import { checkPlace } from "./check_health.ts";
 import type { Log } from "./log.ts";
@@ -28,13 +33,8 @@ export function openAgentApi(
 ): Handler {
   const place = readHandoverPlace(invocation);
   const warnOfStaleHandover = async (id: PackageId) => {
-    const stale = await findStaleHandover(records, id);
-    if (stale === undefined) return;
-    const { release, flag } = stale;
-    log.write(
-      "warning",
-      `the cluster still runs ${release}: this import was not handed over; start with ${flag} to do it`,
-    );
+    const stale = await describeStaleHandover(records, id, "start with");
+    if (stale !== undefined) log.write("warning", stale);
   };
   const answer = createAgentHandler({
     ...given,

@@ -11,9 +11,9 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createForgetter } from "../wiring/create_forgetter.ts";
-import { createHandover, openCluster, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openCluster, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
-import { openSharedHandover } from "../wiring/open_releases.ts";
+import { openHandover } from "../wiring/open_releases.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 /** Creates the changes that the page of an agent offers. */
@@ -29,13 +29,10 @@ export function createPageActions(
 ): PageActions {
   const { settings: { data, store: bucket }, content: { store }, log } = context;
   const given = readHandoverPlace(invocation);
-  const forceConflicts = invocation.isSet("force-conflicts");
   const warn = (message: string) => log.write("warning", message);
-  const openHandover = (recorded: HandoverPlace | undefined) => {
+  const openGiven = (recorded: HandoverPlace | undefined) => {
     if (given === undefined && recorded !== undefined) throw refuseHandover(recorded);
-    return given === undefined
-      ? undefined
-      : createHandover(given, { forceConflicts, shared: openSharedHandover(given, invocation, { io, warn }) });
+    return openHandover(given, invocation, { io, warn });
   };
   const find = async (change: PackageChange) => {
     const records = await readRecords();
@@ -51,7 +48,7 @@ export function createPageActions(
         to: change.to,
         node,
         trust: await readSiteTrust(invocation, { records, config: context.settings.config }),
-        openHandover,
+        openHandover: openGiven,
       });
       if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);
       const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
@@ -64,7 +61,7 @@ export function createPageActions(
       const { isRemoved, handedOver, ...result } = await removePackage(id, {
         records,
         dryRun,
-        openHandover,
+        openHandover: openGiven,
         ...createForgetter(data, store),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);

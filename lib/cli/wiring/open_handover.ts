@@ -66,14 +66,21 @@ export function openCluster(): KubectlCluster {
   return new KubectlCluster({ runKubectl });
 }
 
-/** Finds the release that the cluster keeps running after an import without a hand-over, and the flag that had handed it over. */
-export async function findStaleHandover(
+/**
+ * Describes the release that the cluster keeps running after an import without a hand-over.
+ *
+ * @param use how the flag that had handed it over is set
+ * @returns `undefined` if nothing was handed over before
+ */
+export async function describeStaleHandover(
   records: PackageRecords,
   id: PackageId,
-): Promise<{ readonly release: string; readonly flag: string } | undefined> {
+  use: "use" | "start with",
+): Promise<string | undefined> {
   // A record that is not valid is the next hand-over's to report.
   const before = await records.handovers.read(id).catch(() => undefined);
   if (before?.kubepkg === undefined || before.isRemoving) return undefined;
   const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
-  return { release: formatRelease(before.kubepkg), flag };
+  const release = formatRelease(before.kubepkg);
+  return `the cluster still runs ${release}: this import was not handed over; ${use} ${flag} to do it`;
 }

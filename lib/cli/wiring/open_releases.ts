@@ -2,11 +2,11 @@ import type { ClusterApi, ClusterUnreachableError } from "../../install/cluster/
 import { ClusterReleases } from "../../install/cluster/cluster_releases.ts";
 import { KubectlApi } from "../../install/cluster/kubectl_api.ts";
 import { PodCluster } from "../../install/cluster/pod_cluster.ts";
-import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
-import type { HandoverPlace } from "../../install/handover/handover.ts";
+import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
 import { formatHost } from "../../server/listen.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
+import { createHandover, type HandoverContext } from "./open_handover.ts";
 import { runKubectl } from "./run_kubectl.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
@@ -16,6 +16,12 @@ interface OpenReleasesOptions {
   readonly manifestsDir: string;
   /** The node id of this server; default: the host name. */
   readonly node?: string;
+}
+
+/** Options of `openHandover`. */
+interface OpenHandoverOptions extends Pick<HandoverContext, "waitForWatcher" | "deleteTimeLimit"> {
+  readonly io: Pick<Io, "env">;
+  readonly warn: (message: string) => void;
 }
 
 const DEFAULT_NAMESPACE = "crpe";
@@ -50,27 +56,32 @@ export function readReleaseNamespace(invocation: Invocation): string {
 }
 
 /**
- * The shared releases for a command that hands over once. It warns if the cluster should answer and does not; without a
+ * Opens the hand-over of a command that hands over once. It warns if the cluster should answer and does not; without a
  * cluster there is nothing to warn of.
  *
- * @returns `undefined` for a hand-over that is not into a folder
+ * @returns `undefined` without a place
  */
-export function openSharedHandover(
-  place: HandoverPlace,
+export function openHandover(
+  place: HandoverPlace | undefined,
   invocation: Invocation,
-  { io, warn }: { io: Pick<Io, "env">; warn: (message: string) => void },
-): SharedHandoverOptions | undefined {
-  if (!("manifestsDir" in place)) return undefined;
+  { io, warn, ...context }: OpenHandoverOptions,
+): Handover | undefined {
+  if (place === undefined) return undefined;
+  const forceConflicts = invocation.isSet("force-conflicts");
+  if (!("manifestsDir" in place)) return createHandover(place, { ...context, forceConflicts });
   const { manifestsDir } = place;
   const warned = new Set<string>();
-  return {
-    releases: openReleases(invocation, io, { manifestsDir }),
-    onUnreachable: ({ isExpected, message }) => {
-      if (!isExpected || warned.has(message)) return;
-      warned.add(message);
-      warn(formatUnreachable(message));
+  return createHandover(place, {
+    ...context,
+    shared: {
+      releases: openReleases(invocation, io, { manifestsDir }),
+      onUnreachable: ({ isExpected, message }) => {
+        if (!isExpected || warned.has(message)) return;
+        warned.add(message);
+        warn(formatUnreachable(message));
+      },
     },
-  };
+  });
 }
 
 /** The warning that the cluster cannot be asked. */
