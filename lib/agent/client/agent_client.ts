@@ -25,16 +25,19 @@ interface AgentClientOptions extends AgentConnection {
   /** Deletes data that leaves the package. */
   readonly pruneData?: boolean;
   /** The time without progress of the request body after which a request is aborted, in milliseconds. */
-  readonly stallTimeout: number;
+  readonly stallTimeout?: number;
   /**
    * The time without a sign of life after the request was sent, in milliseconds. An installation sends progress while it
    * reads and rebuilds layers; the time includes the hand-over into the cluster.
    */
-  readonly answerTimeout: number;
+  readonly answerTimeout?: number;
   /** Limits what is sent. */
   readonly rateLimit?: RateLimit | undefined;
 }
 
+const STALL_MILLISECONDS = 30_000;
+// The agent may have to write gigabytes to a slow card, and to wait for the cluster.
+const ANSWER_MILLISECONDS = 600_000;
 /** The slowest disk that an agent is expected to have, in bytes a millisecond: 1 MiB/s. */
 const SLOWEST_SYNC = 1024 * 1024 / 1000;
 // The status of the answer to an upload of a blob that the agent has by then.
@@ -113,7 +116,7 @@ export class AgentClient {
     { body, range, accept = "application/json" }: { body?: AgentRequestBody; range?: string; accept?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
     const { url, token, send } = this.#options;
-    const { stallTimeout, answerTimeout, rateLimit } = this.#options;
+    const { stallTimeout = STALL_MILLISECONDS, answerTimeout = ANSWER_MILLISECONDS, rateLimit } = this.#options;
     const limit = (stream: ReadableStream<Uint8Array>) => rateLimit?.limit(stream) ?? stream;
     // An agent only has to sync a blob. Some releases of the runtime do not report that the connection was cut meanwhile.
     const syncTimeout = stallTimeout + (body?.length ?? 0) / SLOWEST_SYNC;

@@ -21,8 +21,8 @@ interface PackageList {
 type Document = Readonly<Record<string, unknown>>;
 
 const READ_MILLISECONDS = 30_000;
-// The agent may have to wait for the cluster.
-const CHANGE_MILLISECONDS = 600_000;
+/** How long an answer to a change is waited for: the agent may have to wait for the cluster. */
+export const CHANGE_MILLISECONDS = 600_000;
 
 /**
  * The packages that are installed on an agent.

@@ -69,10 +69,6 @@ export const COMMAND: CommandDefinition = {
   run: runPush,
 };
 
-const STALL_MILLISECONDS = 30_000;
-// The agent may have to write gigabytes to a slow card, and to wait for the cluster.
-const ANSWER_MILLISECONDS = 600_000;
-
 async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   if (files.includes("-")) {
@@ -95,8 +91,6 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
     ...connection,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
-    stallTimeout: STALL_MILLISECONDS,
-    answerTimeout: ANSWER_MILLISECONDS,
     rateLimit: rate === undefined ? undefined : new RateLimit(readRate(rate)),
   });
   const dryRun = invocation.isSet("dry-run");

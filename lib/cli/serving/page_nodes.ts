@@ -1,4 +1,5 @@
 import { AgentClient } from "../../agent/client/agent_client.ts";
+import { CHANGE_MILLISECONDS } from "../../agent/client/agent_packages.ts";
 import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
@@ -32,9 +33,6 @@ import type { ServerContext } from "./serve_registry.ts";
 import { withInput } from "./with_input.ts";
 
 const AGENT_PORT = 36060;
-const STALL_MILLISECONDS = 30_000;
-// The agent may have to write gigabytes to a slow card, and to wait for the cluster.
-const ANSWER_MILLISECONDS = 600_000;
 const UNAUTHORIZED = 401;
 
 /** Creates what the page of a registry does with agents. */
@@ -105,7 +103,7 @@ export function createPageNodes(
     send: (url, bundle, { job, ...options }) => push(url, bundle, { ...options, job, dryRun: false }),
     async change(url, method, path) {
       const node = await find(url);
-      const answer = await requestNode(node, { method, path, timeout: ANSWER_MILLISECONDS })
+      const answer = await requestNode(node, { method, path, timeout: CHANGE_MILLISECONDS })
         .catch((error) => rethrow(error, `change ${url}`));
       // The page would take it for a refusal of its own token.
       if (answer.status === UNAUTHORIZED) throw denied(url);
@@ -214,8 +212,6 @@ function createClient(
     send: signal === undefined ? send : (request) => sendUntil(signal, request, send),
     force,
     pruneData,
-    stallTimeout: STALL_MILLISECONDS,
-    answerTimeout: ANSWER_MILLISECONDS,
   });
 }
 
