@@ -9,7 +9,8 @@ import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { decideCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, cannot, IncompleteError } from "../oci/error.ts";
-import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { repositoryOf } from "../oci/reference.ts";
+import { imagesThatNeed } from "./plan_blobs.ts";
 
 const MAX_SHOWN = 10;
 /** So that their files are synced in the time of one. */
@@ -50,12 +51,7 @@ export async function readInstalledImages(
 }
 
 function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], action: string): IncompleteError {
-  const absent = new Set(missing);
-  const names = new Set(
-    (kubepkg.status?.digests ?? []).filter(({ digest }) => absent.has(digest)).map((it) => it.name),
-  );
-  const images = imagesOf(kubepkg).map(({ reference }) => reference)
-    .filter((reference) => names.size === 0 || names.has(repositoryOf(reference))).map(formatReference);
+  const images = imagesThatNeed(kubepkg, new Set(missing));
   const more = missing.length > MAX_SHOWN ? ` and ${missing.length - MAX_SHOWN} more` : "";
   return new IncompleteError(
     cannot(

@@ -127,7 +127,8 @@ function indexImages(kubepkg: KubePkg): (digest: Digest) => string[] {
   };
 }
 
-function imagesThatNeed(kubepkg: KubePkg, digests: ReadonlySet<Digest>): string[] {
+/** Lists the images that need any of some digests; all images of a package that does not list its digests. */
+export function imagesThatNeed(kubepkg: KubePkg, digests: ReadonlySet<Digest>): string[] {
   const lines = (kubepkg.status?.digests ?? []).filter(({ digest }) => digests.has(digest));
   const repositories = new Set(lines.map(({ name }) => name));
   return imagesOf(kubepkg).map(({ reference }) => reference)
