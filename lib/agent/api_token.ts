@@ -48,14 +48,11 @@ export async function readTokenFile(path: string): Promise<ApiToken> {
  * @param data the data folder
  * @throws {Error} as `readTokenFile` does
  */
-export async function ensureToken(
-  data: string,
-  { randomBytes = (length: number) => crypto.getRandomValues(new Uint8Array(length)) } = {},
-): Promise<ApiToken> {
+export async function ensureToken(data: string): Promise<ApiToken> {
   const path = `${data}/kubepkg/.token`;
   const existing = await ifPresent(readTokenFile(path));
   if (existing !== undefined) return existing;
-  const token = Buffer.from(randomBytes(TOKEN_BYTES)).toString("base64url");
+  const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
   const temporary = temporaryPath(data);
   await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
   return await readTokenFile(path);

@@ -90,7 +90,6 @@ async function runAgent(invocation: Invocation, io: Io): Promise<number> {
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
-    canUseBucket: true,
     // A site without a network must not wait for well-known registries.
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {

@@ -41,7 +41,6 @@ async function runRegistry(invocation: Invocation, io: Io): Promise<number> {
   return await serveRegistry(invocation, io, {
     name: "crpe registry",
     defaultPort: DEFAULT_PORT,
-    canUseBucket: true,
     announce: (url) => {
       announcePairing(url, { invocation, io });
       return [];

@@ -57,8 +57,6 @@ interface ServeRegistryOptions {
   readonly name: string;
   /** The port to listen on by default. */
   readonly defaultPort: number;
-  /** Whether it works with a store on object storage. */
-  readonly canUseBucket?: boolean;
   /** Changes the settings before anything is opened. */
   readonly adjust?: (settings: Settings) => Settings;
   /**
@@ -85,9 +83,9 @@ interface ServeRegistryOptions {
 export async function serveRegistry(
   invocation: Invocation,
   io: Io,
-  { name, defaultPort, canUseBucket = false, adjust, extend, secure, announce }: ServeRegistryOptions,
+  { name, defaultPort, adjust, extend, secure, announce }: ServeRegistryOptions,
 ): Promise<number> {
-  const read = await readSettings(invocation, io, { canUseBucket });
+  const read = await readSettings(invocation, io, { canUseBucket: true });
   const settings = adjust?.(read) ?? read;
   if (settings.store !== undefined) refuseScrub(invocation);
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });

@@ -16,7 +16,7 @@ import { cannot, UsageError } from "../../oci/error.ts";
 const DEFAULT_COPIES_BYTES = 10 * 2 ** 30;
 
 /** How a store on object storage is opened. */
-interface ObjectStoreSettings {
+export interface ObjectStoreSettings {
   readonly io: Io;
   readonly warn: (message: string) => void;
   /** Whether blobs that are read are copied to the local disk, for the next clients. */

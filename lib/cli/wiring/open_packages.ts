@@ -8,7 +8,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { warnOfData } from "./check_data.ts";
 import type { AnyStore } from "./open_store.ts";
-import type { OpenedObjectStore } from "./open_object_store.ts";
+import type { ObjectStoreSettings, OpenedObjectStore } from "./open_object_store.ts";
 
 /** The store and the records of installed packages. */
 export interface OpenedPackages {
@@ -18,15 +18,7 @@ export interface OpenedPackages {
   readonly name: string;
 }
 
-/** Options of `openPackages`. */
-interface OpenPackagesOptions {
-  readonly warn: (message: string) => void;
-  /** Whether a blob counts as held only after its content was hashed once. */
-  readonly isHashing?: boolean;
-  /** Whether nothing is changed. */
-  readonly isReading?: boolean;
-}
-
+type OpenPackagesOptions = Pick<ObjectStoreSettings, "warn" | "isHashing" | "isReading">;
 type PlaceSettings = Pick<Settings, "data" | "store" | "cacheMax">;
 
 /**

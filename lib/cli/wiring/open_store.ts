@@ -7,12 +7,11 @@ import type { Digest } from "../../oci/digest.ts";
 import type { ObjectStore } from "../../object_store/object_store.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { LinkedStore } from "../../store/linked_store.ts";
-import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import type { OpenedObjectStore } from "./open_object_store.ts";
 import { openPeers } from "./open_peers.ts";
-import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
+import { type OpenedUpstream, openUpstream, type UpstreamSettings } from "./open_upstream.ts";
 
 /** A store in the data folder, or in a bucket. */
 export type AnyStore = DiskStore | ObjectStore;
@@ -35,23 +34,13 @@ export interface OpenedStore {
 }
 
 /** The options of `openAnyStore`. */
-interface OpenStoreOptions {
+interface OpenStoreOptions extends Omit<UpstreamSettings, "fetch" | "timeouts"> {
   /** Whether blobs that are read from a bucket are copied to the data folder. */
   readonly hasCopies?: boolean;
   /** Size limit of the store, in bytes. Only for servers: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
-  /**
-   * Whether clients are waiting: an early error is then better than a long series of retries, and a tag that is due for
-   * revalidation is served as it is when its upstream is slow.
-   */
-  readonly isInteractive?: boolean;
   /** Whether a blob counts as held only after its content was hashed once. */
   readonly isHashing?: boolean;
-  /** Called with problems that do not stop the command. */
-  readonly warn: (message: string) => void;
-  readonly onUpstreamEvent?: OnUpstreamEvent;
-  /** Returns the `Via` header of requests to upstreams; see `LoopGuard`. */
-  readonly via?: () => string;
   /** Lists the crpes that are found in the network at present; absent when none are looked for. */
   readonly listFoundPeers?: (() => readonly FoundPeer[]) | undefined;
   readonly onCacheEvent?: (event: CacheEvent) => void;

@@ -29,7 +29,10 @@ const INTERACTIVE_QUEUE = 60_000;
 
 /** The options of `openUpstream`. */
 export interface UpstreamSettings {
-  /** Whether clients are waiting: an early error is then better than a long series of retries. */
+  /**
+   * Whether clients are waiting: an early error is then better than a long series of retries, and a tag that is due for
+   * revalidation is served as it is when its upstream is slow.
+   */
   readonly isInteractive?: boolean;
   /** Called with problems that do not stop the command. */
   readonly warn: (message: string) => void;
