@@ -32,13 +32,14 @@ export interface RemoveOptions {
   /** Leaves the cluster and the archive of images alone, and removes the records and images of the package. */
   readonly forget?: boolean | undefined;
   /**
-   * Removes images from the store, except for content in `keep`.
+   * Removes images from the store, except for content in `keep`; for a dry run, it removes nothing.
    *
-   * @returns the removed tags, as `repository:tag`
+   * @returns the removed tags, or those that would be, as `repository:tag`
    */
-  readonly forgetImages: (images: readonly UnwantedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
-  /** Lists the tags that `forgetImages` would remove; called instead of it for a dry run. */
-  readonly listForgotten: (images: readonly UnwantedImage[]) => readonly string[] | Promise<readonly string[]>;
+  readonly forgetImages: (
+    images: readonly UnwantedImage[],
+    options: { readonly keep: ReadonlySet<Digest>; readonly dryRun: boolean },
+  ) => Promise<readonly string[]>;
 }
 
 /** The result of a removal. */
@@ -152,7 +153,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
 
 async function releaseImages(
   installed: KubePkg,
-  { records, forgetImages, listForgotten, dryRun }: RemoveOptions,
+  { records, forgetImages, dryRun = false }: RemoveOptions,
 ): Promise<readonly string[]> {
   const id = packageIdOf(installed);
   const problems: RecordError[] = [];
@@ -164,7 +165,7 @@ async function releaseImages(
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
-  return await (dryRun ? listForgotten(images) : forgetImages(images, keep));
+  return await forgetImages(images, { keep, dryRun });
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

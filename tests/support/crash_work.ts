@@ -108,11 +108,10 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
     await rollBackPackage(idOf(PACKAGE), { ...options, store: new DiskStore(data), to: "1.0.0" });
   } else {
     const { removePackage } = await import("../../lib/install/remove_package.ts");
-    const { forgetImages, listForgotten } = await import("../../lib/store/forget_images.ts");
+    const { forgetImages } = await import("../../lib/store/forget_images.ts");
     await removePackage(idOf(PACKAGE), {
       ...options,
-      forgetImages: (images, keep) => forgetImages(data, images, keep),
-      listForgotten: (images) => listForgotten(data, images),
+      forgetImages: (images, { keep }) => forgetImages(data, images, keep),
     });
   }
 }

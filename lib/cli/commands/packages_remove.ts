@@ -109,7 +109,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
       pruneData: invocation.isSet("prune-data"),
       openHandover: (recorded) =>
         openHandover(given ?? recorded, invocation, { io, warn, waitForWatcher, deleteTimeLimit }),
-      ...createForgetter(data, store),
+      forgetImages: createForgetter(data, store),
     });
   const { log, by } = await openAudit(data, warn);
   const result = dryRun ? await remove() : await log.run({ action: "removal", by, ...id, forget }, remove, {

@@ -62,7 +62,7 @@ export function createPageActions(
         records,
         dryRun,
         openHandover: openGiven,
-        ...createForgetter(data, store),
+        forgetImages: createForgetter(data, store),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
       const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};

@@ -9,18 +9,8 @@ import type { AnyStore } from "./open_store.ts";
  *
  * @param data the data folder
  */
-export function createForgetter(
-  data: string,
-  store: AnyStore,
-): Pick<RemoveOptions, "forgetImages" | "listForgotten"> {
-  if (store instanceof DiskStore) {
-    return {
-      forgetImages: (images, keep) => forgetImages(data, images, keep),
-      listForgotten: (images) => listForgotten(data, images),
-    };
-  }
-  return {
-    forgetImages: (images, keep) => store.forgetImages(images, { keep }),
-    listForgotten: (images) => store.forgetImages(images, { dryRun: true }),
-  };
+export function createForgetter(data: string, store: AnyStore): RemoveOptions["forgetImages"] {
+  if (!(store instanceof DiskStore)) return (images, options) => store.forgetImages(images, options);
+  return async (images, { keep, dryRun }) =>
+    dryRun ? listForgotten(data, images) : await forgetImages(data, images, keep);
 }

@@ -102,7 +102,6 @@ export class FolderSite implements AsyncDisposable {
       records: this.records,
       openHandover: () => handover,
       forgetImages: () => Promise.resolve([]),
-      listForgotten: () => [],
       ...options,
     });
   }

@@ -49,7 +49,6 @@ async function createSite() {
     records,
     openHandover: () => handover,
     forgetImages: () => Promise.resolve([]),
-    listForgotten: () => [],
   };
   return {
     folder,

@@ -9,7 +9,7 @@ import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { forgetImages, listForgotten } from "../../../lib/store/forget_images.ts";
+import { forgetImages } from "../../../lib/store/forget_images.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
@@ -53,8 +53,7 @@ async function createSite() {
       return await removePackage(idOf("line4"), {
         records,
         openHandover: () => handover,
-        forgetImages: (images, keep) => forget(data, images, keep),
-        listForgotten: (images) => listForgotten(data, images),
+        forgetImages: (images, { keep }) => forget(data, images, keep),
       });
     },
     // The recorded version, and the numbers of the tagged image and of the handed-over release (0 for none).

@@ -6,7 +6,7 @@ import { removePackage } from "../../../lib/install/remove_package.ts";
 import { rollBackPackage } from "../../../lib/install/rollback_package.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { forgetImages, listForgotten } from "../../../lib/store/forget_images.ts";
+import { forgetImages } from "../../../lib/store/forget_images.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
@@ -78,8 +78,7 @@ for (const [what, actions] of ROWS) {
         await removePackage(idOf(second), {
           records,
           openHandover: () => undefined,
-          forgetImages: (images, keep) => forgetImages(data, images, keep),
-          listForgotten: (images) => listForgotten(data, images),
+          forgetImages: (images, { keep }) => forgetImages(data, images, keep),
         });
       } else if (first === "roll") {
         await rollBackPackage(idOf(third!), { store, records, openHandover: () => undefined });
