@@ -207,6 +207,9 @@ export function isHandedOver(invocation: Invocation): boolean {
   return invocation.isSet("kubectl") || invocation.flag("manifests-dir") !== undefined;
 }
 
+/** The flags that name the store. */
+export const STORE_FLAGS: readonly Flag[] = [FLAG.data, FLAG.store];
+
 /** The flags that choose how manifests are handed over to the cluster. */
 export const HANDOVER_FLAGS: readonly Flag[] = [
   FLAG.manifestsDir,

@@ -7,7 +7,7 @@ import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { isLoopback } from "../../server/own_hosts.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, parseAddress, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -30,8 +30,7 @@ export const COMMAND: CommandDefinition = {
     "An upstream is contacted only if --upstream or the configuration names it.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
     {
       name: "tls-addr",

@@ -7,7 +7,7 @@ import { formatReference, isRepositoryPath, type Reference } from "../../oci/ref
 import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
 import type { UpstreamEvent } from "../../upstream/transport/events.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -34,8 +34,7 @@ export const COMMAND: CommandDefinition = {
   ].join("\n"),
   flags: [
     { name: "to", value: "REGISTRY", summary: "the registry, with a prefix of the names: registry.lan:5000/mirror" },
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     {
       name: "manifests",
       value: "FILE",

@@ -1,6 +1,6 @@
 import type { Finding } from "../../doctor/finding.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
@@ -14,8 +14,7 @@ export const COMMAND: CommandDefinition = {
     "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     ...UPSTREAM_FLAGS,
     { name: "root", value: "DIR", summary: "root folder of this machine's file system, for its clients' files [/]" },
     FLAG.json,

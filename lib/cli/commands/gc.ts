@@ -5,7 +5,7 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage, type GcReport } from "../../store/gc.ts";
 import { removePartialBlobs } from "../../store/partial_files.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -24,8 +24,7 @@ export const COMMAND: CommandDefinition = {
     "In a bucket (--store), it can run at any time; what is younger than a day stays.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     {
       name: "partial",
       summary: "also remove partial files of downloads and of packs in the outbox that are not in progress",

@@ -6,7 +6,7 @@ import { type TaggedImage, walkTaggedImages } from "../../store/list_images.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
 import { sumBlobSizes } from "../../store/store_scan.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -26,8 +26,7 @@ export const COMMAND: CommandDefinition = {
     "after it was last written to, or at once by crpe gc --partial.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "partial", summary: "list the partial files of downloads instead" },
     FLAG.json,
   ],

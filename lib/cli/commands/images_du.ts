@@ -2,7 +2,7 @@ import { measureUsage, type StoreUsage, summarizeUsage } from "../../cache/image
 import { type Digest, splitDigest } from "../../oci/digest.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -17,7 +17,7 @@ export const IMAGE_USAGE: Command = {
   summary: "show the disk space of each image, and what it shares with others",
   interrupted: "nothing was changed",
   details: "In a bucket (--store), only images with a tag are listed, and what no tag reaches is added up.",
-  flags: [FLAG.data, FLAG.store, FLAG.json],
+  flags: [...STORE_FLAGS, FLAG.json],
   examples: [["crpe images du", "show which images use the disk"]],
   run: runImageUsage,
 };

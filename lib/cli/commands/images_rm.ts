@@ -3,7 +3,7 @@ import { collectKeptDigests } from "../../install/image_pins.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { collectGarbage } from "../../store/gc.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
@@ -30,8 +30,7 @@ export const REMOVE_IMAGES: Command = {
     "crpe gc --untagged frees the space.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "dry-run", summary: "print what would be removed, remove nothing" },
     FLAG.json,
   ],

@@ -16,7 +16,7 @@ import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, isHandedOver } from "../command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, STORE_FLAGS } from "../command_line/flags.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
 import { createWarning, exitStatusOf, printError } from "../console/describe_error.ts";
 import { formatSameName } from "../console/handover_text.ts";
@@ -42,8 +42,7 @@ export const COMMAND: CommandDefinition = {
     "The parts of a split bundle can be imported in any order, over days; the last one installs the package.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     ...HANDOVER_FLAGS,
     FLAG.trustedKeys,
     FLAG.firstUse,

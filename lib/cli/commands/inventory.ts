@@ -18,7 +18,7 @@ import { describeFailure } from "../../agent/client/agent_error.ts";
 import { TransportError } from "../../upstream/transport/transport_error.ts";
 import { openUnsizedBody } from "../../upstream/transport/unsized_body.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { warnOfData } from "../wiring/check_data.ts";
@@ -30,8 +30,7 @@ export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
   details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "to", value: "URL", summary: "list the content of the agent at URL, such as https://node1:36061" },
     FLAG.fingerprint,
     FLAG.agentCa,

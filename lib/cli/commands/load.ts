@@ -9,7 +9,7 @@ import type { Digest } from "../../oci/digest.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -34,8 +34,7 @@ export const COMMAND: CommandDefinition = {
   ].join("\n"),
   arity: [0, Infinity],
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "input", short: "i", value: "FILE", isRepeatable: true, summary: "a FILE, as docker load has it" },
     {
       name: "name",

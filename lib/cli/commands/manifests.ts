@@ -7,7 +7,7 @@ import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { cannot, CrpeError, RefusedError } from "../../oci/error.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
@@ -24,8 +24,7 @@ export const COMMAND: CommandDefinition = {
     "chart can be read by their owner only. With --json, the objects are one List.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     {
       name: "helm",
       value: "DIR",

@@ -7,7 +7,7 @@ import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, PLATFORM_DETAILS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, PLATFORM_DETAILS, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -87,8 +87,7 @@ export const COMMAND: CommandDefinition = {
       value: "FILE",
       summary: "the list of those images, a file or URL [k3s-images.txt of the release on github.com]",
     },
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     FLAG.platform,
     ...UPSTREAM_FLAGS,
     FLAG.json,

@@ -5,7 +5,7 @@ import { escapeControls } from "../../oci/escape_controls.ts";
 import { absentIfBroken } from "../../install/records/record_file.ts";
 import type { TrustVerdict } from "../../signature/trust_policy.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -32,8 +32,7 @@ export const COMMAND: CommandDefinition = {
     "crpe manifests NAME prints them.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     ...REMOTE_FLAGS,
     { name: "pending", summary: "list the packages of which only some content was received" },
     FLAG.json,

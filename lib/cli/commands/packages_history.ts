@@ -3,7 +3,7 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { isSamePackage, packageIdOf } from "../../kubepkg/package_id.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate } from "../console/quantity.ts";
@@ -20,7 +20,7 @@ export const PACKAGE_HISTORY: Command = {
   operands: "NAME",
   summary: "list the kept versions of a package, newest first",
   interrupted: "nothing was changed",
-  flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS, FLAG.json],
+  flags: [...STORE_FLAGS, ...REMOTE_FLAGS, FLAG.json],
   examples: [["crpe packages history line4", "list the versions that a rollback can choose"]],
   run: runAt({ local: runPackageHistory, remote: runRemoteHistory }),
 };

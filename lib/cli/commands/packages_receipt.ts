@@ -1,7 +1,7 @@
 import type { Receipt } from "../../install/receipts.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { STORE_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { openRecords } from "../wiring/open_packages.ts";
@@ -16,7 +16,7 @@ export const PACKAGE_RECEIPT: Command = {
   operands: "NAME",
   summary: "print the receipt of the last import or rollback of a package as JSON",
   interrupted: "nothing was changed",
-  flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS],
+  flags: [...STORE_FLAGS, ...REMOTE_FLAGS],
   examples: [["crpe packages receipt line4 > line4-receipt.json", "keep what was imported, and when"]],
   run: runAt({ local: runPackageReceipt, remote: runRemoteReceipt }),
 };

@@ -5,7 +5,7 @@ import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/p
 import { textOf, textsOf } from "../../oci/json.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
+import { FLAG, INSTALLED_HANDOVER_FLAGS, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatManifestDiff } from "../console/handover_text.ts";
@@ -37,8 +37,7 @@ export const REMOVE_PACKAGE: Command = {
     "kubectl; until then both stay, and the command can be repeated. Data is kept, unless --prune-data is given.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     ...REMOTE_FLAGS,
     {
       name: "wait",

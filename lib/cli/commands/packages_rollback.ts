@@ -3,7 +3,7 @@ import { formatPackageId } from "../../kubepkg/package_id.ts";
 import { textsOf } from "../../oci/json.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
+import { FLAG, INSTALLED_HANDOVER_FLAGS, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
@@ -32,8 +32,7 @@ export const ROLL_BACK_PACKAGE: Command = {
     "kept versions, by default the previous one.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     {
       name: "to",
       value: "URL|VERSION",

@@ -8,7 +8,7 @@ import { formatPackageId, type PackageId } from "../../kubepkg/package_id.ts";
 import { textOf, textsOf } from "../../oci/json.ts";
 import { sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration } from "../console/quantity.ts";
@@ -32,8 +32,7 @@ export const PACKAGE_STATUS: Command = {
     "status is 0 if the package is applied, else 1.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     ...REMOTE_FLAGS,
     { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
     FLAG.json,

@@ -6,7 +6,7 @@ import { formatReference } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, PLATFORM_DETAILS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, PLATFORM_DETAILS, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readReference, readRepository } from "../command_line/read_reference.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { parseTagGlob } from "../command_line/tag_glob.ts";
@@ -35,8 +35,7 @@ export const COMMAND: CommandDefinition = {
   ].join("\n"),
   arity: [0, Infinity],
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     {
       name: "file",
       short: "f",

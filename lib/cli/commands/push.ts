@@ -9,7 +9,7 @@ import { createSigner } from "../../signature/signature_lines.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readRate } from "../command_line/link_limits.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
@@ -46,8 +46,7 @@ export const COMMAND: CommandDefinition = {
     FLAG.fingerprint,
     FLAG.agentCa,
     FLAG.insecureHttp,
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "no-delta", summary: "send the bundle as it is" },
     FLAG.deltaEffort,
     {

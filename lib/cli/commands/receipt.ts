@@ -9,7 +9,7 @@ import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts"
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { formatPublicKey, parsePublicKey, type PublicKey } from "../../signature/keys.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatDate } from "../console/quantity.ts";
@@ -23,14 +23,14 @@ import { formatImage } from "../console/image_text.ts";
 export const COMMAND: CommandDefinition = {
   interrupted: "nothing was changed",
   details: "A receipt says what was imported where and when. The node signs it with its own key.",
-  flags: [FLAG.data, FLAG.store, FLAG.json],
+  flags: [...STORE_FLAGS, FLAG.json],
   subcommands: [
     {
       name: "show",
       operands: "NAME",
       summary: "show the receipt of the last import or rollback of a package",
       interrupted: "nothing was changed",
-      flags: [FLAG.data, FLAG.store, FLAG.json],
+      flags: [...STORE_FLAGS, FLAG.json],
       examples: [["crpe receipt show line4 --json", "print the receipt as JSON"]],
       run: runShowReceipt,
     },

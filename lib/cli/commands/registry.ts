@@ -1,5 +1,5 @@
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, SERVE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, SERVE_FLAGS, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
@@ -14,8 +14,7 @@ export const COMMAND: CommandDefinition = {
     "Without --upstream, the well-known public registries are pulled through under their own names.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     FLAG.addr,
     {
       ...FLAG.trustedKeys,

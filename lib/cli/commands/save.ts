@@ -9,7 +9,7 @@ import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -33,8 +33,7 @@ export const COMMAND: CommandDefinition = {
     "that the store holds. Nothing is downloaded: crpe pull does that. Standard output must not be a terminal.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "output", short: "o", value: "FILE", summary: "the archive [-, standard output]" },
     FLAG.platform,
     FLAG.noReferrers,

@@ -1,6 +1,6 @@
 import { verifyBundle } from "../../bundle/verify_bundle.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
-import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
+import { FLAG, STORE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
@@ -17,8 +17,7 @@ export const COMMAND: CommandDefinition = {
     "changed.",
   ].join("\n"),
   flags: [
-    FLAG.data,
-    FLAG.store,
+    ...STORE_FLAGS,
     { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
     {
       name: "from",
