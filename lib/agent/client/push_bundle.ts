@@ -163,6 +163,8 @@ class Push {
       // its partial file, and a retry starts over.
       if (!(error instanceof CorruptError) || body.isDamaged) throw error;
       throw new AgentError(`bytes of ${digest} were changed in transit`, { isTransient: true, cause: error });
+    } finally {
+      await body.end();
     }
   }
 
@@ -221,6 +223,8 @@ class BlobBody {
   readonly #what: string;
   readonly #verifier: Verifier;
   #isDamaged = false;
+  #isEnded = false;
+  #reading: Promise<unknown> | undefined;
 
   /** @param onSent called with the position up to which the blob was sent, and the length of the last piece */
   constructor(blob: BundleBlob, what: string, onSent: (offset: number, length: number) => void) {
@@ -248,6 +252,15 @@ class BlobBody {
     return this.#isDamaged;
   }
 
+  /**
+   * Ends the reading. An agent may answer before it has received the whole blob, as when another client has sent it; the
+   * next blob is read from the same bundle, and two reads at once would mix up its bytes.
+   */
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    await this.#reading?.catch(() => {});
+  }
+
   /** Skips bytes that the agent has received; they are hashed, but not sent. */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0;) {
@@ -258,8 +271,11 @@ class BlobBody {
   }
 
   async #read(max: number): Promise<Uint8Array | undefined> {
+    if (this.#isEnded) throw new AgentError("the agent has answered already", { isTransient: false });
     try {
-      const piece = await this.#blob.read(max);
+      const reading = this.#blob.read(max);
+      this.#reading = reading;
+      const piece = await reading;
       if (piece !== undefined) this.#verifier.update(piece);
       return piece;
     } catch (error) {

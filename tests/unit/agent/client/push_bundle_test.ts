@@ -17,6 +17,18 @@ const [OLD, NEW] = [1, 2].map((version) => buildImage({ files: [SHARED, { "versi
 const [BUNDLE, NEWER] = [await makeBundle(OLD!), await makeBundle(NEW!, { version: "2.0.0" })];
 const LAYER = [...OLD!.blobs].find(([, bytes]) => bytes.length > 300_000)!;
 
+/** The bytes in small chunks, each after a turn of the event loop. */
+function slowly(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
+  return streamOf(bytes, 16 * 1024).pipeThrough(
+    new TransformStream({
+      async transform(chunk, controller) {
+        await new Promise((resolve) => setTimeout(resolve));
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+}
+
 type Site = Awaited<ReturnType<typeof createAgentHandlerFixture>>;
 type Fault = (request: AgentRequest, bytes: Uint8Array) => Uint8Array | undefined;
 
@@ -51,16 +63,11 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
     if (broken) throw new AgentError("the connection was cut", { isTransient: true });
     return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
   };
+  const connect = (force: boolean) =>
+    new AgentClient({ url: "http://agent.test", token: TOKEN, send, force, stallTimeout: 5000, answerTimeout: 5000 });
   const push = (bundle = BUNDLE, { force = false, ...options }: Partial<PushOptions> & { force?: boolean } = {}) =>
     pushBundle({
-      client: new AgentClient({
-        url: "http://agent.test",
-        token: TOKEN,
-        send,
-        force,
-        stallTimeout: 5000,
-        answerTimeout: 5000,
-      }),
+      client: connect(force),
       what: "p.tgz",
       open: () => Promise.resolve(streamOf(bundle)),
       size: bundle.length,
@@ -74,7 +81,7 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
       delayOf: (failures) => failures * 10,
       ...options,
     });
-  return { push, asked, waits, blobBytes: () => blobBytes };
+  return { push, asked, waits, client: connect(false), blobBytes: () => blobBytes };
 }
 
 Deno.test("pushBundle() sends only the missing blobs, and the agent installs", async () => {
@@ -166,6 +173,26 @@ Deno.test("pushBundle() of concurrent pushes of a package installs it once", asy
   assertEquals(results.reduce((sum, { sent }) => sum + sent.blobs, 0), 4);
   assertEquals((await site.records.listHistory(idOf("line4"))).length, 0);
   assertEquals(site.leases(), 0);
+});
+
+Deno.test("pushBundle() reads on when the agent has answered while a blob was being read", async () => {
+  await using site = await createAgentHandlerFixture();
+  const { push, client } = createPush(site);
+  const putBlob = client.putBlob.bind(client);
+  // Another client sends the layer meanwhile, so that the agent answers after its first bytes.
+  client.putBlob = async (blob, stream) => {
+    if (blob.digest !== LAYER[0]) return await putBlob(blob, stream);
+    const reader = stream.getReader();
+    await reader.read();
+    await putBlob(blob, streamOf(LAYER[1]));
+    // The runtime still reads the body for a moment.
+    void (async () => {
+      while (!(await reader.read()).done);
+    })().catch(() => {});
+    return false;
+  };
+  const { document } = await push(BUNDLE, { client, open: () => Promise.resolve(slowly(BUNDLE)) });
+  assertEquals(document.imported, true);
 });
 
 Deno.test("pushBundle() throws the same error as an import for a bundle that the agent refuses", async () => {
