@@ -49,8 +49,8 @@ interface PartialBundle {
 type Description = Pick<OutboxBundle, "packages" | "error">;
 
 const FILE = /^(sha256)-([0-9a-f]{64})\.tgz$/;
-// The second one is complete, and lacks only the name of its digest.
-const PARTIAL = /^\..*\.tgz\.partial$|^[^.].*@.*\.tgz$/;
+// Names of pack alone: a person may keep a bundle beside them. Without `.partial` it is complete, and lacks only its own name.
+const PARTIAL = /^\..*\.tgz(?:\.partial)?$/;
 /** Age in milliseconds after which a partial file counts as given up, as those of downloads. */
 const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 const MIN_DIGITS = 6;
@@ -144,7 +144,7 @@ export class Outbox {
     write: (output: BundleOutput) => Promise<T>,
     options: WriteBundleOptions = {},
   ): Promise<T & { readonly file: string }> {
-    const temporary = `${this.#folder}/${fileName}`;
+    const temporary = `${this.#folder}/.${fileName}`;
     await this.removePartials({ minAge: GIVEN_UP_MILLISECONDS });
     const result = await writeBundleFile(temporary, async (output) => {
       inheritOwner(partialPathOf(temporary));

@@ -91,7 +91,7 @@ function Partials({ partials, onChanged, onError }) {
   return html`
     <ul class="rows">${partials.map(({ name, size, written, inUse }) =>
       html`
-        <${Row} key=${name} dot=${inUse ? "" : "warn"} title=${name.replace(/^\.|\.tgz(?:\.partial)?$/g, "")}
+        <${Row} key=${name} dot=${inUse ? "" : "warn"} title=${name.replace(/^\.+|\.tgz(?:\.partial)?$/g, "")}
           text=${html`${formatSize(size)} · <${Time} of=${written} />`}>
           <${Pill} kind=${inUse ? "plain" : "warn"}>${inUse ? T.inUse : T.interrupted}<//><//>
       `

@@ -122,14 +122,17 @@ Deno.test("the outbox lists what interrupted packs left, and removes what no pac
   const { outbox } = fixture;
   const at = (name: string) => `${fixture.folder.path}/outbox/${name}`;
   await fixture.add("1.0.0");
-  const files = [".a@1.0.0.tgz.partial", ".b@1.0.0.tgz.partial", "c@1.0.0.tgz"];
+  const files = [".a@1.0.0.tgz.partial", ".b@1.0.0.tgz.partial", ".c@1.0.0.tgz"];
   const ages = [20, 1, 0];
   for (const [i, name] of files.entries()) {
     await Deno.writeTextFile(at(name), "abc");
     const written = new Date(Date.now() - ages[i]! * 24 * 3_600_000);
     await Deno.utime(at(name), written, written);
   }
-  await Deno.writeTextFile(at("notes.txt"), "not ours");
+  for (const name of ["notes.txt", "d@1.0.0.tgz"]) {
+    await Deno.writeTextFile(at(name), "not of a pack");
+    await Deno.utime(at(name), 1, 1);
+  }
   const list = async () => (await outbox.listPartials()).map(({ name, size, isInUse }) => ({ name, size, isInUse }));
   assertEquals(await list(), files.map((name) => ({ name, size: 3, isInUse: false })));
   assertEquals((await outbox.list()).length, 1, "they are no bundles");
@@ -145,4 +148,5 @@ Deno.test("the outbox lists what interrupted packs left, and removes what no pac
   await writer.unlock();
   assertEquals((await outbox.removePartials()).map(({ name }) => name), [files[1]]);
   assertEquals([await list(), (await outbox.list()).length], [[], 2]);
+  for (const name of ["notes.txt", "d@1.0.0.tgz"]) assertEquals(await Deno.readTextFile(at(name)), "not of a pack");
 });

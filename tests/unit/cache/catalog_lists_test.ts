@@ -128,13 +128,20 @@ Deno.test("[74] a blob of another repository is served if the upstream has it in
   assertEquals((await it.get(path, { handler: it.offline() })).status, 200);
 });
 
-const failures: [string, Error][] = [
-  ["cannot be reached", unreachable()],
-  ["refuses the login", new RegistryError("DENIED", "Cannot list: denied", { status: 404 })],
-  ["limits requests", new RegistryError("TOOMANYREQUESTS", "Cannot list: too many requests")],
-  ["has a broken list", new RegistryError("BAD_GATEWAY", "Cannot list: it is broken")],
+const failures: [what: string, failure: Error, statusOfUnstored: number][] = [
+  ["cannot be reached", unreachable(), 503],
+  ["refuses the login", new RegistryError("DENIED", "Cannot list: denied", { status: 404 }), 404],
+  ["limits requests", new RegistryError("TOOMANYREQUESTS", "Cannot list: too many requests", { retryAfter: 7 }), 429],
+  ["has a broken list", new RegistryError("BAD_GATEWAY", "Cannot list: it is broken"), 502],
 ];
-for (const [what, failure] of failures) {
+for (const [what, failure, status] of failures) {
+  Deno.test(`[74] [76] the tags of a repository that is not stored are ${status} when the upstream ${what}`, async () => {
+    await using it = await open();
+    it.upstream.failure = failure;
+    const tags = await it.get(`${REPO}/tags/list`);
+    assertEquals([tags.status, tags.headers.has("retry-after")], [status, status === 429 || status === 503]);
+  });
+
   Deno.test(`[73] a list says that it may be incomplete when the upstream ${what}`, async () => {
     await using it = await open(config, layer, manifest, referrer);
     await it.store.tag(REPO, "1.0", manifest.descriptor.digest);
