@@ -9,7 +9,7 @@ export const LEFT_ALONE = "left alone: it could not be opened, and may be intact
 
 /** The records that a package can do without, by their paths, and what follows. */
 const REPLACEABLE: readonly (readonly [path: RegExp, consequence: string])[] = [
-  [new RegExp(`/${RECORD.history}/`), "it is no longer possible to roll back to this release"],
+  [new RegExp(`/${RECORD.history}/\\d+\\.json$`), "it is no longer possible to roll back to this release"],
   [new RegExp(`/${RECORD.pending}$`), "send the bundle again, or import its parts again"],
   [new RegExp(`/${RECORD.receipt}$`), "the next import writes a new one"],
   [/\/\.images\//, "crpe import --images-dir --force writes the archive again"],

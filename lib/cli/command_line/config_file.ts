@@ -68,18 +68,25 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   let document: unknown;
   try {
     document = parseYaml(text) ?? {};
-    if (Array.isArray(document)) throw new Error("a list");
   } catch (error) {
-    // The parser's message quotes the document, and the quoted part may be a password: only the position is kept.
-    const at = /\bat line \d+(?:, column \d+)?/.exec((error as Error).message)?.[0] ?? "";
-    throw new UsageError(cannot(`read the configuration ${path}`, `it is not YAML ${at}`.trimEnd()));
+    // The parser's message quotes the document, and the quoted part may be a password: only its kind and position are kept.
+    const [message = ""] = (error as Error).message.split("\n");
+    const at = /\bat line \d+(?:, column \d+)?/.exec(message)?.[0] ?? "";
+    const [, reason] = YAML_ERRORS.find(([pattern]) => pattern.test(message)) ?? [];
+    throw new UsageError(cannot(`read the configuration ${path}`, `${reason ?? "it is not YAML"} ${at}`.trimEnd()));
   }
-  const result = v.safeParse(Config, document);
+  const result = v.safeParse(Config, Array.isArray(document) ? undefined : document);
   if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
   const field = nameField(issue);
   throw new UsageError(cannot(`use the configuration ${path}`, `${field} ${describe(issue, field)}`));
 }
+
+/** What is wrong with a document, by the parser's message. */
+const YAML_ERRORS: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/duplicat/i, "a field is given twice"],
+  [/single document/i, "it has more than one document"],
+];
 
 const HOST_PATHS = ["password-file", "identity-token-file", "ca-file", "client-cert", "client-key"] as const;
 
@@ -133,6 +140,7 @@ function nameField({ path }: v.BaseIssue<unknown>): string {
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
   if (issue.type !== "strict_object" || issue.expected !== "never") {
+    if (issue.type === "strict_object") return "has the wrong type; write its settings, each as NAME: VALUE";
     return `has the wrong type; write ${WORDS[field.split(".").at(-1)!] ?? "a text"}`;
   }
   const known = Object.keys(field.startsWith("hosts.") ? Host.entries : Config.entries);

@@ -110,9 +110,16 @@ for (
     ["a wrong type", "offline: maybe", "offline has the wrong type; write true or false"],
     ["a size that is a number", "max-memory: 160", "max-memory has the wrong type; write a size, such as 160MiB"],
     ["text that is not YAML", "a: [", "Cannot read the configuration x.yaml"],
+    ["a list", "- a", "the document has the wrong type; write its settings, each as NAME: VALUE"],
+    ["a host given twice", "hosts:\n  a.b: {}\n  a.b: {}", "a field is given twice at line 3, column 3"],
+    ["two documents", "data: x\n---\ndata: y", "it has more than one document at line"],
+    [
+      "a host that is a text",
+      "hosts: {a.b: x}",
+      "hosts.a.b has the wrong type; write its settings, each as NAME: VALUE",
+    ],
     ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
     ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
-    ["a list", "[]", "Cannot read the configuration x.yaml"],
   ] as const
 ) {
   Deno.test(`parseConfigFile() refuses ${what} without repeating a secret`, () => {
