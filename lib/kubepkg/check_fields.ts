@@ -27,6 +27,7 @@ export function findFieldProblems(object: KubeObject): FieldProblem[] {
   const group = groupOf(object.apiVersion);
   if (group === "" && object.kind === "ConfigMap") {
     found.push(...findDataProblems(object, "data", "text"), ...findDataProblems(object, "binaryData", "base64"));
+    found.push(...findRepeatedKeys(object));
   } else if (group === "" && object.kind === "Secret") {
     found.push(...findDataProblems(object, "data", "base64"), ...findDataProblems(object, "stringData", "text"));
   }
@@ -38,6 +39,14 @@ export function findFieldProblems(object: KubeObject): FieldProblem[] {
     found.push(...findNonText(object.spec.selector, ["spec", "selector"]));
   }
   return found.slice(0, MAX_FOUND);
+}
+
+// Kubernetes, validation.ValidateConfigMap.
+function findRepeatedKeys({ data, binaryData }: KubeObject): FieldProblem[] {
+  if (!isJsonObject(data) || !isJsonObject(binaryData)) return [];
+  const repeated = Object.keys(binaryData).filter((key) => Object.hasOwn(data, key));
+  const problem = "is a key of data too: no cluster takes the object";
+  return repeated.map((key) => ({ path: ["binaryData", key], problem, advice: "remove one of them" }));
 }
 
 interface Walk {

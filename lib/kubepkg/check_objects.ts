@@ -52,6 +52,11 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
 }
 
 function findWrongKind({ identity, object: { apiVersion, kind } }: PackageObject): FieldProblem[] {
+  // apimachinery, schema.ParseGroupVersion.
+  if (!/^[^/]*(?:\/[^/]+)?$/.test(apiVersion)) {
+    const problem = `is ${apiVersion}, which is not GROUP/VERSION: no cluster takes the object`;
+    return [{ path: ["apiVersion"], problem, advice: "write such as apps/v1" }];
+  }
   const meant = findMeantKind(identity);
   if (meant === undefined) return [];
   const problem = `is ${kind}, which ${apiVersion} does not have: no cluster takes the object`;

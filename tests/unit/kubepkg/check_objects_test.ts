@@ -102,6 +102,16 @@ const ROWS: readonly [string, object[], string[]][] = [
     "containers[1].image is missing: a cluster that does not have the object yet refuses it",
     "initContainers[0].image is empty: a cluster that does not have the object yet refuses it",
   ]]),
+  [
+    "[83] a key in data and in binaryData",
+    [config({ data: { a: "x", b: "y" }, binaryData: { a: "eA==", c: "eA==" } })],
+    [
+      "binaryData.a is a key of data too: no cluster takes the object; remove one of them",
+    ],
+  ],
+  ["[83] an apiVersion of three words", [{ ...make("apps/v1/x", "Deployment", "d") }], [
+    "apiVersion is apps/v1/x, which is not GROUP/VERSION: no cluster takes the object; write such as apps/v1",
+  ]],
   ["no image of a custom resource", [{
     ...make("example.org/v1", "Thing", "a"),
     spec: { containers: [{ image: "app:${VERSION}" }] },
