@@ -2,6 +2,8 @@ import { ifPresentSync } from "./if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 import { describeSystemError, parseSystemError } from "../oci/system_error.ts";
 
+const LOCK_TIMEOUT_MILLISECONDS = 250;
+
 /** Result of a lock attempt. `unsupported`: the file system (a phone's shared storage, for example) has no locks. */
 export type LockOutcome = "locked" | "taken" | "unsupported";
 
@@ -24,16 +26,18 @@ const NO_LOCKS: Readonly<Partial<Record<typeof Deno.build.os, readonly number[]>
  */
 export async function lockFile(file: Deno.FsFile, path: string, isExclusive = true): Promise<LockOutcome> {
   try {
-    return await file.tryLock(isExclusive) ? "locked" : "taken";
+    // The executable may have an older runtime than the oldest Deno that runs the sources.
+    const isLocked = "tryLock" in file ? await file.tryLock(isExclusive) : await lockWithin(file, isExclusive);
+    return isLocked ? "locked" : "taken";
   } catch (error) {
     return unsupportedOr(error, path);
   }
 }
 
-/** As `lockFile`, exclusive and synchronous. */
+/** As `lockFile`, exclusive and synchronous. Deno before 2.7 cannot do it: there, each lock counts as taken. */
 export function lockFileSync(file: Deno.FsFile, path: string): LockOutcome {
   try {
-    return file.tryLockSync(true) ? "locked" : "taken";
+    return "tryLockSync" in file && file.tryLockSync(true) ? "locked" : "taken";
   } catch (error) {
     return unsupportedOr(error, path);
   }
@@ -62,6 +66,17 @@ function unsupportedOr(error: unknown, path: string): "unsupported" {
   const number = parseSystemError(error)?.number;
   if (number !== undefined && NO_LOCKS[Deno.build.os]?.includes(number)) return "unsupported";
   throw new CrpeError(cannot(`lock ${path}`, describeSystemError(error)), { cause: error });
+}
+
+// Deno before 2.7 has no `tryLock` and can only wait: a lock that is not free within the time-out counts as taken.
+async function lockWithin(file: Deno.FsFile, isExclusive: boolean): Promise<boolean> {
+  const timeout = Promise.withResolvers<false>();
+  const timer = setTimeout(() => timeout.resolve(false), LOCK_TIMEOUT_MILLISECONDS);
+  try {
+    return await Promise.race([file.lock(isExclusive).then(() => true), timeout.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
