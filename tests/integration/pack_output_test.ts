@@ -188,3 +188,45 @@ Deno.test("pack keeps its partial file when it is interrupted, and refuses a sec
     stalled.resolve();
   }
 });
+
+Deno.test("an output that is an input of the same command is refused with exit status 2, and the input stays", async () => {
+  await using fixture = await createPacker();
+  const { folder, crpe, packTo } = fixture;
+  assertEquals((await packTo("old.tgz")).code, 0);
+  await folder.write("have.txt", computeDigest(new Uint8Array(1)));
+  await folder.write("objects/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+  assertEquals((await crpe("keygen", "desk")).code, 0);
+  const pack = ["pack", "a.json", "--data=source", "--offline"];
+  const commands: [input: string, command: string[]][] = [
+    ["a.json", [...pack, "-o", "a.json"]],
+    ["a.json", [...pack, "-o", "a.json", "--split=1MiB"]],
+    ["have.txt", [...pack, "-o", "have.txt", "--have=have.txt"]],
+    ["desk", [...pack, "-o", "desk", "--sign-key=desk"]],
+    ["old.tgz", [...pack, "-o", "./old.tgz", "--since=old.tgz"]],
+    ["objects/a.yaml", [
+      "pack",
+      "objects",
+      "--name=x",
+      "--version=1.0.0",
+      "--data=source",
+      "--offline",
+      "-o",
+      "objects/a.yaml",
+    ]],
+    ["old.tgz", ["copy", "old.tgz", "--to=http://127.0.0.1:1/x", "--manifests=old.tgz", "--data=source", "--offline"]],
+    ["desk", ["sign", "old.tgz", "--key=desk", "-o", "desk"]],
+  ];
+  const files = async () => {
+    const names = (await folder.listFiles()).filter((name) => !name.startsWith("source/"));
+    return await Promise.all(
+      names.map(async (name) => [name, computeDigest(await Deno.readFile(`${folder.path}/${name}`))]),
+    );
+  };
+  const before = await files();
+  for (const [input, command] of commands) {
+    const { code, stderr } = await crpe(...command);
+    assertEquals(code, 2, `${command.join(" ")}: ${stderr}`);
+    assertStringIncludes(stderr, `${input}: the command reads this file; name another one for the output`);
+  }
+  assertEquals(await files(), before);
+});

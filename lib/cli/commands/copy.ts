@@ -16,6 +16,7 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { adviseToCopyAgain } from "../console/repeat_advice.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { type OpenedTarget, openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
+import { listInputs, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
 import { type CopiedName, writeManifests } from "./copy_manifests.ts";
 import { type ImageSource, isFileOperand, openCopySources } from "./copy_sources.ts";
 
@@ -63,6 +64,9 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const warn = createWarning(io);
   const [dryRun, asJson] = [invocation.isSet("dry-run"), invocation.isSet("json")];
+  if (manifests !== undefined) {
+    await refuseOverwrite([manifests], listInputs(invocation, COMMAND.flags, { output: "manifests" }));
+  }
   // The manifests on standard output are not mixed with results.
   const results = manifests === "-"
     ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) }

@@ -21,6 +21,7 @@ import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
 import { packDeltas, readEffort } from "./pack_deltas.ts";
 import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
+import { listInputs, listParts, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
 import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings } from "./prepare_package.ts";
 import { type OutputOptions, reportPack, writePack } from "./write_pack.ts";
 
@@ -117,6 +118,10 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
   }
   if (settings.store === undefined) await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
+  const parts = options.maxBytes === undefined ? [] : (await Promise.all(paths.map(listParts))).flat();
+  if (options.outbox === undefined) {
+    await refuseOverwrite([...paths, ...parts], listInputs(invocation, COMMAND.flags));
+  }
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");

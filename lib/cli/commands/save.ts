@@ -23,6 +23,7 @@ import { limitLines } from "../console/warning_text.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
+import { listInputs, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
 import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** `crpe save` */
@@ -52,6 +53,7 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
     throw new UsageError(cannot("save to a terminal", "name the archive with -o FILE, or pipe standard output"));
   }
   invocation.arguments.forEach(readReference);
+  await refuseOverwrite([path], listInputs(invocation, COMMAND.flags, { operands: [] }));
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { data, platforms } = settings;
   if (settings.store === undefined) await warnOfData(data, io);

@@ -10,6 +10,7 @@ import { baseName } from "../console/progress.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys, readPublicKey } from "../wiring/read_keys.ts";
+import { listInputs, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
 /** `crpe sign` */
@@ -63,6 +64,8 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
   const asJson = invocation.isSet("json");
   const run = async (where: string, report: ReportResult) => {
     const path = output === undefined ? where : await chooseBundlePath(output, baseName(where));
+    const others = files.filter((file) => file !== where);
+    await refuseOverwrite([path], listInputs(invocation, COMMAND.flags, { operands: others }));
     const lines = await writeBundleFile(
       path,
       async (to) => await signBundle(await openBundle(where, io), to, { what: where, sign }),

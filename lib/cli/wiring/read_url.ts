@@ -2,7 +2,7 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import { openUnsizedBody } from "../../upstream/transport/unsized_body.ts";
-import { cannot, CrpeError } from "../../oci/error.ts";
+import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
 /** How long a server may take until it begins to answer, and later until it has sent some more, in milliseconds. */
 const ANSWER_TIMEOUT = 60_000;
@@ -32,10 +32,18 @@ export async function readUrl(url: string, limit: number): Promise<Uint8Array> {
 /**
  * Opens what a URL answers. The caller bounds its size.
  *
+ * @throws {UsageError} when the URL has a user name or a password
  * @throws {Error} when there is no answer, or an error
  */
 export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> {
   const shown = nameOfInput(url);
+  const { username, password } = new URL(url);
+  if (username !== "" || password !== "") {
+    const reason = "a password in a command line is visible to all users of the machine";
+    throw new UsageError(
+      cannot(`use ${shown}`, reason, "fetch the file with another program, and give it to - (standard input)"),
+    );
+  }
   const aborter = new AbortController();
   const timer = setTimeout(() => aborter.abort(), ANSWER_TIMEOUT);
   let response: Response;

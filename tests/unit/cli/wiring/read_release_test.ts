@@ -1,6 +1,6 @@
 import { readRelease } from "../../../../lib/cli/wiring/read_release.ts";
-import { CrpeError } from "../../../../lib/oci/error.ts";
-import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { CrpeError, UsageError } from "../../../../lib/oci/error.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
 for (
@@ -15,5 +15,14 @@ for (
   Deno.test(`readRelease() of "${where}", which is no file: it ${isImage ? "may be" : "is not"} an image`, async () => {
     const { message } = await assertRejects(() => readRelease(where, {}, createTestIo()), CrpeError);
     assertEquals(message.includes("crpe save writes it alone"), isImage, message);
+  });
+}
+
+for (const login of ["user:secret@", "secret@", ":secret@"]) {
+  Deno.test(`readRelease() sends no login of a URL: http://${login}`, async () => {
+    const url = `http://${login}127.0.0.1:1/k.json`;
+    const { message } = await assertRejects(() => readRelease(url, {}, createTestIo()), UsageError);
+    assertStringIncludes(message, "a password in a command line is visible to all users of the machine");
+    assertEquals(message.includes("secret"), false);
   });
 }
