@@ -1,4 +1,5 @@
 import { rootDigest } from "../bundle/image_graph.ts";
+import type { ContentStore } from "../content/source.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -22,6 +23,8 @@ import { describeSystemError } from "../oci/system_error.ts";
 /** Options of `removePackage`. */
 export interface RemoveOptions {
   readonly records: PackageRecords;
+  /** The store with the images of the packages. */
+  readonly store: Pick<ContentStore, "resolve" | "readManifest" | "tag">;
   /** Opens the hand-over for the recorded place; `undefined` if the manifests were not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
   /** Deletes data, and a file that was changed by hand; see `HandoverRequest`. */
@@ -153,7 +156,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
 
 async function releaseImages(
   installed: KubePkg,
-  { records, forgetImages, dryRun = false }: RemoveOptions,
+  { records, store, forgetImages, dryRun = false }: RemoveOptions,
 ): Promise<readonly string[]> {
   const id = packageIdOf(installed);
   const problems: RecordError[] = [];
@@ -161,11 +164,32 @@ async function releaseImages(
   // Which tags a package with a damaged record needs is not known, only which digests.
   const isNeeded = (digest: Digest) => problems.length > 0 && keep.has(digest);
   const named = new Set((await listOthers(records, id)).flatMap(referencesOf));
+  if (!dryRun) await giveBackTags(installed, records, store);
   const own = [installed, ...await records.listHistory(id)];
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
   return await forgetImages(images, { keep, dryRun });
+}
+
+/**
+ * Sets tags that the package has in common with other installed packages to the images of those: the package that was
+ * installed last has moved them. A tag that refers to something else meanwhile stays.
+ */
+async function giveBackTags(installed: KubePkg, records: PackageRecords, store: RemoveOptions["store"]): Promise<void> {
+  const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), packageIdOf(installed)));
+  const wanted = others.flatMap(ownImages);
+  for (const { repository, tag, digest } of ownImages(installed)) {
+    if (tag === undefined) continue;
+    const all = wanted.filter((it) => it.repository === repository && it.tag === tag);
+    if (all.length === 0 || all.some((it) => it.digest === digest)) continue;
+    if ((await store.resolve(repository, tag))?.digest !== digest) continue;
+    for (const other of all) {
+      if (await store.readManifest(repository, other.digest) === undefined) continue;
+      await store.tag(repository, tag, other.digest);
+      break;
+    }
+  }
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {
@@ -196,12 +220,15 @@ function referencesOf(kubepkg: KubePkg): string[] {
 
 function releasedImages(kubepkg: KubePkg): UnwantedImage[] {
   const referrers = referrersOf(kubepkg).map(({ name: repository, tag, digest }) => ({ repository, tag, digest }));
-  const images = imagesOf(kubepkg).flatMap((image) => {
+  return [...ownImages(kubepkg), ...referrers];
+}
+
+function ownImages(kubepkg: KubePkg): UnwantedImage[] {
+  return imagesOf(kubepkg).flatMap((image) => {
     const { reference } = image;
     const digest = unlessCorrupt(() => rootDigest(kubepkg, image));
     // The record has no digest for the image, so there is nothing to find in the store.
     if (digest === undefined) return [];
     return [{ repository: repositoryOf(reference), tag: reference.tag, digest }];
   });
-  return [...images, ...referrers];
 }

@@ -111,6 +111,7 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
     const { forgetImages } = await import("../../lib/store/forget_images.ts");
     await removePackage(idOf(PACKAGE), {
       ...options,
+      store: new DiskStore(data),
       forgetImages: (images, { keep }) => forgetImages(data, images, keep),
     });
   }

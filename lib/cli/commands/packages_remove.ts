@@ -108,6 +108,7 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
       pruneData: invocation.isSet("prune-data"),
       openHandover: (recorded) =>
         openHandover(given ?? recorded, invocation, { io, warn, waitForWatcher, deleteTimeLimit }),
+      store,
       forgetImages: createForgetter(data, store),
     });
   const { log, by } = await openAudit(data, warn);

@@ -62,6 +62,7 @@ export function createPageActions(
         records,
         dryRun,
         openHandover: openGiven,
+        store,
         forgetImages: createForgetter(data, store),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);

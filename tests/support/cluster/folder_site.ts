@@ -6,6 +6,7 @@ import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { type RemoveOptions, removePackage, type RemoveResult } from "../../../lib/install/remove_package.ts";
 import type { KubeObject, KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { MemoryStore } from "../memory_store.ts";
 import { TestFolder } from "../test_folder.ts";
 import { ApiServer } from "./api_server.ts";
 import { DeployController } from "./deploy_controller.ts";
@@ -100,6 +101,7 @@ export class FolderSite implements AsyncDisposable {
     });
     return await removePackage(idOf(name), {
       records: this.records,
+      store: new MemoryStore(),
       openHandover: () => handover,
       forgetImages: () => Promise.resolve([]),
       ...options,

@@ -47,6 +47,7 @@ async function createSite() {
   const handover = new FolderHandover(manifests);
   const options = {
     records,
+    store,
     openHandover: () => handover,
     forgetImages: () => Promise.resolve([]),
   };
@@ -55,7 +56,7 @@ async function createSite() {
     records,
     install: async (id: PackageId, version: string, more: Partial<InstallOptions> = {}) =>
       await installBundle(streamOf(await bundle(id, version)), { store, records, handover, ...more }),
-    rollBack: (id: PackageId) => rollBackPackage(id, { ...options, store }),
+    rollBack: (id: PackageId) => rollBackPackage(id, options),
     forget: (id: PackageId) => removePackage(id, { ...options, forget: true }),
     list: async () => (await records.list()).map((it) => `${formatPackageId(packageIdOf(it))} ${it.spec.version}`),
     history: async (id: PackageId) => (await records.listHistory(id)).map(({ spec }) => spec.version),

@@ -3,6 +3,7 @@ import { removePackage } from "../../../lib/install/remove_package.ts";
 import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { FolderSite, makeObject, makeRelease } from "../../support/cluster/folder_site.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
 import { idOf } from "../../support/kubepkg.ts";
 
 const RELEASE = makeRelease([makeObject("ConfigMap/a"), makeObject("PersistentVolumeClaim/db")]);
@@ -105,6 +106,7 @@ Deno.test("removePackage() of a package that was not handed over leaves the clus
   await site.records.write(RELEASE);
   const { isRemoved, handedOver, manifests } = await removePackage(idOf("web"), {
     records: site.records,
+    store: new MemoryStore(),
     openHandover: () => undefined,
     forgetImages: () => Promise.resolve([]),
   });
@@ -116,6 +118,7 @@ Deno.test("removePackage() as a dry run removes no image, and says which it woul
   await site.records.write(RELEASE);
   const { isRemoved, untagged } = await removePackage(idOf("web"), {
     records: site.records,
+    store: new MemoryStore(),
     dryRun: true,
     openHandover: () => undefined,
     forgetImages: (_, { dryRun }) => Promise.resolve(dryRun ? ["registry.test/app:1"] : []),

@@ -52,6 +52,7 @@ async function createSite() {
     remove: async (forget: typeof forgetImages = forgetImages) => {
       return await removePackage(idOf("line4"), {
         records,
+        store,
         openHandover: () => handover,
         forgetImages: (images, { keep }) => forget(data, images, keep),
       });

@@ -77,6 +77,7 @@ for (const [what, actions] of ROWS) {
       if (first === "remove") {
         await removePackage(idOf(second), {
           records,
+          store,
           openHandover: () => undefined,
           forgetImages: (images, { keep }) => forgetImages(data, images, keep),
         });
