@@ -16,6 +16,7 @@ import { type ImportPlan, refuseSpace, refuseVersion } from "./import_plan.ts";
 import type { Installation, InstallOptions } from "./installation.ts";
 import type { ImportedImage, InstallResult } from "./install_result.ts";
 import { writeImages } from "./package_images.ts";
+import { describeMovedTags } from "./own_images.ts";
 import { withoutPart } from "./pending_packages.ts";
 import { missingError, planBlobs, type PlannedBlobs } from "./plan_blobs.ts";
 import { listOtherPackages } from "./read_other_packages.ts";
@@ -72,7 +73,8 @@ export class PackageImport {
    */
   async plan(planned: PlannedContent = { digests: new Set(), bytes: 0 }): Promise<ImportPlan> {
     const { kubepkg } = this;
-    const { options: { force }, installation, document } = this.#context;
+    const { options, installation, document } = this.#context;
+    const { force } = options;
     const { verdict: trust, refusal: refusedTrust } = await installation.admission.decide(kubepkg, document);
     const installed = await installation.findInstalled(kubepkg);
     const comparison = compareRelease(installed, kubepkg);
@@ -90,6 +92,7 @@ export class PackageImport {
     const isRepair = isSame && !await this.#isInPlace();
     const freeBytes = await this.#freeBytes(planned);
     const { manifests, refusal: refusedHandover, warnings = [] } = await installation.planManifests(kubepkg, installed);
+    const moved = isSame ? [] : await describeMovedTags(kubepkg, options.records);
     const refusal = refusedTrust ?? this.#refuseVersion(installed, comparison) ??
       (isSame && !isRepair ? undefined : refusedHandover ?? await this.#refuseContent(blobs, freeBytes));
     if (refusal === undefined) {
@@ -111,7 +114,7 @@ export class PackageImport {
       blobs,
       freeBytes,
       manifests,
-      warnings: warnings.length === 0 ? undefined : warnings,
+      warnings: warnings.length + moved.length === 0 ? undefined : [...warnings, ...moved],
       refusal: refusedPart ?? refusal,
       trust,
     };

@@ -1,4 +1,3 @@
-import { rootDigest } from "../bundle/image_graph.ts";
 import type { ContentStore } from "../content/source.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
@@ -6,13 +5,14 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { cannot, CrpeError, unlessCorrupt } from "../oci/error.ts";
-import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { cannot, CrpeError } from "../oci/error.ts";
+import { formatReference } from "../oci/reference.ts";
 import { planHandover, readHandedOver, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, removeImageFile } from "./image_files.ts";
 import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
+import { ownImages } from "./own_images.ts";
 import { collectPackageDigests } from "./package_digests.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { RECORD } from "./records/package_folders.ts";
@@ -221,14 +221,4 @@ function referencesOf(kubepkg: KubePkg): string[] {
 function releasedImages(kubepkg: KubePkg): UnwantedImage[] {
   const referrers = referrersOf(kubepkg).map(({ name: repository, tag, digest }) => ({ repository, tag, digest }));
   return [...ownImages(kubepkg), ...referrers];
-}
-
-function ownImages(kubepkg: KubePkg): UnwantedImage[] {
-  return imagesOf(kubepkg).flatMap((image) => {
-    const { reference } = image;
-    const digest = unlessCorrupt(() => rootDigest(kubepkg, image));
-    // The record has no digest for the image, so there is nothing to find in the store.
-    if (digest === undefined) return [];
-    return [{ repository: repositoryOf(reference), tag: reference.tag, digest }];
-  });
 }

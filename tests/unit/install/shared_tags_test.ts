@@ -63,3 +63,16 @@ for (const [what, actions] of ROWS) {
     }
   });
 }
+
+Deno.test("an import says which tag of another installed package it moves", async () => {
+  await using folder = await TestFolder.create();
+  const [store, records] = [new DiskStore(folder.path), new PackageRecords(folder.path)];
+  const warnings: (readonly string[] | undefined)[] = [];
+  for (const [name, image] of [["a", "x"], ["a", "x"], ["b", "y"], ["c", "y"]] as const) {
+    const { plan } = await installBundle(streamOf(await pack(name, IMAGES[image]!)), { store, records });
+    warnings.push(plan.warnings);
+  }
+  const [x, y] = ["x", "y"].map((name) => IMAGES[name]!.root.digest.slice(0, 19));
+  const moved = `${REPO}:1 is ${x} in the package a, and becomes ${y}`;
+  assertEquals(warnings, [undefined, undefined, [moved], [moved]]);
+});
