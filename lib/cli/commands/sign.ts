@@ -62,10 +62,13 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
       ? keys.map((key) => signDocument(document, key))
       : [attachSignature(document, attached, signature!)];
   const asJson = invocation.isSet("json");
+  const paths = await Promise.all(
+    files.map((it) => output === undefined ? it : chooseBundlePath(output, baseName(it))),
+  );
+  // A bundle may be replaced by the signed one, but not a key, nor another bundle.
+  await refuseOverwrite(paths, listInputs(invocation, COMMAND.flags, { operands: [] }));
   const run = async (where: string, report: ReportResult) => {
     const path = output === undefined ? where : await chooseBundlePath(output, baseName(where));
-    const others = files.filter((file) => file !== where);
-    await refuseOverwrite([path], listInputs(invocation, COMMAND.flags, { operands: others }));
     const lines = await writeBundleFile(
       path,
       async (to) => await signBundle(await openBundle(where, io), to, { what: where, sign }),

@@ -32,17 +32,17 @@ export async function readUrl(url: string, limit: number): Promise<Uint8Array> {
 /**
  * Opens what a URL answers. The caller bounds its size.
  *
- * @throws {UsageError} when the URL has a user name or a password
+ * @throws {UsageError} when the URL is not valid, or has a user name or a password
  * @throws {Error} when there is no answer, or an error
  */
 export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> {
   const shown = nameOfInput(url);
+  // The message of an invalid URL would repeat it.
+  if (!URL.canParse(url)) throw new UsageError(cannot(`use ${shown}`, "it is not a valid URL"));
   const { username, password } = new URL(url);
   if (username !== "" || password !== "") {
     const reason = "a password in a command line is visible to all users of the machine";
-    throw new UsageError(
-      cannot(`use ${shown}`, reason, "fetch the file with another program, and give it to - (standard input)"),
-    );
+    throw new UsageError(cannot(`use ${shown}`, reason, "fetch the file with another program, and name that"));
   }
   const aborter = new AbortController();
   const timer = setTimeout(() => aborter.abort(), ANSWER_TIMEOUT);

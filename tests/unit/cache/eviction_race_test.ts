@@ -25,16 +25,15 @@ async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await pause(0);
 }
 
-/** Waits for the next file that is removed synchronously, as an eviction removes a tag; returns its path. */
-function firstRemoval(): Promise<string> {
+/** Waits for the next file that is removed synchronously, as an eviction removes a tag; its path, if there is one. */
+function watchRemoval(): Disposable & { readonly path: Promise<string> } {
   const { promise, resolve } = Promise.withResolvers<string>();
   const { removeSync } = Deno;
   Deno.removeSync = (path) => {
-    Deno.removeSync = removeSync;
     removeSync(path);
     resolve(`${path}`);
   };
-  return promise;
+  return { path: promise, [Symbol.dispose]: () => void (Deno.removeSync = removeSync) };
 }
 
 class PausingStore extends DiskStore {
@@ -94,9 +93,9 @@ for (const [what, root] of IMAGES) {
       await it.cache.resolve(REPO, tag);
     }
     await it.download();
-    const removedPath = firstRemoval();
+    using removal = watchRemoval();
     const eviction = it.space.reserve(large.bytes.length, large.descriptor.digest);
-    const path = await removedPath;
+    const path = await Promise.race([removal.path, eviction.then(() => undefined)]);
     assertEquals(it.evicted, []);
     const removed = TAGS.find((tag) => path === `${it.folder.path}/${tagLinkPath(REPO, tag)}`)!;
     assertEquals((await it.cache.resolve(REPO, removed))?.digest, root.descriptor.digest);

@@ -26,3 +26,10 @@ for (const login of ["user:secret@", "secret@", ":secret@"]) {
     assertEquals(message.includes("secret"), false);
   });
 }
+
+for (const url of ["https://user:secret@host:99999/k.json", "http://", "http://user:secret@/k.json"]) {
+  Deno.test(`readRelease() refuses a URL that is not valid, without a login in it: ${url}`, async () => {
+    const { message } = await assertRejects(() => readRelease(url, {}, createTestIo()), UsageError, "Cannot use http");
+    assertEquals(message.includes("secret"), false);
+  });
+}
