@@ -7,6 +7,7 @@ import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { idOf } from "../support/kubepkg.ts";
 import { peerTest } from "../support/peers.ts";
+import { listPending } from "../support/list_pending.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // The bytes in the buffers of two connections and a request: sent, but not received.
@@ -21,7 +22,7 @@ async function checkInstalled({ folder }: AgentFixture, version: string): Promis
   const root = await store.resolve(IMAGE_REPO, version);
   assert(root !== undefined && await isComplete(store, IMAGE_REPO, root));
   assertStringIncludes(await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`), `version: "${version}"`);
-  assertEquals((await records.pending.scan()).pending, []);
+  assertEquals(await listPending(records.pending), []);
 }
 
 async function checkNothingVisible({ folder }: AgentFixture): Promise<void> {

@@ -11,6 +11,7 @@ import { makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const REPO = "registry.test/app";
 const TOKEN = "a-token-of-a-test";
@@ -77,6 +78,6 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
       const { errors } = await answer.json();
       assertEquals([answer.status, errors?.[0]?.code], [status, code], `${method} ${path}`);
     }
-    assertEquals((await records.pending.scan()).pending, []);
+    assertEquals(await listPending(records.pending), []);
   });
 }

@@ -3,6 +3,7 @@ import { computeDigest } from "../../../lib/oci/digest.ts";
 import { createAgentHandlerFixture } from "../../support/agent_handler_fixture.ts";
 import { assertEquals, assertGreater, assertStringIncludes } from "../../support/assert.ts";
 import { makeBytes } from "../../support/content.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const BLOB = makeBytes(300_000, 7);
 const DIGEST = computeDigest(BLOB);
@@ -80,7 +81,7 @@ Deno.test("[94] the number of pending packages is bounded, also for concurrent p
   );
   assertEquals(statuses.filter((status) => status === 200).length, MAX_PENDING);
   assertEquals(statuses.filter((status) => status === 409).length, 5);
-  assertEquals((await site.records.pending.scan()).pending.length, MAX_PENDING);
+  assertEquals((await listPending(site.records.pending)).length, MAX_PENDING);
   assertEquals((await plan(statuses.indexOf(200))).status, 200);
   const refused = await plan(statuses.indexOf(409));
   assertStringIncludes(await refused.text(), "crpe packages --pending");

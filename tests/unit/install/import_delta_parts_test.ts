@@ -9,6 +9,7 @@ import { packDeltaBundle } from "../../support/delta_bundle.ts";
 import { DELTA_REPO, deltaOf } from "../../support/delta_fixture.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { createSite } from "./import_parts_support.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const { old, bundle } = await packDeltaBundle();
 const { kubepkg, entries } = bundle;
@@ -40,7 +41,7 @@ for (const [what, layout, whole] of LAYOUTS) {
       assert(last.isImported);
       assert(await site.store.statBlob(DELTA_REPO, delta.digest) !== undefined);
       assertEquals(await site.store.statBlob("", delta.delta), undefined);
-      assertEquals((await site.records.pending.scan()).pending.length, 0);
+      assertEquals((await listPending(site.records.pending)).length, 0);
       assertEquals(await site.listIngest(), []);
       const again = await site.install(parts[0]!);
       assertEquals([again.isImported, again.plan.verdict], [false, "same"]);

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "../..
 import { buildImage } from "../../support/images.ts";
 import { APP, createSite, LARGE, LARGE_SIZE, NAME, packApp, PARTS, REPO, WHOLE } from "./import_parts_support.ts";
 import { idOf } from "../../support/kubepkg.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 Deno.test("[32] installBundle() reports a disk that is full in the middle of a piece, and frees what it has written", async () => {
   await using site = await createSite();
@@ -73,7 +74,7 @@ Deno.test("[35] collectGarbage() removes pieces that no pending package needs, a
   // The installation of another version, which does not need the pieces, removes them.
   const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
   await site.install(other.bundle);
-  assertEquals([await site.listIngest(), (await site.records.pending.scan()).pending], [[], []]);
+  assertEquals([await site.listIngest(), await listPending(site.records.pending)], [[], []]);
   await site.folder.write(`data/${piecesPath(LARGE)}`, "left over");
   await collectGarbage(site.data, { readKeep });
   assertEquals(await site.listIngest(), []);
@@ -86,7 +87,7 @@ Deno.test("[38] installBundle() does not record a part during whose import anoth
   const onRead = async () => void await site.install(other.bundle);
   const { message } = await assertRejects(() => site.install(PARTS[1]!, { onRead }), RefusedError);
   assertStringIncludes(message, "1.1.0 is installed");
-  assertEquals([(await site.records.pending.scan()).pending, await site.listIngest()], [[], []]);
+  assertEquals([await listPending(site.records.pending), await site.listIngest()], [[], []]);
 
   await using below = await createSite();
   const lower = await packApp("0.9.0", buildImage({ files: { a: "b" } }));
@@ -94,7 +95,7 @@ Deno.test("[38] installBundle() does not record a part during whose import anoth
     below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
   );
   assertStringIncludes((error as Error).message, "they were removed during the import; import that part again");
-  assertEquals((await below.records.pending.scan()).pending, []);
+  assertEquals(await listPending(below.records.pending), []);
   for (const part of PARTS) await below.install(part);
   await below.checkInstalled();
 });

@@ -17,6 +17,7 @@ import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 /** The repository of the image. */
 export const REPO = "registry.test/app";
@@ -103,7 +104,7 @@ export async function createSite() {
     async checkInstalled(version = "1.0.0") {
       assertEquals((await records.read(idOf(NAME)))?.spec.version, version);
       assertEquals((await store.resolve(REPO, "1"))?.digest, IMAGE.root.digest);
-      assertEquals((await records.pending.scan()).pending, []);
+      assertEquals(await listPending(records.pending), []);
       assertEquals(await this.listIngest(), []);
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),

@@ -24,6 +24,7 @@ import {
   REST,
   WHOLE,
 } from "./import_parts_support.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1], [2, 2, 1, 1, 2, 3]];
 for (const [i, order] of ORDERS.entries()) {
@@ -103,7 +104,7 @@ Deno.test("installBundle() checks version, space and missing content with the fi
   assert((await site.install((await packApp("2.0.0")).bundle)).isImported);
   const before = await site.list();
   await assertRejects(() => site.install(PARTS[1]!), RefusedError, "2.0.0 is installed, which is higher");
-  assertEquals([await site.list(), (await site.records.pending.scan()).pending], [before, []]);
+  assertEquals([await site.list(), await listPending(site.records.pending)], [before, []]);
 
   await using fresh = await createSite();
   const freeBytes = (free: number) => ({ freeBytes: () => Promise.resolve(free) });
@@ -168,7 +169,7 @@ Deno.test("[26] installBundle() with force keeps what parts have brought of an i
   await site.store.discardBlob(LARGE);
   for (const [i, part] of PARTS.entries()) {
     const { isImported } = await site.install(part, { force: true });
-    const pending = (await site.records.pending.scan()).pending;
+    const pending = await listPending(site.records.pending);
     assertEquals(
       [isImported, pending.map((it) => it.part?.received)],
       i < 2 ? [false, [[1, 2].slice(0, i + 1)]] : [

@@ -16,6 +16,7 @@ import { streamOf } from "../../support/content.ts";
 import { idOf } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const [WEB, SHOP, LAB] = [idOf("web"), idOf("web", "shop"), idOf("web", "lab")];
 
@@ -96,7 +97,7 @@ Deno.test("[77] pending releases of one name in two namespaces do not replace ea
   const { pending } = site.records;
   for (const id of [WEB, SHOP, LAB]) await pending.write({ kubepkg: release(id, "1.0.0") });
   await pending.remove(SHOP);
-  assertEquals((await pending.scan()).pending.map(({ kubepkg }) => packageIdOf(kubepkg)), [WEB, LAB]);
+  assertEquals((await listPending(pending)).map(({ kubepkg }) => packageIdOf(kubepkg)), [WEB, LAB]);
 });
 
 Deno.test("a name and a namespace that are too long for a folder are refused before anything is written", async () => {

@@ -5,10 +5,12 @@ import { type PendingPackage, PendingPackages } from "../../../lib/install/pendi
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
-import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const REPO = "registry.test/app";
 const [OURS, ALIEN] = [makeBlob(2000, 1), makeBlob(3000, 2)];
@@ -25,18 +27,18 @@ function makePending(name = "line4", version = "1.0.0"): PendingPackage {
 Deno.test("PendingPackages lists the records that were written, sorted by name", async () => {
   await using folder = await TestFolder.create();
   const pending = new PendingPackages(folder.path);
-  assertEquals([await pending.read(idOf("line4")), (await pending.scan()).pending], [undefined, []]);
+  assertEquals([await pending.read(idOf("line4")), await listPending(pending)], [undefined, []]);
   const { kubepkg } = makePending("line4");
   await pending.write(makePending("web"));
   await pending.write({ kubepkg });
   assertEquals(await pending.read(idOf("line4")), { kubepkg });
-  assertEquals((await pending.scan()).pending, [{ kubepkg }, makePending("web")]);
+  assertEquals(await listPending(pending), [{ kubepkg }, makePending("web")]);
   await pending.write(makePending("line4", "2.0.0"));
   assertEquals((await pending.read(idOf("line4")))?.kubepkg.spec.version, "2.0.0");
   assertEquals(await folder.listFiles(), ["kubepkg/line4/pending.json", "kubepkg/web/pending.json"]);
   await pending.remove(idOf("line4"));
   await pending.remove(idOf("line4"));
-  assertEquals((await pending.scan()).pending, [makePending("web")]);
+  assertEquals(await listPending(pending), [makePending("web")]);
 });
 
 Deno.test("PendingPackages names a record that is not valid", async () => {
@@ -51,7 +53,8 @@ Deno.test("PendingPackages names a record that is not valid", async () => {
     await using folder = await TestFolder.create();
     await folder.write("kubepkg/line4/pending.json", text);
     const { problems: [problem] } = await new PendingPackages(folder.path).scan();
-    assertStringIncludes(problem!.message, "kubepkg/line4/pending.json");
+    assert(problem instanceof CorruptError);
+    assertStringIncludes(problem.message, "kubepkg/line4/pending.json");
     const named: string[] = [];
     await collectPackageDigests(new PackageRecords(folder.path), { onProblem: ({ path }) => named.push(path) });
     assertEquals(named, [`${folder.path}/kubepkg/line4/pending.json`]);
@@ -66,7 +69,7 @@ Deno.test("a package is not pending any more when it, or another version of it, 
     await records.pending.write(makePending("web"));
     assertEquals((await records.list()).length, version === "1.0.0" ? 0 : 1);
     await records.write(makePending("line4", version).kubepkg);
-    assertEquals((await records.pending.scan()).pending.map(({ kubepkg }) => kubepkg.metadata.name), ["web"]);
+    assertEquals((await listPending(records.pending)).map(({ kubepkg }) => kubepkg.metadata.name), ["web"]);
   }
 });
 
@@ -75,9 +78,9 @@ Deno.test("PendingPackages.removeRelease() removes that release and keeps anothe
   const { pending } = new PackageRecords(folder.path);
   await pending.write(makePending("line4", "2.0.0"));
   await pending.removeRelease(makePending("line4", "1.0.0").kubepkg);
-  assertEquals((await pending.scan()).pending.length, 1);
+  assertEquals((await listPending(pending)).length, 1);
   await pending.removeRelease({ ...makePending("line4", "2.0.0").kubepkg, status: {} });
-  assertEquals((await pending.scan()).pending, []);
+  assertEquals(await listPending(pending), []);
   await pending.removeRelease(makePending().kubepkg);
 });
 

@@ -8,6 +8,7 @@ import { assertEquals } from "../../support/assert.ts";
 import { makeBlob } from "../../support/content.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { listPending } from "../../support/list_pending.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 const NOW = Date.UTC(2030, 5, 1);
@@ -41,7 +42,7 @@ for (const [what, { record, partial, ttl = 14 * DAY }, isEnded] of ROWS) {
     await setAge(`${folder.path}/kubepkg/gone/pending.json`, record);
     if (partial !== undefined) await setAge(await folder.write(partialPath(OWN.digest), "abc"), partial);
     const dry = await endStalePending(records, { ttl, now: () => NOW, dryRun: true });
-    assertEquals(namesOf((await records.pending.scan()).pending), ["gone"]);
+    assertEquals(namesOf(await listPending(records.pending)), ["gone"]);
     const ended = await endStalePending(records, { ttl, now: () => NOW });
     assertEquals([namesOf(dry), namesOf(ended)], isEnded ? [["gone"], ["gone"]] : [[], []]);
     const left = (await folder.listFiles()).filter((name) => !name.endsWith(".lock"));

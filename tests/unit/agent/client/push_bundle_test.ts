@@ -11,6 +11,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "../..
 import { makeBytes, streamOf } from "../../../support/content.ts";
 import { buildImage } from "../../../support/images.ts";
 import { idOf } from "../../../support/kubepkg.ts";
+import { listPending } from "../../../support/list_pending.ts";
 
 const SHARED = { "shared.bin": makeBytes(400_000) };
 const [OLD, NEW] = [1, 2].map((version) => buildImage({ files: [SHARED, { "version.txt": `${version}` }] }));
@@ -91,13 +92,13 @@ Deno.test("pushBundle() sends only the missing blobs, and the agent installs", a
   assertEquals([planned.document.verdict, planned.sent.blobs, asked], ["install", 4, [
     "POST /kubepkgs/plan?dry-run=true",
   ]]);
-  assertEquals((await site.records.pending.scan()).pending, []);
+  assertEquals(await listPending(site.records.pending), []);
 
   let progress: [number, number | undefined] = [0, 0];
   const first = await push(BUNDLE, { onProgress: (...now) => progress = now });
   assertEquals([first.document.imported, first.sent.blobs], [true, 4]);
   assertEquals([progress[0], progress[1]], [first.sent.bytes, first.sent.bytes]);
-  assertEquals((await site.records.pending.scan()).pending, []);
+  assertEquals(await listPending(site.records.pending), []);
   // The result is the same as of an import on that machine.
   const { digest } = OLD!.root;
   assertEquals((await site.store.resolve("registry.test/app", "1"))?.digest, digest);
