@@ -179,11 +179,12 @@ async function releaseImages(
 async function giveBackTags(installed: KubePkg, records: PackageRecords, store: RemoveOptions["store"]): Promise<void> {
   const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), packageIdOf(installed)));
   const wanted = others.flatMap(ownImages);
-  for (const { repository, tag, digest } of ownImages(installed)) {
-    if (tag === undefined) continue;
+  // A release of the history may have moved a tag that the installed one no longer names.
+  const own = [installed, ...await records.listHistory(packageIdOf(installed))].flatMap(ownImages);
+  for (const { repository, tag, digest } of own) {
+    if (tag === undefined || (await store.resolve(repository, tag))?.digest !== digest) continue;
     const all = wanted.filter((it) => it.repository === repository && it.tag === tag);
-    if (all.length === 0 || all.some((it) => it.digest === digest)) continue;
-    if ((await store.resolve(repository, tag))?.digest !== digest) continue;
+    if (all.some((it) => it.digest === digest)) continue;
     for (const other of all) {
       if (await store.readManifest(repository, other.digest) === undefined) continue;
       await store.tag(repository, tag, other.digest);

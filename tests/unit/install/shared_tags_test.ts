@@ -20,21 +20,29 @@ const IMAGES: Readonly<Record<string, BuiltImage>> = Object.fromEntries(
   ["x", "y", "z"].map((name) => [name, buildImage({ files: [{ name }] })]),
 );
 
-async function pack(name: string, image: BuiltImage): Promise<Uint8Array<ArrayBuffer>> {
+async function pack(
+  name: string,
+  image: BuiltImage,
+  [tag = "1", version = "1.0.0"]: string[] = [],
+): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
-  await writeImage(store, `${REPO}:1`, image);
+  await writeImage(store, `${REPO}:${tag}`, image);
   const parts: Uint8Array[] = [];
-  await packBundle(parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { name })), store, {
+  await packBundle(parseKubePkg(makeKubePkg({ [`${REPO}:${tag}`]: "" }, { name, version })), store, {
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
   return joinChunks(parts);
 }
 
-/** `NAME IMAGE` is an import of a package that has the image under the tag. After each action, the image of the tag. */
+/** `NAME IMAGE [TAG VERSION]` is an import of a package that has the image under the tag. After each action, the image of the tag. */
 const ROWS: readonly [what: string, actions: readonly (readonly [action: string, image: string | undefined])[]][] = [
   ["the last one is removed", [["a x", "x"], ["b y", "y"], ["remove b", "x"], ["remove a", undefined]]],
   ["the first one is removed", [["a x", "x"], ["b y", "y"], ["remove a", "y"], ["remove b", undefined]]],
   ["of three, one agrees with the tag", [["a x", "x"], ["b y", "y"], ["c y", "y"], ["remove c", "y"], [
+    "remove b",
+    "x",
+  ]]],
+  ["the last one was upgraded to a release without the tag", [["a x", "x"], ["b y", "y"], ["b y 2 1.1.0", "y"], [
     "remove b",
     "x",
   ]]],
@@ -47,7 +55,7 @@ for (const [what, actions] of ROWS) {
     const data = `${folder.path}/data`;
     const [store, records] = [new DiskStore(data), new PackageRecords(data)];
     for (const [action, image] of actions) {
-      const [first = "", second = ""] = action.split(" ");
+      const [first = "", second = "", ...more] = action.split(" ");
       if (first === "remove") {
         await removePackage(idOf(second), {
           records,
@@ -56,7 +64,7 @@ for (const [what, actions] of ROWS) {
           forgetImages: (images, { keep }) => forgetImages(data, images, keep),
         });
       } else if (first === "tag") await writeImage(store, `${REPO}:1`, IMAGES[second]!);
-      else await installBundle(streamOf(await pack(first, IMAGES[second]!)), { store, records });
+      else await installBundle(streamOf(await pack(first, IMAGES[second]!, more)), { store, records });
       const found = await new DiskStore(data).resolve(REPO, "1");
       assertEquals(found?.digest, image && IMAGES[image]!.root.digest, action);
       assertEquals((await verifyStore(data, store)).links, [], action);
