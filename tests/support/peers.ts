@@ -68,8 +68,9 @@ const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   regctl: "regctl",
 };
 
-// Other names of a peer, which are preferred: the Chromium without windows takes half of the processor time.
-const PREFERRED: Readonly<Partial<Record<Peer, string>>> = { chromium: "chromium-headless-shell" };
+// The Chromium without windows takes half of the processor time. It is not started by its script in /usr/bin: when that is
+// killed, the browser stays.
+const PREFERRED: Readonly<Partial<Record<Peer, string>>> = { chromium: "/usr/lib/chromium/chromium-headless-shell" };
 
 // Those in the folder that $CRPE_S3 names.
 const STORAGES: readonly Peer[] = ["versitygw", "weed"];
@@ -84,8 +85,7 @@ export function findPeer(name: Peer): string | undefined {
     : folder
     ? [folder]
     : [];
-  const names = [PREFERRED[name] ?? [], built ?? name].flat();
-  const paths = names.flatMap((name) => folders.map((folder) => `${folder}/${name}`));
+  const paths = [PREFERRED[name] ?? [], folders.map((folder) => `${folder}/${built ?? name}`)].flat();
   if (name === "kubectl") paths.unshift(...fetchedKubectl());
   return paths.find((path) => {
     try {
