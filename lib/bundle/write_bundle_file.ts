@@ -85,6 +85,12 @@ export async function writeBundleFile<T>(
   }
 }
 
+/** Lists the files that `writeBundleFile` replaces: the target of a link, and the partial file beside it. */
+export async function listWrittenFiles(path: string): Promise<[target: string, partial: string]> {
+  const target = await followLinks(path);
+  return [target, partialPathOf(target)];
+}
+
 /** The file beside `path` into which it is written until it is complete. */
 export function partialPathOf(path: string): string {
   const folder = parentOf(path);

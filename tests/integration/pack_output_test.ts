@@ -196,14 +196,19 @@ Deno.test("an output that is an input of the same command is refused with exit s
   await folder.write("have.txt", computeDigest(new Uint8Array(1)));
   await folder.write("objects/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
   assertEquals((await crpe("keygen", "desk")).code, 0);
+  for (const [from, to] of [["old.tgz", "new.tgz"], ["old.tgz", "copy/old.tgz"], ["desk", ".p.tgz.partial"]] as const) {
+    await folder.write(to, await Deno.readFile(`${folder.path}/${from}`));
+  }
   const pack = ["pack", "a.json", "--data=source", "--offline"];
-  const commands: [input: string, command: string[]][] = [
-    ["a.json", [...pack, "-o", "a.json"]],
-    ["a.json", [...pack, "-o", "a.json", "--split=1MiB"]],
-    ["have.txt", [...pack, "-o", "have.txt", "--have=have.txt"]],
-    ["desk", [...pack, "-o", "desk", "--sign-key=desk"]],
-    ["old.tgz", [...pack, "-o", "./old.tgz", "--since=old.tgz"]],
-    ["objects/a.yaml", [
+  const reads = (input: string) => `${input}: the command reads this file; name another one for the output`;
+  const several = (output: string) => `Cannot sign: several of the bundles would be ${output}; sign them one at a time`;
+  const commands: [message: string, command: string[]][] = [
+    [reads("a.json"), [...pack, "-o", "a.json"]],
+    [reads("a.json"), [...pack, "-o", "a.json", "--split=1MiB"]],
+    [reads("have.txt"), [...pack, "-o", "have.txt", "--have=have.txt"]],
+    [reads("desk"), [...pack, "-o", "desk", "--sign-key=desk"]],
+    [reads("old.tgz"), [...pack, "-o", "./old.tgz", "--since=old.tgz"]],
+    [reads("objects/a.yaml"), [
       "pack",
       "objects",
       "--name=x",
@@ -213,8 +218,18 @@ Deno.test("an output that is an input of the same command is refused with exit s
       "-o",
       "objects/a.yaml",
     ]],
-    ["old.tgz", ["copy", "old.tgz", "--to=http://127.0.0.1:1/x", "--manifests=old.tgz", "--data=source", "--offline"]],
-    ["desk", ["sign", "old.tgz", "--key=desk", "-o", "desk"]],
+    [reads("old.tgz"), [
+      "copy",
+      "old.tgz",
+      "--to=http://127.0.0.1:1/x",
+      "--manifests=old.tgz",
+      "--data=source",
+      "--offline",
+    ]],
+    [reads("desk"), ["sign", "old.tgz", "--key=desk", "-o", "desk"]],
+    [several("new.tgz"), ["sign", "old.tgz", "new.tgz", "--key=desk", "-o", "new.tgz"]],
+    [several("copy/old.tgz"), ["sign", "old.tgz", "copy/old.tgz", "--key=desk", "-o", "copy"]],
+    [reads(".p.tgz.partial"), [...pack, "-o", "p.tgz", "--sign-key=.p.tgz.partial"]],
   ];
   const files = async () => {
     const names = (await folder.listFiles()).filter((name) => !name.startsWith("source/"));
@@ -223,10 +238,10 @@ Deno.test("an output that is an input of the same command is refused with exit s
     );
   };
   const before = await files();
-  for (const [input, command] of commands) {
+  for (const [message, command] of commands) {
     const { code, stderr } = await crpe(...command);
     assertEquals(code, 2, `${command.join(" ")}: ${stderr}`);
-    assertStringIncludes(stderr, `${input}: the command reads this file; name another one for the output`);
+    assertStringIncludes(stderr, message);
   }
   assertEquals(await files(), before);
 });

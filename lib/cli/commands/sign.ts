@@ -65,10 +65,17 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
   const paths = await Promise.all(
     files.map((it) => output === undefined ? it : chooseBundlePath(output, baseName(it))),
   );
-  // A bundle may be replaced by the signed one, but not a key, nor another bundle.
-  await refuseOverwrite(paths, listInputs(invocation, COMMAND.flags, { operands: [] }));
+  const twice = paths.find((path, i) => output !== undefined && paths.indexOf(path) !== i);
+  if (twice !== undefined) {
+    throw new UsageError(cannot("sign", `several of the bundles would be ${twice}`, "sign them one at a time"));
+  }
+  // A bundle may be replaced by itself with a signature, but not by another one; nor may a key be replaced.
+  for (const [i, path] of paths.entries()) {
+    const operands = output === undefined ? [] : files.filter((_, other) => other !== i);
+    await refuseOverwrite([path], listInputs(invocation, COMMAND.flags, { operands }));
+  }
   const run = async (where: string, report: ReportResult) => {
-    const path = output === undefined ? where : await chooseBundlePath(output, baseName(where));
+    const path = paths[files.indexOf(where)]!;
     const lines = await writeBundleFile(
       path,
       async (to) => await signBundle(await openBundle(where, io), to, { what: where, sign }),
