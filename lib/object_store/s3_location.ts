@@ -36,6 +36,7 @@ export function parseS3Location(text: string, defaults: S3Defaults = {}): S3Loca
   const fail = (reason: string) => new UsageError(cannot(`use the store ${named}`, reason));
   const [, bucket = "", path = "", query = ""] = /^s3:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text) ?? [];
   if (bucket === "") throw fail("write s3://BUCKET or s3://BUCKET/PREFIX");
+  if (bucket.includes("@")) throw fail("a store takes no login; the keys of the bucket are in environment variables");
   if (!BUCKET.test(bucket)) throw fail(`${JSON.stringify(bucket)} is not the name of a bucket`);
   const prefix = path.replace(/\/+$/, "");
   if (prefix !== "" && (!PREFIX.test(prefix) || /(?:^|\/)\.\.?(?:\/|$)/.test(prefix))) {

@@ -4,6 +4,7 @@ import { CrpeError } from "../../oci/error.ts";
 import type { Io } from "./io.ts";
 import { isTooManyFiles, parseSystemError } from "../../oci/system_error.ts";
 import { isNoSpace } from "../../files/no_space.ts";
+import { redactLogins } from "../../upstream/transport/redact.ts";
 
 /** Returns the exit status of a command that fails with an error; see "Exit status" in docs/cli.md. */
 export function exitStatusOf(error: unknown): number {
@@ -19,9 +20,9 @@ export function describeError(error: unknown): string {
   return toOneLine(overrule === undefined ? message : `${message}; ${overrule.advice}`);
 }
 
-/** Joins the lines of a text into one, and escapes its control characters. */
+/** Joins the lines of a text into one, removes logins of URLs, and escapes its control characters. */
 export function toOneLine(text: string): string {
-  return escapeControls(text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim());
+  return escapeControls(redactLogins(text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim()));
 }
 
 // Deno allows access to some paths (/dev, /proc) only with all permissions, which crpe does not request.

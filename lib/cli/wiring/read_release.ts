@@ -115,6 +115,7 @@ async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
 
 // A name with a tag or a digest is hardly that of a file.
 function adviceFor(where: string): string {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(where)) return "; of URLs, those of http and https are read";
   return /^[a-z0-9][^\s\\]*(?::[\w.-]+|@sha(?:256|384|512):[0-9a-f]+)$/.test(where)
     ? "; an image is packed by listing it in spec.images of a KubePkg, and crpe save writes it alone"
     : "";

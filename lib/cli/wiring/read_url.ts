@@ -9,7 +9,7 @@ const ANSWER_TIMEOUT = 60_000;
 
 /** Whether an operand is an `http(s)` URL. */
 export function isUrl(where: string): boolean {
-  return /^https?:\/\//.test(where);
+  return /^https?:\/\//i.test(where);
 }
 
 /** Returns the name of a file, URL or `-` (standard input) for messages. */

@@ -1,5 +1,7 @@
 // The query of a storage service's URL contains the signature, which grants access to the blob.
-const URL_SECRETS = /\b(https?:\/\/)(?:[^\s/@"'<>()]*@)?([^\s"'<>()?#]*)(?:[?#][^\s"'<>()]*)?/gi;
+const URL_SECRETS = /\b(https?:\/\/)(?:[^\s/"'<>()]*@)?([^\s"'<>()?#]*)(?:[?#][^\s"'<>()]*)?/gi;
+// A password may have an @ in it. The words are those of an advice.
+const URL_LOGIN = /\b([a-z][a-z0-9+.-]*:\/\/)(?!USER:PASSWORD@)[^\s/"'<>()]*@/gi;
 const AUTHORIZATION = /\b(bearer|basic)\s+[A-Za-z0-9\-._~+/]{8,}=*/gi;
 const MAX_SHOWN = 500;
 
@@ -12,6 +14,11 @@ export function redactText(text: string): string {
   // deno-lint-ignore no-control-regex
   const printable = redacted.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").trim();
   return printable.length > MAX_SHOWN ? `${printable.slice(0, MAX_SHOWN)}…` : printable;
+}
+
+/** Removes user names and passwords of URLs of any kind from a text, as for a message that repeats a command line. */
+export function redactLogins(text: string): string {
+  return text.replace(URL_LOGIN, "$1");
 }
 
 /** Returns an error that is safe as a `cause`: it has the redacted messages of `error` and of its causes. */

@@ -98,6 +98,8 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, reason: string, adv
     "dns",
     "its name was not found in the DNS",
   ],
+  [/maximum number of redirects/i, "other", "it redirects in a circle, or too often"],
+  [/redirect to a non http/i, "other", "it redirects to an address that is not http or https"],
   [/unsuccessful tunnel/i, "refused", "the proxy does not connect to it"],
   [
     /proxy auth/i,

@@ -24,6 +24,7 @@ const INVALID: [text: string, reason: string][] = [
   ["images", "write s3://BUCKET"],
   ["s3:///prefix", "write s3://BUCKET"],
   ["s3://-x", "not the name of a bucket"],
+  ["s3://me:secret@x/y", "a store takes no login; the keys of the bucket are in environment variables"],
   ["s3://images/a/../b", "the prefix"],
   ["s3://images/a b", "the prefix"],
   ["s3://images?acl=public", "no parameter acl"],

@@ -33,3 +33,8 @@ for (const url of ["https://user:secret@host:99999/k.json", "http://", "http://u
     assertEquals(message.includes("secret"), false);
   });
 }
+
+Deno.test("readRelease() names the kinds of URLs that are read", async () => {
+  const { message } = await assertRejects(() => readRelease("ftp://127.0.0.1/k.json", {}, createTestIo()), CrpeError);
+  assertStringIncludes(message, "there is no such file or folder; of URLs, those of http and https are read");
+});

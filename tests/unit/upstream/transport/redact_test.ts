@@ -1,10 +1,11 @@
-import { redactError, redactText } from "../../../../lib/upstream/transport/redact.ts";
+import { redactError, redactLogins, redactText } from "../../../../lib/upstream/transport/redact.ts";
 import { toTransportError, type TransportFailure } from "../../../../lib/upstream/transport/transport_error.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 
 const CASES: [name: string, text: string, expected: string][] = [
   ["the query of a URL", "for url (https://cdn.net/b/x?X-Sig=abc&t=1): no", "for url (https://cdn.net/b/x): no"],
   ["user information", "at http://me:pw@host:5000/x!", "at http://host:5000/x!"],
+  ["a password with an @", "at http://me:p@w@host:5000/x@sha256:0a", "at http://host:5000/x@sha256:0a"],
   ["a fragment", "https://a/b#token=1 end", "https://a/b end"],
   ["the value of an Authorization", "sent Bearer eyJhbGciOi.J9 and Basic YWxpY2U6cHc=", "sent Bearer … and Basic …"],
   ["line breaks and control characters", "a\r\nb\x1b[31mc", "a b [31mc"],
@@ -12,6 +13,20 @@ const CASES: [name: string, text: string, expected: string][] = [
 ];
 for (const [name, text, expected] of CASES) {
   Deno.test(`[61] redactText() removes ${name}`, () => assertEquals(redactText(text), expected));
+}
+
+const LOGINS: [name: string, text: string, expected: string][] = [
+  ["a login", "use http://me:pw@host/x?y: no", "use http://host/x?y: no"],
+  ["a login of another kind of URL, in capitals", "ftp://me:p@w@h/x and HTTPS://t@h", "ftp://h/x and HTTPS://h"],
+  [
+    "no digest of an image",
+    "oci://host/app@sha256:0a and host/app@sha256:0a",
+    "oci://host/app@sha256:0a and host/app@sha256:0a",
+  ],
+  ["no words of an advice", "write http://USER:PASSWORD@HOST:PORT", "write http://USER:PASSWORD@HOST:PORT"],
+];
+for (const [name, text, expected] of LOGINS) {
+  Deno.test(`[61] redactLogins() removes ${name}`, () => assertEquals(redactLogins(text), expected));
 }
 
 Deno.test("[61] redactError() keeps the messages of a chain of causes, without secrets", () => {
@@ -33,6 +48,8 @@ const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   [`${prefix}dns error: failed to lookup address information: Temporary failure in name resolution`, "dns", "DNS"],
   [`${prefix}tcp connect error: Connection refused (os error 111)`, "refused", "refused"],
   [`${prefix}tcp connect error: No route to host (os error 113)`, "unreachable", "no network"],
+  ["Fetch failed: Maximum number of redirects (20) reached", "other", "it redirects in a circle"],
+  ["Fetch failed: Can not redirect to a non HTTP(s) url", "other", "not http or https"],
   [`${prefix}unsuccessful tunnel`, "refused", "the proxy does not connect to it"],
   [`${prefix}proxy authentication required`, "blocked", "the proxy requires a login"],
   [`${prefix}tcp connect error: Network is unreachable (os error 101)`, "unreachable", "no network"],
