@@ -16,11 +16,11 @@ import { type ImportPlan, refuseSpace, refuseVersion } from "./import_plan.ts";
 import type { Installation, InstallOptions } from "./installation.ts";
 import type { ImportedImage, InstallResult } from "./install_result.ts";
 import { writeImages } from "./package_images.ts";
-import { describeMovedTags } from "./own_images.ts";
 import { withoutPart } from "./pending_packages.ts";
 import { missingError, planBlobs, type PlannedBlobs } from "./plan_blobs.ts";
 import { listOtherPackages } from "./read_other_packages.ts";
 import { repositoryFinder } from "./repository_finder.ts";
+import { describeMovedTags, giveBackTags } from "./shared_tags.ts";
 
 /** The content that earlier packages of the same bundle bring. */
 export interface PlannedContent {
@@ -92,7 +92,7 @@ export class PackageImport {
     const isRepair = isSame && !await this.#isInPlace();
     const freeBytes = await this.#freeBytes(planned);
     const { manifests, refusal: refusedHandover, warnings = [] } = await installation.planManifests(kubepkg, installed);
-    const moved = isSame ? [] : await describeMovedTags(kubepkg, options.records);
+    const moved = isSame && !isRepair ? [] : await describeMovedTags(kubepkg, options);
     const refusal = refusedTrust ?? this.#refuseVersion(installed, comparison) ??
       (isSame && !isRepair ? undefined : refusedHandover ?? await this.#refuseContent(blobs, freeBytes));
     if (refusal === undefined) {
@@ -138,7 +138,11 @@ export class PackageImport {
     if (isSame && !isRepair) return await this.skip(plan, counts);
     if (refusal !== undefined) throw refusal;
     await audit?.begin(kubepkg, plan);
-    await writeImages(store, graphs, () => listOtherPackages(records, packageIdOf(kubepkg)));
+    const id = packageIdOf(kubepkg);
+    await writeImages(store, graphs, () => listOtherPackages(records, id));
+    if (installed !== undefined) {
+      await giveBackTags(id, { releases: [installed], current: kubepkg }, { records, store });
+    }
     await installation.finish(kubepkg, plan);
     return this.result(plan, counts, graphs);
   }

@@ -1,9 +1,8 @@
-import type { ContentStore } from "../content/source.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
-import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -12,19 +11,17 @@ import type { Handover, HandoverPlace, HandoverResult } from "./handover/handove
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, removeImageFile } from "./image_files.ts";
 import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
-import { ownImages } from "./own_images.ts";
 import { collectPackageDigests } from "./package_digests.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError } from "./records/record_file.ts";
+import { listOtherPackages } from "./read_other_packages.ts";
+import { giveBackTags, ownImages, type TagContext } from "./shared_tags.ts";
 import type { UnwantedImage } from "../store/forget_images.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
 /** Options of `removePackage`. */
-export interface RemoveOptions {
-  readonly records: PackageRecords;
-  /** The store with the images of the packages. */
-  readonly store: Pick<ContentStore, "resolve" | "readManifest" | "tag">;
+export interface RemoveOptions extends TagContext {
   /** Opens the hand-over for the recorded place; `undefined` if the manifests were not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
   /** Deletes data, and a file that was changed by hand; see `HandoverRequest`. */
@@ -164,33 +161,12 @@ async function releaseImages(
   // Which tags a package with a damaged record needs is not known, only which digests.
   const isNeeded = (digest: Digest) => problems.length > 0 && keep.has(digest);
   const named = new Set((await listOthers(records, id)).flatMap(referencesOf));
-  if (!dryRun) await giveBackTags(installed, records, store);
   const own = [installed, ...await records.listHistory(id)];
+  if (!dryRun) await giveBackTags(id, { releases: own }, { records, store });
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
   return await forgetImages(images, { keep, dryRun });
-}
-
-/**
- * Sets tags that the package has in common with other installed packages to the images of those: the package that was
- * installed last has moved them. A tag that refers to something else meanwhile stays.
- */
-async function giveBackTags(installed: KubePkg, records: PackageRecords, store: RemoveOptions["store"]): Promise<void> {
-  const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), packageIdOf(installed)));
-  const wanted = others.flatMap(ownImages);
-  // A release of the history may have moved a tag that the installed one no longer names.
-  const own = [installed, ...await records.listHistory(packageIdOf(installed))].flatMap(ownImages);
-  for (const { repository, tag, digest } of own) {
-    if (tag === undefined || (await store.resolve(repository, tag))?.digest !== digest) continue;
-    const all = wanted.filter((it) => it.repository === repository && it.tag === tag);
-    if (all.some((it) => it.digest === digest)) continue;
-    for (const other of all) {
-      if (await store.readManifest(repository, other.digest) === undefined) continue;
-      await store.tag(repository, tag, other.digest);
-      break;
-    }
-  }
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {
@@ -207,8 +183,7 @@ async function checkWritable(records: PackageRecords, name: string): Promise<voi
 }
 
 async function listOthers(records: PackageRecords, id: PackageId): Promise<KubePkg[]> {
-  const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), id));
-  const releases = await Promise.all(others.map(async (other) => {
+  const releases = await Promise.all((await listOtherPackages(records, id)).map(async (other) => {
     return [other, ...await records.listHistory(packageIdOf(other))];
   }));
   return releases.flat();

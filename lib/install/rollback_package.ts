@@ -13,6 +13,7 @@ import type { PackageRecords } from "./package_records.ts";
 import { listOtherPackages } from "./read_other_packages.ts";
 import { createReceipt } from "./receipts.ts";
 import { signReceipt } from "./signed_receipt.ts";
+import { giveBackTags } from "./shared_tags.ts";
 
 /** Options of `rollBackPackage`. */
 interface RollbackOptions {
@@ -89,6 +90,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const planned = handing && await planHandover(target, handing);
   if (planned?.plan.refusal !== undefined) throw planned.plan.refusal;
   await writeImages(store, graphs, () => listOtherPackages(records, id));
+  await giveBackTags(id, { releases: [installed], current: target }, { records, store });
   const imageFile = await new ImageFiles({ store, records: records.images, force }).write(target);
   const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
   // Before the record, as for an import.

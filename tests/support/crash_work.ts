@@ -108,11 +108,11 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
     await rollBackPackage(idOf(PACKAGE), { ...options, store: new DiskStore(data), to: "1.0.0" });
   } else {
     const { removePackage } = await import("../../lib/install/remove_package.ts");
-    const { forgetImages } = await import("../../lib/store/forget_images.ts");
+    const { createForgetter } = await import("../../lib/cli/wiring/create_forgetter.ts");
     await removePackage(idOf(PACKAGE), {
       ...options,
       store: new DiskStore(data),
-      forgetImages: (images, { keep }) => forgetImages(data, images, keep),
+      forgetImages: createForgetter(data, new DiskStore(data)),
     });
   }
 }

@@ -20,7 +20,7 @@ export function describeError(error: unknown): string {
   return toOneLine(overrule === undefined ? message : `${message}; ${overrule.advice}`);
 }
 
-/** Joins the lines of a text into one, removes logins of URLs, and escapes its control characters. */
+/** Joins the lines of a text into one, hides logins of URLs, and escapes its control characters. */
 export function toOneLine(text: string): string {
   return escapeControls(redactLogins(text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim()));
 }

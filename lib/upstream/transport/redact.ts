@@ -16,9 +16,9 @@ export function redactText(text: string): string {
   return printable.length > MAX_SHOWN ? `${printable.slice(0, MAX_SHOWN)}…` : printable;
 }
 
-/** Removes user names and passwords of URLs of any kind from a text, as for a message that repeats a command line. */
+/** Replaces user names and passwords of URLs of any kind by `…` in a text, as for a message that repeats a command line. */
 export function redactLogins(text: string): string {
-  return text.replace(URL_LOGIN, "$1");
+  return text.replace(URL_LOGIN, "$1…@");
 }
 
 /** Returns an error that is safe as a `cause`: it has the redacted messages of `error` and of its causes. */

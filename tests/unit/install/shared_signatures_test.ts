@@ -1,19 +1,12 @@
 import { joinChunks } from "../../../lib/bytes/join_chunks.ts";
-import { packBundle } from "../../support/pack_bundle.ts";
-import { installBundle } from "../../support/install_bundle.ts";
-import { PackageRecords } from "../../../lib/install/package_records.ts";
-import { removePackage } from "../../../lib/install/remove_package.ts";
-import { rollBackPackage } from "../../../lib/install/rollback_package.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { forgetImages } from "../../../lib/store/forget_images.ts";
 import { assertEquals } from "../../support/assert.ts";
-import { streamOf } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
-import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
+import { packBundle } from "../../support/pack_bundle.ts";
+import { PackageSite } from "../../support/package_site.ts";
 import { writeImage } from "../../support/put_image.ts";
-import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
 const image = buildImage();
@@ -69,23 +62,13 @@ const ROWS: readonly [what: string, actions: readonly (readonly [action: string,
 
 for (const [what, actions] of ROWS) {
   Deno.test(`signatures of an image that two packages have: ${what}`, async () => {
-    await using folder = await TestFolder.create();
-    const data = `${folder.path}/data`;
-    const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+    await using site = await PackageSite.create();
     for (const [action, by] of actions) {
-      const [first = "", second = "", third] = action.split(" ");
-      if (first === "remove") {
-        await removePackage(idOf(second), {
-          records,
-          store,
-          openHandover: () => undefined,
-          forgetImages: (images, { keep }) => forgetImages(data, images, keep),
-        });
-      } else if (first === "roll") {
-        await rollBackPackage(idOf(third!), { store, records, openHandover: () => undefined });
-      } else await installBundle(streamOf(await pack(first, second, third!)), { store, records });
-      const found = await new DiskStore(data).resolve(REPO, TAG);
-      assertEquals(found?.digest, by === undefined ? undefined : signed(by).root.digest, action);
+      const [first = "", second = "", third = ""] = action.split(" ");
+      if (first === "remove") await site.remove(second);
+      else if (first === "roll") await site.rollBack(third);
+      else await site.install(await pack(first, second, third));
+      assertEquals(await site.digestOf(REPO, TAG), by === undefined ? undefined : signed(by).root.digest, action);
     }
   });
 }

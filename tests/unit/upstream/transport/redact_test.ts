@@ -16,8 +16,8 @@ for (const [name, text, expected] of CASES) {
 }
 
 const LOGINS: [name: string, text: string, expected: string][] = [
-  ["a login", "use http://me:pw@host/x?y: no", "use http://host/x?y: no"],
-  ["a login of another kind of URL, in capitals", "ftp://me:p@w@h/x and HTTPS://t@h", "ftp://h/x and HTTPS://h"],
+  ["a login", "use http://me:pw@host/x?y: no", "use http://…@host/x?y: no"],
+  ["a login of another kind of URL, in capitals", "ftp://me:p@w@h/x and HTTPS://t@h", "ftp://…@h/x and HTTPS://…@h"],
   [
     "no digest of an image",
     "oci://host/app@sha256:0a and host/app@sha256:0a",
