@@ -33,6 +33,15 @@ const LONG = [
   "signatures",
   "bucket_packages",
   "import",
+  "kubectl",
+  "verify_repair_records",
+  "upstream_trouble",
+  "push",
+  "push_delta",
+  "agent",
+  "import_kill",
+  "pack_checks",
+  "load_save",
 ].map((name) => `integration/${name}_test.ts`);
 /** How many files share their modules: unit tests take milliseconds, and of the others none may be left alone at the end. */
 const FILES_OF_GROUP = { unit: 90, integration: 4 };
