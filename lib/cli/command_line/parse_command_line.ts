@@ -7,6 +7,11 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { arityOf, type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
+/** The placeholders of values and operands that are paths, and nothing else. */
+const PATH_ONLY = /^\[?(?:HOST=)?(?:FILE|DIR|FILE\|DIR|PATH|PKG\.tgz)…?\]?$/;
+/** A URL, also behind the `HOST=` of a value. */
+const URL_VALUE = /^(?:[^=/]*=)?([a-z][a-z0-9+.-]*:\/\/.*)$/is;
+
 /**
  * Parses the words after a command's name.
  *
@@ -28,15 +33,17 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
     },
   });
   const values = new Map<string, readonly string[]>();
-  for (const { name, isRepeatable, short } of takesValue) {
+  for (const { name, isRepeatable, short, value } of takesValue) {
     const given = (parsed[name] as unknown[] | undefined ?? []).map(String);
     const shown = args.some((arg) => arg.startsWith(`--${name}`)) || short === undefined ? `--${name}` : `-${short}`;
     if (given.includes("")) throw new UsageError(cannot(`use ${shown}`, "it needs a value"));
     if (given.length > 1 && !isRepeatable) throw new UsageError(cannot(`use ${shown}`, "it is given more than once"));
+    if (PATH_ONLY.test(value ?? "")) given.forEach((it) => refuseUrl(it, `${shown} `));
     values.set(name, given);
   }
   const operands = parsed._.map(String);
   checkArity(command, operands);
+  if (PATH_ONLY.test(command.operands)) operands.forEach((it) => refuseUrl(it));
   return {
     arguments: operands,
     flag: (name) => values.get(name)?.[0],
@@ -52,6 +59,15 @@ function checkSwitch(argument: string, known: readonly Flag[]): void {
   if (flag !== undefined && flag.value === undefined) {
     throw new UsageError(cannot(`use --${name} with a value`, "it is a switch", "omit it to turn it off"));
   }
+}
+
+// A write would create the folder `http:`.
+function refuseUrl(text: string, flag = ""): void {
+  const [, url] = URL_VALUE.exec(text) ?? [];
+  if (url === undefined) return;
+  throw new UsageError(
+    cannot(`use ${flag}${JSON.stringify(url)}`, "it is a URL", "write the path of a file or folder"),
+  );
 }
 
 /** Splits `-oFILE` into `-o FILE`. */

@@ -85,8 +85,8 @@ export const COMMAND: CommandDefinition = {
     { name: "k3s", value: "VERSION", summary: "add the system images of this k3s release, such as v1.34.1+k3s1" },
     {
       name: "k3s-images",
-      value: "FILE",
-      summary: "the list of those images, a file or URL [k3s-images.txt of the release on github.com]",
+      value: "FILE|URL",
+      summary: "the list of those images [k3s-images.txt of the release on github.com]",
     },
     ...STORE_FLAGS,
     FLAG.platform,

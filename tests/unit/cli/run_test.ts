@@ -126,6 +126,15 @@ for (
     ["an empty list of platforms", ["pull", "x", "--platform", ","], 'Cannot use --platform ",": it names no platform'],
     ["an operating system without architecture", ["pull", "x", "--platform", "linux"], 'Cannot use platform "linux"'],
     ["an unknown log format", ["registry", "--log-format", "xml", "--data", "/nonexistent"], "--log-format"],
+    ["a URL as output", ["pack", "x", "-o", "http://a.test/b.tgz"], 'Cannot use -o "http://a.test/b.tgz": it is a URL'],
+    ["a URL as a new output", ["save", "x", "--output=oci://a/b"], 'Cannot use --output "oci://a/b": it is a URL'],
+    ["a URL as a signed file", ["sign", "x", "--key=k", "-oS3://a/b"], 'Cannot use -o "S3://a/b": it is a URL'],
+    ["a URL as manifests", ["copy", "x", "--to=a.test", "--manifests=https://a/b"], 'use --manifests "https://a/b"'],
+    ["a URL as key", ["keygen", "https://a.test/b"], 'Cannot use "https://a.test/b": it is a URL'],
+    ["a URL as bundle", ["import", "a.tgz", "http://a.test/b.tgz"], 'Cannot use "http://a.test/b.tgz": it is a URL'],
+    ["a URL as data folder", ["images", "--data=s3://a/b"], 'Cannot use --data "s3://a/b": it is a URL'],
+    ["a URL with a login as output", ["save", "x", "-o=http://u:p@a.test/b"], '"http://…@a.test/b": it is a URL'],
+    ["a URL as file of a host", ["pull", "x", "--ca-file=a.test=http://b"], 'use --ca-file "http://b": it is a URL'],
     ["a bad platform", ["pull", "x", "--platform", "linux/amd 64"], 'Cannot use platform "linux/amd 64"'],
   ] as const
 ) {
