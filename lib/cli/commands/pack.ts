@@ -18,7 +18,7 @@ import { checkInputs } from "../wiring/open_bundle.ts";
 import { openAnyStore } from "../wiring/open_store.ts";
 import { readImageKeys, readPrivateKeys } from "../wiring/read_keys.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
-import { readK3sImages } from "../wiring/read_k3s_images.ts";
+import { chooseK3sImages, readK3sImages } from "../wiring/read_k3s_images.ts";
 import { packDeltas, readEffort } from "./pack_deltas.ts";
 import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
 import { listInputs, listParts, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
@@ -107,21 +107,23 @@ async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const options = readPackOptions(invocation, settings.data, io);
   const flags = readPackageFlags(invocation);
   const effort = readEffort(invocation);
+  const k3sImages = chooseK3sImages(invocation, settings);
+  // Before anything is fetched. The names of bundles in a folder are known only from the release.
+  if (options.output !== undefined) {
+    await refuseOutputs([await chooseBundlePath(options.output, "")], options, invocation);
+  }
   const site = await readExclusions(invocation, io);
-  const k3s = await readK3sImages(invocation, settings, io);
   const where = invocation.arguments[0];
   const { packages, isPlain } = where === undefined
-    ? { packages: [makeImagePackage(k3s, flags)], isPlain: false }
+    ? { packages: [makeImagePackage(k3sImages, flags)], isPlain: false }
     : await readRelease(where, flags, io);
-  if (packages.length > 1 && k3s !== undefined) {
+  if (packages.length > 1 && k3sImages !== undefined) {
     throw new UsageError(cannot(`use --k3s with ${packages.length} packages`, "the images would be in each of them"));
   }
   if (settings.store === undefined) await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
-  const parts = options.maxBytes === undefined ? [] : (await Promise.all(paths.map(listParts))).flat();
-  if (options.outbox === undefined) {
-    await refuseOverwrite([...paths, ...parts], listInputs(invocation, COMMAND.flags));
-  }
+  await refuseOutputs(paths, options, invocation);
+  const k3s = k3sImages && await readK3sImages(k3sImages, io);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
@@ -191,6 +193,17 @@ function readPackOptions(invocation: Invocation, data: string, io: Io): OutputOp
   const inputs = [...invocation.arguments, ...["have", "since"].flatMap((flag) => invocation.flags(flag))];
   checkInputs([...inputs, invocation.flag("k3s-images")], "pack with");
   return { output, maxBytes, asJson, outbox: isKept ? new Outbox(data) : undefined };
+}
+
+/** Refuses to replace what the command reads; see `refuseOverwrite`. */
+async function refuseOutputs(
+  paths: readonly string[],
+  { maxBytes, outbox }: OutputOptions,
+  invocation: Invocation,
+): Promise<void> {
+  if (outbox !== undefined) return;
+  const parts = maxBytes === undefined ? [] : (await Promise.all(paths.map(listParts))).flat();
+  await refuseOverwrite([...paths, ...parts], listInputs(invocation, COMMAND.flags));
 }
 
 async function choosePaths(packages: readonly KubePkg[], { output, outbox }: OutputOptions): Promise<string[]> {

@@ -40,7 +40,7 @@ interface PrepareOptions {
 }
 
 /** The package of `--k3s` without a KubePkg: only images. @throws {UsageError} without `--k3s` */
-export function makeImagePackage(k3s: K3sImages | undefined, flags: PackageFlags): KubePkg {
+export function makeImagePackage(k3s: Pick<K3sImages, "version"> | undefined, flags: PackageFlags): KubePkg {
   if (k3s === undefined) throw new UsageError(cannot("run pack", "KUBEPKG is missing"));
   const { name = "k3s-images", version = k3s.version, namespace } = flags;
   return parseKubePkg({

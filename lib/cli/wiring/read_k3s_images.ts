@@ -33,18 +33,20 @@ export function parseK3sVersion(text: string): string {
   throw new UsageError(cannot(`use --k3s ${JSON.stringify(text)}`, "write a release of k3s, like v1.34.1+k3s1"));
 }
 
+/** Where the list of the system images of a k3s release is. */
+interface K3sImageList {
+  readonly version: string;
+  /** A file, a URL, or `-`. */
+  readonly where: string;
+}
+
 /**
- * Reads the system images of the k3s release that `--k3s` names, from `--k3s-images` or else from the k3s project;
- * `undefined` without `--k3s`.
+ * Finds the list of the system images of the release that `--k3s` names: `--k3s-images`, or else that of the k3s project.
+ * Nothing is read. `undefined` without `--k3s`.
  *
  * @throws {UsageError} when the flags do not fit together
- * @throws {CorruptError} when the list is none
  */
-export async function readK3sImages(
-  invocation: Invocation,
-  { offline }: { offline: boolean },
-  io: Io,
-): Promise<K3sImages | undefined> {
+export function chooseK3sImages(invocation: Invocation, { offline }: { offline: boolean }): K3sImageList | undefined {
   const [given, list] = [invocation.flag("k3s"), invocation.flag("k3s-images")];
   if (given === undefined) {
     if (list === undefined) return undefined;
@@ -56,7 +58,15 @@ export async function readK3sImages(
       cannot("use --k3s with --offline alone", "give the list of its images with --k3s-images FILE"),
     );
   }
-  const where = list ?? formatK3sImagesUrl(version);
+  return { version, where: list ?? formatK3sImagesUrl(version) };
+}
+
+/**
+ * Reads the system images of a k3s release.
+ *
+ * @throws {CorruptError} when the list is none
+ */
+export async function readK3sImages({ version, where }: K3sImageList, io: Io): Promise<K3sImages> {
   const what = nameOfInput(where);
   const bytes = isUrl(where)
     ? await readUrl(where, MAX_IMAGE_LIST_BYTES)
