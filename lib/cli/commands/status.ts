@@ -97,9 +97,20 @@ async function runStatus(invocation: Invocation, io: Io): Promise<number> {
 }
 
 function parseUrl(text: string): string {
-  const url = text.includes("://") ? text : `http://${text}`;
-  if (/^https?:/.test(url) && URL.canParse(url)) return new URL(url).origin;
-  throw new UsageError(cannot(`ask ${JSON.stringify(text)}`, `write a URL, such as ${DEFAULT_URL}`));
+  const url = URL.parse(text.includes("://") ? text : `http://${text}`);
+  // What stands before an @ may be a password.
+  const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new UsageError(cannot(`ask ${shown}`, `write a URL, such as ${DEFAULT_URL}`));
+  }
+  if (url.username === "" && url.password === "") return url.origin;
+  throw new UsageError(
+    cannot(
+      `ask ${shown}`,
+      "a password in a command line is visible to all users of the machine",
+      "a status needs none",
+    ),
+  );
 }
 
 /** @param at where the server is reached: itself, or a relay */

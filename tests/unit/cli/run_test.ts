@@ -135,6 +135,14 @@ for (
     ["a URL as data folder", ["images", "--data=s3://a/b"], 'Cannot use --data "s3://a/b": it is a URL'],
     ["a URL with a login as output", ["save", "x", "-o=http://u:p@a.test/b"], '"http://…@a.test/b": it is a URL'],
     ["a URL as file of a host", ["pull", "x", "--ca-file=a.test=http://b"], 'use --ca-file "http://b": it is a URL'],
+    ["a login in a URL", ["status", "http://u:p@a.test"], 'ask "http://…@a.test": a password in a command line is vis'],
+    ["a login without a scheme", ["status", "u:p@a.test"], 'Cannot ask "…@a.test": a password in a command line is vi'],
+    ["a user in a URL", ["status", "https://u@a.test"], 'ask "https://…@a.test": a password in a command line is visi'],
+    [
+      "a login of no server",
+      ["status", "ftp://u:p@a.test"],
+      'Cannot ask "ftp://…@a.test": write a URL, such as http:/',
+    ],
     ["a bad platform", ["pull", "x", "--platform", "linux/amd 64"], 'Cannot use platform "linux/amd 64"'],
   ] as const
 ) {
