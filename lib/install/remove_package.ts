@@ -60,9 +60,13 @@ export interface RemoveResult {
   readonly imageFile?: ImageFileResult;
   /** The removed tags, or those that would be, as `repository:tag`. */
   readonly untagged: readonly string[];
+  /** Which tags go to the images of other packages, or would, a sentence each. */
+  readonly movedTags: readonly string[];
   /** Manifest files of the package that stay where they are, because crpe forgets it. */
   readonly leftFiles: readonly string[];
 }
+
+const NO_TAGS = { untagged: [], movedTags: [] };
 
 /**
  * Removes a package: its objects from the cluster, its tags and manifests from the store, and last its record and its
@@ -88,17 +92,17 @@ export async function removePackage(id: PackageId, options: RemoveOptions): Prom
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {
     const imageFile = installed && await removeImageFile(records.images, installed, { dryRun: true });
-    const untagged = dryRun && installed && problems.length === 0 ? await releaseImages(installed, options) : [];
-    return { ...result, isRemoved: false, untagged, leftFiles: [], ...inCluster, ...(imageFile && { imageFile }) };
+    const tags = dryRun && installed && problems.length === 0 ? await releaseImages(installed, options) : NO_TAGS;
+    return { ...result, isRemoved: false, ...tags, leftFiles: [], ...inCluster, ...(imageFile && { imageFile }) };
   }
-  const untagged = problems.length > 0 || installed === undefined ? [] : await releaseImages(installed, options);
+  const tags = problems.length > 0 || installed === undefined ? NO_TAGS : await releaseImages(installed, options);
   const imageFile = forget || installed === undefined ? undefined : await removeImageFile(records.images, installed);
   if (forget) await records.images.remove(id);
   const leftFiles = forget ? await leaveFiles(id, records) : [];
   // The record of the installed release is removed last.
   for (const { path } of problems) if (!path.endsWith(`/${RECORD.current}`)) await removeIfPresent(path);
   await records.remove(id);
-  return { ...result, isRemoved: true, untagged, leftFiles, ...inCluster, ...(imageFile && { imageFile }) };
+  return { ...result, isRemoved: true, ...tags, leftFiles, ...inCluster, ...(imageFile && { imageFile }) };
 }
 
 async function readInstalled(
@@ -154,7 +158,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
 async function releaseImages(
   installed: KubePkg,
   { records, store, forgetImages, dryRun = false }: RemoveOptions,
-): Promise<readonly string[]> {
+): Promise<Pick<RemoveResult, "untagged" | "movedTags">> {
   const id = packageIdOf(installed);
   const problems: RecordError[] = [];
   const keep = await collectPackageDigests(records, { except: id, onProblem: (error) => problems.push(error) });
@@ -162,11 +166,11 @@ async function releaseImages(
   const isNeeded = (digest: Digest) => problems.length > 0 && keep.has(digest);
   const named = new Set((await listOthers(records, id)).flatMap(referencesOf));
   const own = [installed, ...await records.listHistory(id)];
-  if (!dryRun) await giveBackTags(id, { releases: own }, { records, store });
+  const movedTags = await giveBackTags(id, { releases: own, dryRun }, { records, store });
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
-  return await forgetImages(images, { keep, dryRun });
+  return { untagged: await forgetImages(images, { keep, dryRun }), movedTags };
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

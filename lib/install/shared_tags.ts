@@ -33,14 +33,13 @@ export function ownImages(kubepkg: KubePkg): UnwantedImage[] {
 export async function describeMovedTags(kubepkg: KubePkg, { records, store }: TagContext): Promise<string[]> {
   const own = new Map(taggedImages([kubepkg]).map(({ name, digest }) => [name, digest]));
   const found: string[] = [];
-  for (const other of await listOtherPackages(records, packageIdOf(kubepkg))) {
-    for (const { repository, tag, name, digest } of taggedImages([other])) {
-      const moved = own.get(name);
-      if (moved === undefined || moved === digest) continue;
-      if ((await store.resolve(repository, tag))?.digest === moved) continue;
-      const [from, to] = [digest, moved].map((it) => it.slice(0, SHOWN_DIGITS));
-      found.push(`${name} is ${from} in the package ${formatPackageId(packageIdOf(other))}, and becomes ${to}`);
-    }
+  const others = await listOtherPackages(records, packageIdOf(kubepkg));
+  for (const { owner, repository, tag, name, digest } of taggedImages(others)) {
+    const moved = own.get(name);
+    if (moved === undefined || moved === digest) continue;
+    if ((await store.resolve(repository, tag))?.digest === moved) continue;
+    const [from, to] = [digest, moved].map((it) => it.slice(0, SHOWN_DIGITS));
+    found.push(`${name} is ${from} in the package ${owner}, and becomes ${to}`);
   }
   return found;
 }
@@ -51,12 +50,19 @@ export async function describeMovedTags(kubepkg: KubePkg, { records, store }: Ta
  *
  * @param releases the releases of the package that may have moved the tags
  * @param current the release that is installed now; absent when the package is removed
+ * @param dryRun whether nothing is set
+ * @returns which tags it sets, a sentence each
  */
 export async function giveBackTags(
   id: PackageId,
-  { releases, current }: { readonly releases: readonly KubePkg[]; readonly current?: KubePkg },
+  { releases, current, dryRun = false }: {
+    readonly releases: readonly KubePkg[];
+    readonly current?: KubePkg;
+    readonly dryRun?: boolean;
+  },
   { records, store }: TagContext,
-): Promise<void> {
+): Promise<string[]> {
+  const moved: string[] = [];
   const kept = new Set(taggedImages(current === undefined ? [] : [current]).map(({ name }) => name));
   const wanted = taggedImages(await listLatestFirst(id, records));
   for (const { repository, tag, name, digest } of taggedImages(releases)) {
@@ -65,14 +71,17 @@ export async function giveBackTags(
     if ((await store.resolve(repository, tag))?.digest !== digest) continue;
     for (const other of others) {
       if (await store.readManifest(repository, other.digest) === undefined) continue;
-      await store.tag(repository, tag, other.digest);
+      if (!dryRun) await store.tag(repository, tag, other.digest);
+      moved.push(`${name} becomes ${other.digest.slice(0, SHOWN_DIGITS)}, which the package ${other.owner} has`);
       break;
     }
   }
+  return moved;
 }
 
-/** An image with its tag; `name` is `repository:tag`. */
+/** An image with its tag; `name` is `repository:tag`, and `owner` its package. */
 interface TaggedImage {
+  readonly owner: string;
   readonly name: string;
   readonly repository: string;
   readonly tag: string;
@@ -80,8 +89,11 @@ interface TaggedImage {
 }
 
 function taggedImages(releases: readonly KubePkg[]): TaggedImage[] {
-  return releases.flatMap(ownImages).flatMap(({ repository, tag, digest }) => {
-    return tag === undefined ? [] : [{ name: `${repository}:${tag}`, repository, tag, digest }];
+  return releases.flatMap((kubepkg) => {
+    const owner = formatPackageId(packageIdOf(kubepkg));
+    return ownImages(kubepkg).flatMap(({ repository, tag, digest }) => {
+      return tag === undefined ? [] : [{ owner, name: `${repository}:${tag}`, repository, tag, digest }];
+    });
   });
 }
 

@@ -1,7 +1,7 @@
 import { createForgetter } from "../../lib/cli/wiring/create_forgetter.ts";
 import type { InstallResult } from "../../lib/install/install_result.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
-import { removePackage } from "../../lib/install/remove_package.ts";
+import { removePackage, type RemoveResult } from "../../lib/install/remove_package.ts";
 import { rollBackPackage } from "../../lib/install/rollback_package.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
@@ -32,10 +32,10 @@ export class PackageSite implements AsyncDisposable {
     return await installBundle(streamOf(bundle), this);
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string, { dryRun = false } = {}): Promise<RemoveResult> {
     const forgetImages = createForgetter(this.data, this.store);
     const { records, store } = this;
-    await removePackage(idOf(name), { records, store, forgetImages, openHandover: () => undefined });
+    return await removePackage(idOf(name), { records, store, forgetImages, openHandover: () => undefined, dryRun });
   }
 
   async rollBack(name: string): Promise<void> {

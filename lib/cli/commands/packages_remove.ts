@@ -142,6 +142,7 @@ async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> 
       const result = {
         ...{ ...id, version: textOf(safe.version), isRemoved, handedOver, manifests: readDiff(safe.manifests) },
         untagged: textsOf(safe.untagged) ?? [],
+        movedTags: textsOf(safe.movedTags) ?? [],
         leftFiles: textsOf(safe.leftFiles) ?? [],
       };
       io.out(formatRemoval(result, { dryRun, forget: false, url, store: textOf(safe.store) }));
@@ -172,7 +173,7 @@ function formatRemoval(
     readonly store: string | undefined;
   },
 ): string {
-  const { version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
+  const { version, isRemoved, handedOver, manifests, untagged, movedTags, leftFiles, imageFile } = result;
   const what = `${formatPackageId(result)}${version === undefined ? "" : `@${version}`}`;
   const where = url === undefined ? "" : ` at ${url}`;
   const lines = [
@@ -188,7 +189,7 @@ function formatRemoval(
     lines.push(imageFile.note === undefined ? `  - ${imageFile.path}` : `  = ${imageFile.note}`);
   }
   lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
-  lines.push(...untagged.map((reference) => `  - ${reference}`));
+  lines.push(...untagged.map((reference) => `  - ${reference}`), ...movedTags.map((text) => `  ~ ${text}`));
   if (isRemoved) {
     const gc = store === undefined ? "crpe gc" : `crpe gc --untagged --store=${quoteForShell(store)}`;
     lines.push(`  ${gc}${url === undefined ? "" : " on that machine"} frees the space of its images`);

@@ -70,3 +70,30 @@ Deno.test("an import says which tag of another installed package it moves", asyn
   const back = ["b", "c"].map((name) => `${REPO}:1 is ${y} in the package ${name}, and becomes ${x}`);
   assertEquals(warnings, [undefined, undefined, [moved], undefined, undefined, back]);
 });
+
+const REMOVALS: readonly [
+  what: string,
+  imports: string[],
+  removed: string,
+  image: string | undefined,
+  owner: string,
+][] = [
+  ["goes to the package that is left", ["a x", "b y"], "b", "x", "a"],
+  ["goes to the latest one that is left", ["a x", "b y", "c z"], "c", "y", "b"],
+  ["stays, because another package agrees with it", ["a x", "b y", "c y"], "c", undefined, ""],
+  ["stays, because an earlier package had it", ["a x", "b y"], "a", undefined, ""],
+  ["is removed, because no other package has it", ["a x", "b y 2"], "b", undefined, ""],
+];
+for (const [what, imports, removed, image, owner] of REMOVALS) {
+  Deno.test(`a removal, and its dry run, say when a tag moves to another package: it ${what}`, async () => {
+    await using site = await PackageSite.create();
+    for (const words of imports) await site.install(await pack(...words.split(" ")));
+    const before = await site.digestOf(REPO, "1");
+    const digest = image && IMAGES[image]!.root.digest.slice(0, 19);
+    const moved = image === undefined ? [] : [`${REPO}:1 becomes ${digest}, which the package ${owner} has`];
+    const { movedTags, untagged } = await site.remove(removed, { dryRun: true });
+    assertEquals([movedTags, await site.digestOf(REPO, "1")], [moved, before]);
+    const done = await site.remove(removed);
+    assertEquals([done.movedTags, done.untagged], [moved, untagged]);
+  });
+}
