@@ -10,6 +10,7 @@ import { RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { BlobCounts } from "./blob_importer.ts";
+import { describeDiscardedParts } from "./discarded_parts.ts";
 import { holdsAll } from "./holds_all.ts";
 import type { PartImport } from "./import_part.ts";
 import { type ImportPlan, refuseSpace, refuseVersion } from "./import_plan.ts";
@@ -19,6 +20,7 @@ import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
 import { missingError, planBlobs, type PlannedBlobs } from "./plan_blobs.ts";
 import { listOtherPackages } from "./read_other_packages.ts";
+import { absentIfBroken } from "./records/record_file.ts";
 import { repositoryFinder } from "./repository_finder.ts";
 import { describeMovedTags, giveBackTags } from "./shared_tags.ts";
 
@@ -90,11 +92,12 @@ export class PackageImport {
     });
     const isSame = comparison.verdict === "same" && !force;
     const isRepair = isSame && !await this.#isInPlace();
+    const isWritten = !isSame || isRepair;
     const freeBytes = await this.#freeBytes(planned);
     const { manifests, refusal: refusedHandover, warnings = [] } = await installation.planManifests(kubepkg, installed);
-    const moved = isSame && !isRepair ? [] : await describeMovedTags(kubepkg, options);
+    const moved = !isWritten ? [] : await describeMovedTags(kubepkg, options);
     const refusal = refusedTrust ?? this.#refuseVersion(installed, comparison) ??
-      (isSame && !isRepair ? undefined : refusedHandover ?? await this.#refuseContent(blobs, freeBytes));
+      (isWritten ? refusedHandover ?? await this.#refuseContent(blobs, freeBytes) : undefined);
     if (refusal === undefined) {
       for (const [digest, bytes] of own) {
         planned.digests.add(digest);
@@ -102,6 +105,10 @@ export class PackageImport {
       }
     }
     const refusedPart = refusal instanceof RefusedError ? undefined : await this.#refusePart();
+    const discarded = isWritten && refusal === undefined && refusedPart === undefined
+      ? await this.#describeDiscarded(isRepair)
+      : [];
+    const allWarnings = [...warnings, ...moved, ...discarded];
     const referrers = new Set(referrersOf(kubepkg).map(({ digest }) => digest)).size;
     return {
       name: kubepkg.metadata.name,
@@ -114,7 +121,7 @@ export class PackageImport {
       blobs,
       freeBytes,
       manifests,
-      warnings: warnings.length + moved.length === 0 ? undefined : [...warnings, ...moved],
+      warnings: allWarnings.length === 0 ? undefined : allWarnings,
       refusal: refusedPart ?? refusal,
       trust,
     };
@@ -196,6 +203,14 @@ export class PackageImport {
       if (error instanceof RefusedError) return error;
       throw error;
     }
+  }
+
+  async #describeDiscarded(isRepair: boolean): Promise<string[]> {
+    const { part, options: { records } } = this.#context;
+    // A repair by a whole bundle leaves another pending release.
+    if (isRepair && part === undefined) return [];
+    const pending = await records.pending.read(packageIdOf(this.kubepkg)).catch(absentIfBroken);
+    return [describeDiscardedParts(this.kubepkg, part?.part, pending)].filter((it) => it !== undefined);
   }
 
   async #freeBytes(planned: PlannedContent): Promise<number | undefined> {

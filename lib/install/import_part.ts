@@ -57,6 +57,11 @@ export class PartImport {
     this.#carried = Map.groupBy(this.#part.carries, ({ digest }) => digest);
   }
 
+  /** The part, as the bundle describes it. */
+  get part(): PackagePart {
+    return this.#part;
+  }
+
   /** Checks that the part belongs to the parts that were received before. @throws {RefusedError} when not */
   async check(): Promise<void> {
     this.#received = await this.#checkPart();

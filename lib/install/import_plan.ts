@@ -36,7 +36,7 @@ export interface ImportPlan extends ReleaseComparison {
   readonly manifests: ManifestDiff;
   /** Who has signed the package. */
   readonly trust: TrustVerdict;
-  /** Records of other packages that cannot be read, a sentence each. */
+  /** What the user must know, a sentence each: unreadable records, tags of other packages that move, discarded parts. */
   readonly warnings?: readonly string[];
   /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
   readonly refusal?: Error;

@@ -266,9 +266,7 @@ export function checkPart(
   const [version, other] = [kubepkg.spec.version, pending.kubepkg.spec.version];
   const release = formatRelease(kubepkg);
   const { id, received } = pending.part;
-  const isSame = id === part.id && part.count === pending.part.count &&
-    formatCanonicalJson(withoutDeltas(kubepkg)) === formatCanonicalJson(withoutDeltas(pending.kubepkg));
-  if (isSame) return received;
+  if (isSamePack(kubepkg, part, pending)) return received;
   const order = compareVersions(version, other);
   if (force || order > 0 || received.length === 0) return [];
   const packed = order === 0 ? `, packed as ${id},` : "";
@@ -283,6 +281,12 @@ export function checkPart(
     ),
     byForce("--force discards the earlier parts"),
   );
+}
+
+/** Reports whether a part is of the same pack as the parts that were received. */
+export function isSamePack(kubepkg: KubePkg, { id, count }: PackagePart, pending: PendingPackage): boolean {
+  return id === pending.part?.id && count === pending.part.count &&
+    formatCanonicalJson(withoutDeltas(kubepkg)) === formatCanonicalJson(withoutDeltas(pending.kubepkg));
 }
 
 /** Formats part numbers as `part 1`, `parts 1, 2 and 4` or `none of the parts`. */

@@ -2,7 +2,7 @@ import type { SignedDocument } from "../../signature/trust_policy.ts";
 import type { RateLimit } from "../../bytes/rate_limit.ts";
 import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
-import { isJsonObject } from "../../oci/json.ts";
+import { isJsonObject, textsOf } from "../../oci/json.ts";
 import { type BlobState, type MissingBlob, NDJSON } from "../protocol.ts";
 import { AgentError, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import { type AgentConnection, type AgentRequestBody, parseAnswer } from "./request_agent.ts";
@@ -33,6 +33,8 @@ interface AgentClientOptions extends AgentConnection {
   readonly answerTimeout?: number;
   /** Limits what is sent. */
   readonly rateLimit?: RateLimit | undefined;
+  /** Called once with each warning of the agent, as soon as the agent has sent it. */
+  readonly onWarning?: (message: string) => void;
 }
 
 const STALL_MILLISECONDS = 30_000;
@@ -51,6 +53,7 @@ const ALREADY_HELD = 200;
  */
 export class AgentClient {
   readonly #options: AgentClientOptions;
+  readonly #warnings = new Set<string>();
 
   constructor(options: AgentClientOptions) {
     this.#options = options;
@@ -64,6 +67,7 @@ export class AgentClient {
     const bytes = document.text === undefined ? Uint8Array.from(document.bytes) : formatPackageTar(document);
     const body = bodyOf(bytes);
     const answer = await this.#send("POST", `/kubepkgs/plan${this.#query(dryRun)}`, { body });
+    this.#reportWarnings(answer.document);
     return parsePlan(answer.document);
   }
 
@@ -100,7 +104,17 @@ export class AgentClient {
     // The status of a failure after the first progress was already sent.
     if (isJsonObject(error)) throw errorOfAnswer(500, new TextEncoder().encode(JSON.stringify({ errors: [error] })));
     if (typeof entry === "string") throw new AgentError("its answer ends before the result", { isTransient: true });
+    this.#reportWarnings(document);
     return document;
+  }
+
+  // The answer to an installation no longer warns of what its plan has replaced.
+  #reportWarnings({ warnings, packages }: Record<string, unknown>): void {
+    const each = Array.isArray(packages) ? packages.filter(isJsonObject).map((one) => one.warnings) : [];
+    for (const text of [warnings, ...each].flatMap((it) => textsOf(it) ?? [])) {
+      if (!this.#warnings.has(text)) this.#options.onWarning?.(text);
+      this.#warnings.add(text);
+    }
   }
 
   #query(dryRun: boolean): string {

@@ -91,6 +91,7 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     rateLimit: rate === undefined ? undefined : new RateLimit(readRate(rate)),
+    onWarning: warn,
   });
   const dryRun = invocation.isSet("dry-run");
   const asJson = invocation.isSet("json");

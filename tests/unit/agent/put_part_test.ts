@@ -37,3 +37,13 @@ Deno.test("PUT /kubepkgs does not record a part with a wrong Content-Digest", as
   assertEquals([response.status, site.reports.at(-1)?.outcome], [422, "corrupt"]);
   assert(!(await site.records.pending.read(idOf("line4")))?.part?.received.length);
 });
+
+Deno.test("POST /kubepkgs/plan of another release warns of the received parts that it discards", async () => {
+  await using site = await createAgentHandlerFixture();
+  assertEquals((await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]! })).status, 200);
+  const higher = JSON.stringify({ ...kubepkg, spec: { ...kubepkg.spec, version: "9.0.0" } });
+  const plan = await site.ask("/kubepkgs/plan", { method: "POST", body: higher });
+  assertEquals((await plan.json()).warnings, [
+    `part 1 of line4@${kubepkg.spec.version} was received before; line4@9.0.0 discards it`,
+  ]);
+});

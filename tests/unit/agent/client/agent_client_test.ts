@@ -24,7 +24,7 @@ Deno.test("[8] AgentClient gives up a blob whose connection was cut unnoticed, l
   await assertRejects(() => client.putBlob(blob, bodyOf(bytes).stream), Error, "no progress for");
 });
 
-function installer(line: unknown, accepted: string[] = []): AgentClient {
+function installer(line: unknown, accepted: string[] = [], warnings: string[] = []): AgentClient {
   return new AgentClient({
     url: "http://agent.test",
     token: "token-of-the-agent",
@@ -34,6 +34,7 @@ function installer(line: unknown, accepted: string[] = []): AgentClient {
       return { status: 200, bytes: new TextEncoder().encode(`${JSON.stringify(line)}\n`) };
     },
     force: false,
+    onWarning: (message) => void warnings.push(message),
     stallTimeout: 60_000,
     answerTimeout: 60_000,
   });
@@ -47,6 +48,21 @@ Deno.test("AgentClient asks for progress of an installation, and takes the last 
   assertEquals(await installer(document, accepted).install(bundle()), document);
   assertEquals(accepted, ["application/x-ndjson, application/json"]);
 });
+
+for (
+  const [what, document, expected] of [
+    ["of a package", { warnings: ["a", "b", 1] }, ["a", "b"]],
+    ["of several packages", { packages: [{ warnings: ["a"] }, { name: "b" }, { warnings: ["c"] }] }, ["a", "c"]],
+    ["of an agent that sends none", { warnings: "a" }, []],
+  ] as const
+) {
+  Deno.test(`AgentClient reports each warning ${what} once`, async () => {
+    const warnings: string[] = [];
+    const client = installer({ name: "line4", version: "1.0.0", ...document }, [], warnings);
+    for (let i = 0; i < 2; i++) await client.install(bundle());
+    assertEquals(warnings, [...expected]);
+  });
+}
 
 Deno.test("AgentClient throws the error of the last line, and a transient one when the result is missing", async () => {
   const error = { code: "NO_SPACE", message: "Cannot import line4@1.0.0: 1 B are missing" };
