@@ -124,13 +124,19 @@ export function listVersions(installed: KubePkg, history: readonly KubePkg[]): K
 // The default is the latest release that differs from the installed one, so a second rollback undoes the first.
 function chooseVersion(installed: KubePkg, history: readonly KubePkg[], to: string | undefined): KubePkg {
   const [, ...others] = listVersions(installed, history);
-  const target = others.find(({ spec: { version } }) => to === undefined || version === to);
+  const target = to === undefined ? others[0] : findVersion([...others, installed], to);
   if (target !== undefined) return target;
-  if (to === installed.spec.version) return installed;
   const name = formatPackageId(packageIdOf(installed));
   if (to === undefined) {
     throw new RefusedError(cannot(`roll ${name} back`, `${installed.spec.version} is the only version that is kept`));
   }
   const kept = [...new Set([installed, ...others].map(({ spec: { version } }) => version))].join(", ");
   throw new RefusedError(cannot(`roll ${name} back to ${to}`, `it is not kept; there are ${kept}`));
+}
+
+// A leading `v` does not count, unless releases are kept that differ in nothing else.
+function findVersion(kept: readonly KubePkg[], to: string): KubePkg | undefined {
+  const bare = (version: string) => version.replace(/^v/, "");
+  return kept.find(({ spec: { version } }) => version === to) ??
+    kept.find(({ spec: { version } }) => bare(version) === bare(to));
 }

@@ -104,6 +104,33 @@ Deno.test("rollBackPackage() changes nothing when the node's key is damaged", as
   assertEquals(await site.state(), before);
 });
 
+for (
+  const [installed, to, expected] of [
+    [["v5.0.0", "6.0.0"], "5.0.0", "v5.0.0"],
+    [["5.0.0", "6.0.0"], "v5.0.0", "5.0.0"],
+    [["v5.0.0", "5.0.0", "6.0.0"], "v5.0.0", "v5.0.0"],
+    [["5.0.0", "v5.0.0", "6.0.0"], "5.0.0", "5.0.0"],
+    [["5.0.0", "v6.0.0"], "6.0.0", undefined],
+    [["v5.0.0", "5.0.0"], "5.0.0", undefined],
+  ] as const
+) {
+  Deno.test(`rollBackPackage() to ${to} after ${installed} ${expected === undefined ? "does nothing" : `installs ${expected}`}`, async () => {
+    await using site = await createSite();
+    for (const version of installed) await site.records.write(release(1, version));
+    const result = await site.rollBack({ to });
+    assertEquals([result.isChanged, result.to], [expected !== undefined, expected ?? installed.at(-1)]);
+  });
+}
+
+Deno.test("rollBackPackage() to a version that differs in its build is refused", async () => {
+  await using site = await createSite();
+  await site.records.write(release(1, "v3.0.0+k3s1"));
+  await site.records.write(release(2, "4.0.0"));
+  for (const to of ["3.0.0", "3.0.0+k3s2", "vv3.0.0+k3s1"]) {
+    await assertRejects(() => site.rollBack({ to }), RefusedError, `Cannot roll line4 back to ${to}: it is not kept`);
+  }
+});
+
 Deno.test("rollBackPackage() alternates between two versions", async () => {
   await using site = await createSite();
   for (const expected of ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]) {
