@@ -1,4 +1,4 @@
-import { checkObjects } from "../kubepkg/check_objects.ts";
+import { checkLists, checkObjects } from "../kubepkg/check_objects.ts";
 import { compareImages, formatImageMismatch, type ImageMismatch } from "../kubepkg/compare_images.ts";
 import { findImages, type ImageUse } from "../kubepkg/find_images.ts";
 import { mapObjects } from "../kubepkg/flatten_objects.ts";
@@ -67,7 +67,7 @@ export function checkPackage(given: KubePkg): CheckedPackage {
   const manifests = mapObjects(given.spec.manifests, (object) => stripLiveFields(object).object);
   const kubepkg = { ...given, spec: { ...given.spec, manifests } };
   const objects = packageObjects(kubepkg);
-  const findings = checkObjects(objects).map((finding): PackageWarning => {
+  const findings = [...checkLists(given.spec.manifests), ...checkObjects(objects)].map((finding): PackageWarning => {
     const { code, object, field } = finding;
     return { code, object, field, message: formatObjectFinding(finding) };
   });

@@ -1,11 +1,14 @@
 import { isJsonObject } from "../oci/json.ts";
 import { findFieldProblems } from "./check_fields.ts";
 import { findUnsafeText, formatSafeField } from "./check_text.ts";
+import { listNullItems } from "./flatten_objects.ts";
+import type { KubePkg } from "./kubepkg.ts";
 import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
 import type { FieldProblem, ObjectFinding, ObjectFindingCode } from "./object_finding.ts";
 import { findMeantKind } from "./known_kinds.ts";
 import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
 import { namespacesOf, type PackageObject, SYSTEM_NAMESPACES } from "./package_objects.ts";
+import { findRemovedKind } from "./removed_kinds.ts";
 import { formatCanonicalJson } from "./version.ts";
 
 // The API server's limit for the data of a ConfigMap or Secret, and a safe one for objects: etcd takes 1.5 MiB.
@@ -31,7 +34,7 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const { identity } = it;
     const object = identity.name === "" ? `${identity.kind} (${formatSafeField(it.path)})` : formatIdentity(identity);
     const other = seen.get(identityKey(identity));
-    const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
+    const problems: Readonly<Record<Exclude<ObjectFindingCode, "null-item">, readonly FieldProblem[]>> = {
       kind: findWrongKind(it),
       name: findNamingProblems(it),
       "missing-namespace": findMissingNamespace(it, namespaces),
@@ -51,11 +54,29 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
   return findings.slice(0, MAX_FINDINGS);
 }
 
+/** Finds items of lists that are null: crpe passes over them, and kubectl refuses the whole list. */
+export function checkLists(manifests: KubePkg["spec"]["manifests"]): ObjectFinding[] {
+  return listNullItems(manifests).slice(0, MAX_FINDINGS).map(({ kind, path, index }) => ({
+    code: "null-item",
+    object: `${kind} (${formatSafeField(path)})`,
+    field: formatSafeField(["items", index]),
+    problem: "is null: it is no object",
+    advice: "remove it, or write the object that is meant",
+  }));
+}
+
 function findWrongKind({ identity, object: { apiVersion, kind } }: PackageObject): FieldProblem[] {
   // apimachinery, schema.ParseGroupVersion.
   if (!/^[^/]*(?:\/[^/]+)?$/.test(apiVersion)) {
     const problem = `is ${apiVersion}, which is not GROUP/VERSION: no cluster takes the object`;
     return [{ path: ["apiVersion"], problem, advice: "write such as apps/v1" }];
+  }
+  const removed = findRemovedKind(apiVersion, kind);
+  if (removed !== undefined) {
+    const problem =
+      `is ${apiVersion}, which has no ${kind} since Kubernetes ${removed.since}: such a cluster refuses it`;
+    const advice = removed.instead === undefined ? "remove it" : `write apiVersion: ${removed.instead}`;
+    return [{ path: ["apiVersion"], problem, advice }];
   }
   const meant = findMeantKind(identity);
   if (meant === undefined) return [];

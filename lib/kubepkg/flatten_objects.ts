@@ -9,6 +9,15 @@ interface FlatObject {
   readonly path: FieldPath;
 }
 
+/** An item of a list that is null. */
+interface NullItem {
+  /** The kind of the list, such as `List`. */
+  readonly kind: string;
+  /** The field of the list. */
+  readonly path: FieldPath;
+  readonly index: number;
+}
+
 /** Deepest nesting of groups and lists. */
 const MAX_NESTING = 8;
 /** Largest number of objects in a package. */
@@ -24,6 +33,19 @@ const MANIFESTS: FieldPath = ["spec", "manifests"];
  * @throws {CorruptError} for a value that is no object, groups or lists nested too deep, or too many objects
  */
 export function flattenObjects(manifests: Readonly<Record<string, unknown>>, what = "the KubePkg"): FlatObject[] {
+  return flatten(manifests, what).objects;
+}
+
+/** Lists the items of lists that are null, by their list and the index in it. @throws as `flattenObjects` */
+export function listNullItems(manifests: Readonly<Record<string, unknown>>, what = "the KubePkg"): NullItem[] {
+  return flatten(manifests, what).nullItems;
+}
+
+function flatten(
+  manifests: Readonly<Record<string, unknown>>,
+  what: string,
+): { readonly objects: FlatObject[]; readonly nullItems: NullItem[] } {
+  const nullItems: NullItem[] = [];
   const found: FlatObject[] = [];
   const add = (object: KubeObject, path: FieldPath, depth: number) => {
     const items = itemsOf(object);
@@ -33,14 +55,14 @@ export function flattenObjects(manifests: Readonly<Record<string, unknown>>, wha
       return;
     }
     checkNesting(what, path, depth);
-    items.forEach((item, i) => {
-      if (item === null || item === undefined) return;
-      const itemPath = [...path, "items", i];
+    items.forEach((item, index) => {
+      if (item === null || item === undefined) return void nullItems.push({ kind: object.kind, path, index });
+      const itemPath = [...path, "items", index];
       add(toKubeObject(what, withTypeOf(object, item), itemPath), itemPath, depth + 1);
     });
   };
   for (const { object, path } of walkGroups(manifests, what)) add(object, path, 0);
-  return found;
+  return { objects: found, nullItems };
 }
 
 /**

@@ -43,3 +43,9 @@ export function findMeantKind(
   const own = places.find((it) => groupOf(it.apiVersion) === group);
   return own === undefined ? places[0] : own.kind === kind ? undefined : own;
 }
+
+/** The stable `apiVersion` of a kind, of its own group if that has it; `undefined` for kinds that are not known here. */
+export function findStableVersion(apiVersion: string, kind: string): string | undefined {
+  const places = PLACES.get(kind.toLowerCase()) ?? [];
+  return (places.find((it) => groupOf(it.apiVersion) === groupOf(apiVersion)) ?? places[0])?.apiVersion;
+}

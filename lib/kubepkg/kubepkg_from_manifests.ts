@@ -1,6 +1,6 @@
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { flattenObjects, uniqueKey } from "./flatten_objects.ts";
+import { flattenObjects, listNullItems, uniqueKey } from "./flatten_objects.ts";
 import { API_VERSION, type KubeObject, type KubePkg } from "./kubepkg.ts";
 import { identifyObject } from "./object_identity.ts";
 import { parseKubePkg } from "./parse_kubepkg.ts";
@@ -23,7 +23,7 @@ export interface ManifestSource {
 
 /**
  * Makes a KubePkg of plain Kubernetes objects: those of one file, or of the files of a folder in their order. Lists are
- * unpacked. The keys of `spec.manifests` are `<name>.<namespace>.<kind>` in lower case, with a number where two objects
+ * unpacked, but for those with null items. The keys of `spec.manifests` are `<name>.<namespace>.<kind>` in lower case, with a number where two objects
  * would have the same. `spec.images` is empty: `findImages` gives what the objects use.
  *
  * @throws {CorruptError} for a document that is no Kubernetes object, none at all, or a header that is wrong
@@ -54,7 +54,10 @@ function readObjects(document: unknown, what: string): KubeObject[] {
   if (!isJsonObject(document) || typeof document.apiVersion !== "string" || typeof document.kind !== "string") {
     throw new CorruptError(cannot(`use ${what}`, "it is no Kubernetes object, which has an apiVersion and a kind"));
   }
-  return flattenObjects({ document }, what).map(({ object }) => object);
+  const objects = flattenObjects({ document }, what).map(({ object }) => object);
+  // The check of the package finds null items in their list.
+  const hasNull = objects.length > 0 && listNullItems({ document }, what).length > 0;
+  return hasNull ? [document as unknown as KubeObject] : objects;
 }
 
 function keyOf(object: KubeObject): string {

@@ -30,7 +30,12 @@ const pod = (...images: string[]) => ({
   metadata: { name: "p", namespace: "default" },
   spec: { containers: images.map((image, i) => ({ name: `c${i}`, image })) },
 });
-const list = (...items: object[]) => ({ apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items });
+const list = (...items: (object | null)[]) => ({
+  apiVersion: "v1",
+  kind: "List",
+  metadata: { resourceVersion: "" },
+  items,
+});
 
 function makePackage(objects: readonly object[], images: Record<string, string> = {}): KubePkg {
   return parseKubePkg({
@@ -55,6 +60,17 @@ const ROWS: readonly [title: string, object[], [WarningCode, object: string, fie
   ["a control character", [config({}, { a: "\u007f" })], [["control-character", "ConfigMap/default/a", "data.a"]]],
   ["live fields", [config(LIVE)], [
     ["live-field", "ConfigMap/default/a", "metadata.managedFields, metadata.resourceVersion, metadata.uid"],
+  ]],
+  ["a null item in a List, also in one within it", [list(config(), null, list(null))], [
+    ["null-item", "List (spec.manifests.m0)", "items[1]"],
+    ["null-item", "List (spec.manifests.m0.items[2])", "items[0]"],
+  ]],
+  ["a null item in a typed list", [{ apiVersion: "v1", kind: "ConfigMapList", items: [null, config()] }], [
+    ["null-item", "ConfigMapList (spec.manifests.m0)", "items[0]"],
+  ]],
+  ["no empty List, and no List whose items are null", [list(), { ...list(), items: null }], []],
+  ["an object of an old API", [{ ...pod("a"), apiVersion: "extensions/v1beta1", kind: "Ingress" }], [
+    ["kind", "Ingress/default/p", "apiVersion"],
   ]],
   ["live fields in a List", [list(config(LIVE))], [
     ["live-field", "ConfigMap/default/a", "metadata.managedFields, metadata.resourceVersion, metadata.uid"],

@@ -30,6 +30,17 @@ const make = (apiVersion: string, kind: string, name: unknown) => ({
 });
 const RBAC = "rbac.authorization.k8s.io/v1";
 
+const OLD_KINDS: readonly (readonly [apiVersion: string, kind: string, since: string, advice: string])[] = [
+  ["extensions/v1beta1", "Deployment", "1.16", "write apiVersion: apps/v1"],
+  ["extensions/v1beta1", "Ingress", "1.22", "write apiVersion: networking.k8s.io/v1"],
+  ["networking.k8s.io/v1beta1", "Ingress", "1.22", "write apiVersion: networking.k8s.io/v1"],
+  ["apps/v1beta2", "StatefulSet", "1.16", "write apiVersion: apps/v1"],
+  ["batch/v1beta1", "CronJob", "1.25", "write apiVersion: batch/v1"],
+  ["events.k8s.io/v1beta1", "Event", "1.25", "write apiVersion: events.k8s.io/v1"],
+  ["autoscaling/v2beta2", "HorizontalPodAutoscaler", "1.26", "write apiVersion: autoscaling/v2"],
+  ["policy/v1beta1", "PodSecurityPolicy", "1.25", "remove it"],
+  ["rbac.authorization.k8s.io/v1beta1", "Role", "1.22", "write apiVersion: rbac.authorization.k8s.io/v1"],
+];
 const ROWS: readonly [string, object[], string[]][] = [
   ["nothing in a good object", [config({ data: { "a.txt": "1", b_c: "" } }, { labels: { a: "1" } })], []],
   ["generateName", [config({}, { name: undefined, generateName: "a-" })], [
@@ -45,12 +56,21 @@ const ROWS: readonly [string, object[], string[]][] = [
     "kind is Deployment, which v1 does not have: no cluster takes the object; write apiVersion: apps/v1, kind: Deployment",
   ]],
   ["a kind in other letters", [make("v1", "configmap", "c")], ["write apiVersion: v1, kind: ConfigMap"]],
-  ["no kind that is not known, or of another project, or of old clusters", [
+  ...OLD_KINDS.map(([apiVersion, kind, since, instead]): [string, object[], string[]] => [
+    `${kind} of ${apiVersion}`,
+    [make(apiVersion, kind, "a")],
+    [`apiVersion is ${apiVersion}, which has no ${kind} since Kubernetes ${since}: such a cluster refuses it; ${instead}`],
+  ]),
+  ["no version of the API that is still served for other kinds", [
+    make("storage.k8s.io/v1beta1", "VolumeAttributesClass", "v"),
+    make("networking.k8s.io/v1beta1", "IPAddress", "i"),
+    make("admissionregistration.k8s.io/v1beta1", "ValidatingAdmissionPolicy", "v"),
+    make("example.org/v1beta1", "Deployment", "d"),
+  ], []],
+  ["no kind that is not known, or of another project", [
     make("v1", "Binding", "b"),
     make("apps/v1", "FutureSet", "f"),
     make("serving.knative.dev/v1", "Service", "s"),
-    make("extensions/v1beta1", "Deployment", "d"),
-    make("apps/v1beta2", "Deployment", "e"),
     make("events.k8s.io/v1", "Event", "e"),
   ], []],
   ["a namespace that is a number", [config({}, { namespace: 5 })], ["metadata.namespace is not text"]],
@@ -198,7 +218,10 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["one object twice, in a List and by another version", [
     make("apps/v1", "Deployment", "d"),
     { apiVersion: "v1", kind: "List", items: [make("apps/v1beta1", "Deployment", "d")] },
-  ], ["twice: spec.manifests.m0 and spec.manifests.m1.items[0]"]],
+  ], [
+    "apiVersion is apps/v1beta1, which has no Deployment since Kubernetes 1.16",
+    "twice: spec.manifests.m0 and spec.manifests.m1.items[0]",
+  ]],
   ["[84] half of a surrogate pair", [config({ data: { a: "cut \ud83d" } })], [
     "data.a has half of a surrogate pair",
   ]],

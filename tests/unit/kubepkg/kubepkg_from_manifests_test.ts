@@ -1,3 +1,4 @@
+import { checkLists } from "../../../lib/kubepkg/check_objects.ts";
 import { kubePkgFromManifests } from "../../../lib/kubepkg/kubepkg_from_manifests.ts";
 import { readDocuments } from "../../../lib/kubepkg/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
@@ -39,8 +40,17 @@ Deno.test("[84] kubePkgFromManifests() gives each object a key of name, namespac
   );
 });
 
+Deno.test("kubePkgFromManifests() keeps a List with a null item, which the check of the package finds", () => {
+  const text = "{apiVersion: v1, kind: List, items: [null, {apiVersion: v1, kind: Secret, metadata: {name: s}}]}";
+  const { manifests } = kubePkgFromManifests([source("a.yaml", text)], HEADER).spec;
+  assertEquals(checkLists(manifests).map(({ object, field }) => [object, field]), [
+    ["List (spec.manifests.list)", "items[0]"],
+  ]);
+});
+
 const WRONG: readonly [string, string, object, string][] = [
   ["a document that is no object", `${OBJECTS}---\njust text\n`, {}, "a.yaml, document 3: it is no Kubernetes object"],
+  ["a List of null", "{apiVersion: v1, kind: List, items: [null]}", {}, "there is no Kubernetes object"],
   ["an item of a List that is none", "{apiVersion: v1, kind: List, items: [1]}", {}, "items[0]: must be an object"],
   ["no object at all", "# nothing\n---\n", {}, "there is no Kubernetes object"],
   ["a wrong name", OBJECTS, { name: "A/b" }, "metadata.name: must be"],
