@@ -1,5 +1,6 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { describeOwner } from "../files/describe_owner.ts";
+import { findFolderFault } from "../files/folder_fault.ts";
 import { listFolder } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
@@ -23,11 +24,11 @@ const ENOUGH_FILES = 4096;
 /** Checks whether a data folder exists and can be used: rights, free space, locks, the limit of open files. */
 export async function checkDataFolder(root: string, options: DataFolderOptions): Promise<Finding[]> {
   const step = "data folder";
+  const fault = await findFolderFault(root);
+  if (fault !== undefined) {
+    return [{ step, status: "broken", message: `${root}: ${fault}`, advice: "name another with --data" }];
+  }
   try {
-    const { isDirectory } = await Deno.stat(root);
-    if (!isDirectory) {
-      return [{ step, status: "broken", message: `${root} is not a folder`, advice: "name another with --data" }];
-    }
     await Array.fromAsync(Deno.readDir(root));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {

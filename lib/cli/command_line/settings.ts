@@ -1,5 +1,6 @@
+import { findFolderFault } from "../../files/folder_fault.ts";
 import { readText } from "../../files/read_text.ts";
-import { cannot, CorruptError, UsageError } from "../../oci/error.ts";
+import { cannot, CorruptError, CrpeError, UsageError } from "../../oci/error.ts";
 import { parsePlatforms, type Platform } from "../../oci/platform.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { LinkLimits } from "../../upstream/link/link_limits.ts";
@@ -56,12 +57,17 @@ const NO_CONFIG: ConfigFile = { upstream: [], private: [], hosts: {} };
  * Reads the settings of one invocation.
  *
  * @param canUseBucket whether the command works with a store on object storage
+ * @param isDiagnosis whether the command itself reports a data folder that cannot be one
+ * @throws {CrpeError} when the data folder cannot be one
  * @throws {UsageError} when a value is not valid
  */
 export async function readSettings(
   invocation: Invocation,
   io: Io,
-  { canUseBucket = false }: { readonly canUseBucket?: boolean } = {},
+  { canUseBucket = false, isDiagnosis = false }: {
+    readonly canUseBucket?: boolean;
+    readonly isDiagnosis?: boolean;
+  } = {},
 ): Promise<Settings> {
   const configPath = invocation.flag("config");
   const withCerts = withCaFiles(await readConfig(configPath), invocation.flags("ca-file"));
@@ -77,7 +83,9 @@ export async function readSettings(
       cannot(`use the store ${store}`, "this command works with a data folder only", "unset CRPE_STORE or store"),
     );
   }
-  const stored = await readStoredRegistries(data);
+  const fault = await findFolderFault(data);
+  if (fault !== undefined && !isDiagnosis) throw wrongDataFolder(data, fault);
+  const stored = fault === undefined ? await readStoredRegistries(data) : {};
   return {
     data,
     store,
@@ -167,7 +175,14 @@ export function defaultDataFolder(io: Pick<Io, "env">): string | undefined {
 
 /** Reads the data folder alone, as `readSettings` does; `undefined` if none is named and `$HOME` is not set. */
 export async function readDataFolder(invocation: Invocation, io: Io): Promise<string | undefined> {
-  return dataFolder(invocation, { io, config: await readConfig(invocation.flag("config")) });
+  const data = dataFolder(invocation, { io, config: await readConfig(invocation.flag("config")) });
+  const fault = data && await findFolderFault(data);
+  if (data && fault) throw wrongDataFolder(data, fault);
+  return data;
+}
+
+function wrongDataFolder(data: string, fault: string): CrpeError {
+  return new CrpeError(cannot(`use ${data} as the data folder`, fault, "name a folder with --data"));
 }
 
 function dataFolder(

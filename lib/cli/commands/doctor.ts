@@ -27,7 +27,7 @@ export const COMMAND: CommandDefinition = {
 };
 
 async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
-  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const settings = await readSettings(invocation, io, { canUseBucket: true, isDiagnosis: true });
   const [image] = invocation.arguments;
   const { findings, trace } = await examineMachine(settings, io, { image, root: invocation.flag("root") });
   const first = findings.find(({ status }) => status === "broken");

@@ -7,7 +7,6 @@ import { defaultDataFolder } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
-import { cannot, CrpeError } from "../../oci/error.ts";
 
 /** What is found where a data folder is looked for. */
 type FolderState = "filled" | "empty" | "denied" | "absent";
@@ -71,20 +70,12 @@ export async function findDataProblem(
   return isReading ? `${lack}; another one is named with --data` : undefined;
 }
 
-/**
- * Warns when a data folder was probably named by mistake, or is empty; see `findDataProblem`.
- *
- * @throws {Error} when it is a file
- */
+/** Warns when a data folder was probably named by mistake, or is empty; see `findDataProblem`. */
 export async function warnOfData(
   data: string,
   io: Io,
   { isReading = true, warn = createWarning(io) }: { isReading?: boolean; warn?: (message: string) => void } = {},
 ): Promise<void> {
-  const isFile = await Deno.stat(data).then((it) => !it.isDirectory, () => false);
-  if (isFile) {
-    throw new CrpeError(cannot(`use ${data} as the data folder`, "it is a file", "name a folder with --data"));
-  }
   const problem = await findDataProblem(data, { isReading, usual: defaultDataFolder(io) });
   if (problem !== undefined) warn(problem);
 }
