@@ -43,7 +43,7 @@ export class BlobUploads {
    * interrupted upload is kept.
    *
    * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more bytes
-   * are expected, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is
+   * are expected, 400 when the body is longer than the range, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is
    * not the next byte, 422 when the complete blob has another digest (its partial file is deleted then), and 423 when
    * another upload of the blob is in progress.
    */
@@ -59,7 +59,10 @@ export class BlobUploads {
       using _lease = await this.#options.takeLease();
       if (await this.#options.store.statBlob("", digest) === range.size) return answerJson({ digest, held: true });
       await this.#checkWanted(digest, range.size);
-      const body = new RequestBody(request, { limit: range.end - range.start, stallTimeout });
+      const limit = range.end - range.start;
+      const reason = `the body has more than the ${limit} bytes that Content-Range names`;
+      const tooLong = new RegistryError("INVALID", cannot("accept the blob", reason));
+      const body = new RequestBody(request, { limit, tooLong, stallTimeout });
       try {
         return await this.#append(digest, range, body);
       } finally {

@@ -16,6 +16,8 @@ const MIN_PROGRESS_BYTES = 4096;
 export interface RequestBodyOptions {
   /** The maximum length in bytes; no limit if absent. */
   readonly limit?: number | undefined;
+  /** The error of a longer body; by default a `TooLargeError`. */
+  readonly tooLong?: Error;
   /** The time in which at least 4 KiB, or the rest of the body, must be received, in milliseconds. */
   readonly stallTimeout: number;
 }
@@ -39,14 +41,16 @@ export class RequestBody {
 
   /**
    * @throws {RegistryError} when `Content-Digest` is not valid
-   * @throws {TooLargeError} when `Content-Length` exceeds the limit
+   * @throws {TooLargeError} or `tooLong`, when `Content-Length` exceeds the limit
    */
   constructor({ body, headers }: Request, options: RequestBodyOptions) {
     this.#options = options;
     const digest = headers.get("content-digest");
     this.#digest = new ContentDigest(digest === null ? [] : parseContentDigest(digest));
     const length = Number(headers.get("content-length") ?? 0);
-    if (options.limit !== undefined && length > options.limit) throw tooLarge(length, options.limit);
+    if (options.limit !== undefined && length > options.limit) {
+      throw options.tooLong ?? tooLarge(length, options.limit);
+    }
     this.#source = body === null
       ? { read: () => Promise.resolve(undefined), cancel: () => Promise.resolve() }
       : openByteSource(body, VIEW_BYTES);
@@ -67,7 +71,7 @@ export class RequestBody {
   /**
    * Reads the next bytes; `undefined` at the end.
    *
-   * @throws {TooLargeError} when the body exceeds the limit
+   * @throws {TooLargeError} or `tooLong`, when the body exceeds the limit
    * @throws {RequestCutError} when the client disconnects, or makes no progress for too long
    */
   async read(): Promise<Uint8Array | undefined> {
@@ -81,8 +85,8 @@ export class RequestBody {
         return undefined;
       }
       this.#received += piece.length;
-      const { limit } = this.#options;
-      if (limit !== undefined && this.#received > limit) throw tooLarge(undefined, limit);
+      const { limit, tooLong } = this.#options;
+      if (limit !== undefined && this.#received > limit) throw tooLong ?? tooLarge(undefined, limit);
       this.#digest.update(piece);
       return piece;
     } catch (error) {
@@ -173,14 +177,19 @@ export function readSwitch(query: URLSearchParams, name: string): boolean {
 
 /**
  * Checks the names of the parameters of a request that changes something: `?dryRun` in the place of `?dry-run` must not
- * count as neither.
+ * count as neither, and of two values not the first alone.
  *
  * @returns `query`
- * @throws {RegistryError} `INVALID` for another name than those that are known
+ * @throws {RegistryError} `INVALID` for another name than those that are known, and for one that is given twice
  */
 export function checkParameters(query: URLSearchParams, known: readonly string[]): URLSearchParams {
-  const other = [...query.keys()].find((name) => !known.includes(name));
-  if (other === undefined) return query;
+  const given = [...query.keys()];
+  const other = given.find((name) => !known.includes(name));
+  if (other === undefined) {
+    const twice = given.find((name, i) => given.indexOf(name) !== i);
+    if (twice === undefined) return query;
+    throw new RegistryError("INVALID", cannot(`use the parameter ${twice}`, "it is given more than once"));
+  }
   const names = known.join(", ");
   throw new RegistryError(
     "INVALID",

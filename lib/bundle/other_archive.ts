@@ -124,9 +124,9 @@ export async function explainOther(
   );
 }
 
-// Standard input, and the body of a request, have no name that a command takes.
+// A command reads standard input without a name; the body of a request has none that the reader would know.
 function withFile(command: string, what: string): string {
-  return what === "standard input" || what === "the bundle" ? command : `${command} ${what}`;
+  return what === "standard input" ? command : `${command} ${what === "the bundle" ? "FILE" : what}`;
 }
 
 /** Says why a file does not belong in an image archive, if it is one of those that only crpe import reads. */

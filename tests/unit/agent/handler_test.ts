@@ -79,6 +79,8 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
   ["an unknown path", "/kubepkgs/a/b", {}, 404, "NOT_FOUND"],
   ["an invalid digest of a blob", "/kubepkgs/blobs/sha256:12", {}, 400, "DIGEST_INVALID"],
   ["a misspelt dry-run", "/kubepkgs?dryRun=true", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
+  ["dry-run given twice", "/kubepkgs?dry-run=false&dry-run=true", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
+  ["force given twice to a plan", "/kubepkgs/plan?force&force", { method: "POST", body: "{}" }, 400, "INVALID"],
   ["a query parameter that is not Boolean", "/kubepkgs?force=maybe", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
   [
     "a byte range of a bundle",

@@ -54,9 +54,12 @@ for (
     [notATar(text("BZh91AY"), "standard input", "bundle"), "unpack it first: bzip2 -d"],
     [notATar(text("{}"), "standard input", "bundle"), "of a release: crpe pack"],
     [notABundle("index.json", "standard input"), "not a bundle: crpe load"],
+    [notATar(text("BZh91AY"), "the bundle", "bundle"), "unpack it first: bzip2 -d FILE"],
+    [notATar(text("{}"), "the bundle", "bundle"), "of a release: crpe pack FILE"],
+    [notABundle("index.json", "the bundle"), "not a bundle: crpe load FILE"],
   ] as const
 ) {
-  Deno.test(`the advice for standard input ends with a command: ${end}`, () => {
+  Deno.test(`the advice for an input without a name ends with a command: ${end}`, () => {
     assertEquals(error.message.slice(-end.length), end);
   });
 }
