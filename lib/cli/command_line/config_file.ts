@@ -4,21 +4,26 @@ import * as v from "valibot";
 import { didYouMean } from "./parse_command_line.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
-const List = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
+const Text = v.pipe(v.string(), v.minLength(1));
+const List = v.pipe(
+  v.union([v.string(), v.array(v.string())]),
+  v.transform((texts) => [texts].flat()),
+  v.everyItem((text) => text !== ""),
+);
 
 const Host = v.strictObject({
   /** The URL of the endpoint, or several to try in order. */
-  url: v.optional(v.union([v.string(), v.array(v.string())])),
+  url: v.optional(v.union([Text, v.array(Text)])),
   username: v.optional(v.string()),
   password: v.optional(v.string()),
-  "password-file": v.optional(v.string()),
-  "identity-token": v.optional(v.string()),
-  "identity-token-file": v.optional(v.string()),
+  "password-file": v.optional(Text),
+  "identity-token": v.optional(Text),
+  "identity-token-file": v.optional(Text),
   /** Hosts of token servers outside of the registry's domain that may get the login. */
   "token-hosts": v.optional(List),
-  "ca-file": v.optional(v.string()),
-  "client-cert": v.optional(v.string()),
-  "client-key": v.optional(v.string()),
+  "ca-file": v.optional(Text),
+  "client-cert": v.optional(Text),
+  "client-key": v.optional(Text),
   /** Whether plain HTTP may be used if HTTPS does not work. */
   insecure: v.optional(v.boolean()),
   /** Whether a mirror is asked without the parameter `ns`. */
@@ -27,27 +32,27 @@ const Host = v.strictObject({
 });
 
 const Config = v.strictObject({
-  data: v.optional(v.string()),
-  store: v.optional(v.string()),
-  addr: v.optional(v.string()),
+  data: v.optional(Text),
+  store: v.optional(Text),
+  addr: v.optional(Text),
   upstream: v.optional(List, []),
   offline: v.optional(v.boolean()),
-  platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
-  "tag-ttl": v.optional(v.string()),
+  platform: v.optional(v.pipe(List, v.transform((list) => list.join(",")))),
+  "tag-ttl": v.optional(Text),
   peer: v.optional(List),
   discover: v.optional(v.boolean()),
-  "discover-on": v.optional(v.string()),
-  "limit-rate": v.optional(v.string()),
+  "discover-on": v.optional(Text),
+  "limit-rate": v.optional(Text),
   budget: v.optional(List),
   window: v.optional(List),
-  "cache-max": v.optional(v.string()),
-  "max-memory": v.optional(v.string()),
+  "cache-max": v.optional(Text),
+  "max-memory": v.optional(Text),
   complete: v.optional(v.boolean()),
-  scrub: v.optional(v.string()),
-  "require-login": v.optional(v.string()),
+  scrub: v.optional(Text),
+  "require-login": v.optional(Text),
   private: v.optional(List, []),
-  "tls-cert": v.optional(v.string()),
-  "tls-key": v.optional(v.string()),
+  "tls-cert": v.optional(Text),
+  "tls-key": v.optional(Text),
   /** Entries of a policy; `parseTrustEntries` checks them. */
   "trusted-keys": v.optional(v.array(v.unknown())),
   hosts: v.optional(v.record(v.string(), Host), {}),
@@ -139,6 +144,9 @@ function nameField({ path }: v.BaseIssue<unknown>): string {
 }
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
+  if (issue.type === "min_length" || issue.type === "every_item") {
+    return "has an empty text; write a value, or leave it out";
+  }
   if (issue.type !== "strict_object" || issue.expected !== "never") {
     if (issue.type === "strict_object") return "has the wrong type; write its settings, each as NAME: VALUE";
     return `has the wrong type; write ${WORDS[field.split(".").at(-1)!] ?? "a text"}`;

@@ -27,6 +27,8 @@ export interface Settings {
   /** The path of the configuration file, whose logins are read again when it changes; absent without such a file. */
   readonly configPath?: string | undefined;
   readonly offline: boolean;
+  /** Names a setting in errors by where it is from: `--peer`, or `peer of crpe.yaml`. Absent: by its flag. */
+  readonly nameOf?: (setting: string) => string;
   /** Upstreams as `HOST[=URL]`, as given. */
   readonly upstreams: readonly string[];
   /** Whether only named upstreams are contacted. If not, and `upstreams` is empty, the well-known registries are too. */
@@ -83,6 +85,7 @@ export async function readSettings(
       cannot(`use the store ${store}`, "this command works with a data folder only", "unset CRPE_STORE or store"),
     );
   }
+  const nameOf = (setting: string) => nameSetting(setting, invocation, configPath);
   const fault = await findFolderFault(data);
   if (fault !== undefined && !isDiagnosis) throw wrongDataFolder(data, fault);
   const stored = fault === undefined ? await readStoredRegistries(data) : {};
@@ -93,22 +96,30 @@ export async function readSettings(
     givenConfig: config,
     storedHosts: stored,
     configPath,
+    nameOf,
     offline: invocation.isSet("offline") || config.offline === true,
     upstreams: orElse(upstreams, config.upstream),
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
-      readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
+      readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, nameOf("platform")),
     isCompleting: !invocation.isSet("no-complete") && config.complete !== false,
-    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max", MIN_CACHE_BYTES),
-    maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], "--max-memory", MIN_MEMORY_BYTES),
+    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], nameOf("cache-max"), MIN_CACHE_BYTES),
+    maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], nameOf("max-memory"), MIN_MEMORY_BYTES),
     peers: orElse(invocation.flags("peer"), config.peer ?? []),
     discovery: readDiscovery(invocation, config),
     link: readLinkLimits({
       rate: invocation.flag("limit-rate") ?? config["limit-rate"],
       budgets: orElse(invocation.flags("budget"), config.budget ?? []),
       windows: orElse(invocation.flags("window"), config.window ?? []),
+      nameOf,
     }),
-    tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
+    tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", nameOf("tag-ttl")),
   };
+}
+
+/** Names a setting in errors by where it is from: its flag, or the field of the configuration file. */
+export function nameSetting(setting: string, invocation: Invocation, configPath: string | undefined): string {
+  const isField = configPath !== undefined && invocation.flags(setting).length === 0;
+  return isField ? `${setting} of ${configPath}` : `--${setting}`;
 }
 
 function readDiscovery(invocation: Invocation, config: ConfigFile): Settings["discovery"] {
@@ -156,11 +167,14 @@ export function parseAddress(text: string, what = "--addr"): Address {
 export function readAddress(
   invocation: Invocation,
   io: Io,
-  { config, defaultPort }: { readonly config: ConfigFile; readonly defaultPort: number },
+  { config, configPath, defaultPort }: Pick<Settings, "config" | "configPath"> & { readonly defaultPort: number },
 ): Address {
   const named = invocation.flag("addr");
   if (named !== undefined) return parseAddress(named);
-  const { hostname, port } = parseAddress(config.addr ?? `:${defaultPort}`, "addr");
+  const { hostname, port } = parseAddress(
+    config.addr ?? `:${defaultPort}`,
+    nameSetting("addr", invocation, configPath),
+  );
   const variable = io.env("PORT");
   return variable === undefined ? { hostname, port } : { hostname, port: parseAddress(variable, "$PORT").port };
 }

@@ -2,7 +2,7 @@ import type { Address } from "../../server/listen.ts";
 import { isLoopback } from "../../server/own_hosts.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Invocation } from "../command_line/command.ts";
-import type { ConfigFile } from "../command_line/config_file.ts";
+import { nameSetting, type Settings } from "../command_line/settings.ts";
 import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
@@ -16,18 +16,22 @@ interface LoginSettings {
 }
 
 /** Reads `--require-login` and `--private`; `undefined` when no login is needed. @throws {UsageError} */
-export function readLoginSettings(invocation: Invocation, config: ConfigFile): LoginSettings | undefined {
+export function readLoginSettings(
+  invocation: Invocation,
+  { config, configPath }: Pick<Settings, "config" | "configPath">,
+): LoginSettings | undefined {
   const path = invocation.flag("require-login") ?? config["require-login"];
   const given = invocation.flags("private");
+  const what = nameSetting("private", invocation, configPath);
   const privateHosts = (given.length > 0 ? given : config.private).map((host) => {
     if (isRegistryHost(host)) return normalizeHost(host);
     throw new UsageError(
-      cannot(`use --private ${JSON.stringify(host)}`, "it is not a host, such as registry.example.com"),
+      cannot(`use ${what} ${JSON.stringify(host)}`, "it is not a host, such as registry.example.com"),
     );
   });
   if (path !== undefined) return { path, privateHosts };
   if (privateHosts.length === 0) return undefined;
-  throw new UsageError(cannot("use --private", "--require-login FILE is missing, which names the users"));
+  throw new UsageError(cannot(`use ${what}`, "--require-login FILE is missing, which names the users"));
 }
 
 /** What `withLogin` is given by the server. */

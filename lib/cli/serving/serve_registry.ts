@@ -88,11 +88,11 @@ export async function serveRegistry(
   const read = await readSettings(invocation, io, { canUseBucket: true });
   const settings = adjust?.(read) ?? read;
   if (settings.store !== undefined) refuseScrub(invocation);
-  const address = readAddress(invocation, io, { config: settings.config, defaultPort });
-  const login = readLoginSettings(invocation, settings.config);
+  const address = readAddress(invocation, io, { ...settings, defaultPort });
+  const login = readLoginSettings(invocation, settings);
   const tls = readTls(invocation, settings.config);
   const hostNames = readHostNames(invocation);
-  const period = readScrubPeriod(invocation, settings.config.scrub);
+  const period = readScrubPeriod(invocation, settings);
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
   using folder = await takeDataFolder(settings.data);

@@ -1,5 +1,6 @@
 import { Scrub } from "../../store/scrub.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { nameSetting, type Settings } from "../command_line/settings.ts";
 import { formatCount, formatSize, parseDuration } from "../console/quantity.ts";
 import type { DiskStore } from "../../store/disk_store.ts";
 import type { Log } from "./log.ts";
@@ -9,10 +10,14 @@ const DEFAULT_PERIOD = "30d";
 const MIN_PERIOD = 1000;
 
 /** Reads `--scrub` in milliseconds; 0 for never. @throws {UsageError} when it is not valid */
-export function readScrubPeriod(invocation: Invocation, configured: string | undefined): number {
-  const period = parseDuration(invocation.flag("scrub") ?? configured ?? DEFAULT_PERIOD, "--scrub");
+export function readScrubPeriod(
+  invocation: Invocation,
+  { config, configPath }: Pick<Settings, "config" | "configPath">,
+): number {
+  const what = nameSetting("scrub", invocation, configPath);
+  const period = parseDuration(invocation.flag("scrub") ?? config.scrub ?? DEFAULT_PERIOD, what);
   if (period === 0 || period >= MIN_PERIOD) return period;
-  throw new UsageError(cannot("use --scrub", "the duration must be at least 1s, or 0 for never"));
+  throw new UsageError(cannot(`use ${what}`, "the duration must be at least 1s, or 0 for never"));
 }
 
 /** What the scrub of a server needs. */

@@ -28,7 +28,7 @@ export async function openPeers(settings: Settings, io: Io, options: UpstreamSet
   const { proxyOf } = readProxyEnvironment(io);
   const hosts = new Map(Object.entries(config.hosts).map(([name, host]) => [normalizeHost(name), host]));
   return await Promise.all(peers.map(async (text) => {
-    const { href: url, host } = parsePeer(text);
+    const { href: url, host } = parsePeer(text, settings.nameOf?.("peer"));
     const configured = hosts.get(normalizeHost(host));
     const entry = { url, ...await readHostCertificates(host, configured, folders) };
     return new UpstreamSource({
@@ -45,11 +45,11 @@ export async function openPeers(settings: Settings, io: Io, options: UpstreamSet
   }));
 }
 
-function parsePeer(text: string): URL {
+function parsePeer(text: string, what = "--peer"): URL {
   const url = URL.parse(text);
   const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.pathname === "/" && url.search === "";
   if (isPlain && url.username === "" && url.password === "") return url;
   // What stands before an @ may be a password.
   const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-  throw new UsageError(cannot(`use --peer ${shown}`, "write the URL of a crpe, such as http://10.0.0.5:6060"));
+  throw new UsageError(cannot(`use ${what} ${shown}`, "write the URL of a crpe, such as http://10.0.0.5:6060"));
 }

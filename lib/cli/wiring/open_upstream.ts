@@ -135,7 +135,7 @@ async function listEntries(
   { upstreams, config, ...settings }: Settings,
   io: Io,
 ): Promise<UpstreamEntry[]> {
-  const named: UpstreamEntry[] = upstreams.map(parseUpstream);
+  const named: UpstreamEntry[] = upstreams.map((text) => parseUpstream(text, settings.nameOf?.("upstream")));
   const ofPage = settings.storedHosts ?? {};
   const given = settings.givenConfig?.hosts ?? {};
   // A configured host is an upstream if it has a URL; a credential alone does not make it one.
@@ -165,8 +165,8 @@ async function listEntries(
   }));
 }
 
-/** Parses `HOST[=URL]`. */
-function parseUpstream(text: string): UpstreamEntry {
+/** Parses `HOST[=URL]`. @param what the name of the flag or field, for errors */
+function parseUpstream(text: string, what = "--upstream"): UpstreamEntry {
   const equals = text.indexOf("=");
   const host = equals < 0 ? text : text.slice(0, equals);
   const url = equals < 0 ? undefined : text.slice(equals + 1);
@@ -174,7 +174,7 @@ function parseUpstream(text: string): UpstreamEntry {
     throw new UsageError(
       // The part before an @ may be a password.
       cannot(
-        `use --upstream ${JSON.stringify(text.replace(/[^=/]*@/g, "…@"))}`,
+        `use ${what} ${JSON.stringify(text.replace(/[^=/]*@/g, "…@"))}`,
         "write HOST or HOST=URL, such as docker.io=http://mirror:5000",
       ),
     );

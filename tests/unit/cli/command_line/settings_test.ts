@@ -3,7 +3,9 @@ import { parseCommandLine } from "../../../../lib/cli/command_line/parse_command
 import { parseAddress, readAddress, readSettings } from "../../../../lib/cli/command_line/settings.ts";
 import { COMMANDS } from "../../../../lib/cli/commands.ts";
 import { formatPlatform } from "../../../../lib/oci/platform.ts";
-import { assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../../../support/assert.ts";
+import { run } from "../../../../lib/cli/run.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 import { UsageError } from "../../../../lib/oci/error.ts";
 
@@ -118,6 +120,10 @@ for (
       "hosts: {a.b: x}",
       "hosts.a.b has the wrong type; write its settings, each as NAME: VALUE",
     ],
+    ["an empty text", "upstream: ''", "x.yaml: upstream has an empty text"],
+    ["an empty text of a list", "peer: [http://a.test, '']", "x.yaml: peer has an empty text"],
+    ["an empty text of a host", "hosts: {a.test: {url: ''}}", "x.yaml: hosts.a.test.url has an empty text"],
+    ["an empty data folder", "data: ''", "x.yaml: data has an empty text"],
     ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
     ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
   ] as const
@@ -125,6 +131,39 @@ for (
   Deno.test(`parseConfigFile() refuses ${what} without repeating a secret`, () => {
     const error = assertThrows(() => parseConfigFile(text, "x.yaml"), UsageError, message);
     assertEquals(error.message.includes("secret"), false);
+  });
+}
+
+// FILE is the configuration. Flags are named by their flag, although there is a configuration.
+for (
+  const [text, args, message] of [
+    ["upstream: http://x", [], 'upstream of FILE "http://x": write HOST'],
+    ["upstream: a.test", ["--upstream=http://x"], '--upstream "http://x": write HOST'],
+    ["peer: x", [], 'peer of FILE "x": write the URL'],
+    ["peer: x", ["--peer=y"], '--peer "y": write the URL'],
+    ["budget: x", [], 'budget of FILE "x": write SIZE/day'],
+    ["budget: [1GiB/day, 2GiB/day]", [], "budget of FILE: there are two of all registries a day"],
+    ["window: x", [], 'window of FILE "x": write HH:MM'],
+    ["limit-rate: 1B", [], 'limit-rate of FILE "1B": the least is'],
+    ["limit-rate: 1B", ["--limit-rate=2B"], '--limit-rate "2B": the least is'],
+    ["tag-ttl: x", [], 'tag-ttl of FILE "x": write a duration'],
+    ["cache-max: '5'", [], 'cache-max of FILE "5": it has no unit'],
+    ["max-memory: '5'", [], 'max-memory of FILE "5": it has no unit'],
+    ["private: a b", [], 'private of FILE "a b": it is not a host'],
+    ["private: a.test", [], "private of FILE: --require-login FILE is missing"],
+    ["scrub: x", [], 'scrub of FILE "x": write a duration'],
+    ["addr: a", [], 'addr of FILE "a": write HOST:PORT'],
+    ["addr: a", ["--addr=b"], '--addr "b": write HOST:PORT'],
+  ] as const
+) {
+  Deno.test(`crpe registry ${args} with ${text} names where the wrong value is from`, async () => {
+    await using folder = await TestFolder.create();
+    const file = await folder.write("c.yaml", text);
+    const io = createTestIo();
+    const data = `--data=${folder.path}/data`;
+    const addr = text.startsWith("addr") ? [] : ["--addr=127.0.0.1:0"];
+    assertEquals(await run(["registry", `--config=${file}`, data, ...addr, ...args], io), 2);
+    assertStringIncludes(io.errText, `crpe: Cannot use ${message.replace("of FILE", `of ${file}`)}`);
   });
 }
 
