@@ -229,13 +229,21 @@ class BlobRequest {
     };
     let [position, end] = [0, size];
     if (response.status === 206) {
-      const range = parseContentRange(response.headers.get("content-range"));
+      const text = response.headers.get("content-range");
+      const range = parseContentRange(text);
       // With the right size, the encoding is part of the stored content.
       if (encodingOf(response.headers) !== undefined && range?.size !== size) {
         throw await refuse("the partial response has a Content-Encoding");
       }
-      if (range === undefined || range.start !== offset || range.last !== last) {
-        throw await refuse(`bytes ${offset} to ${last} were requested, but the response has other bytes`);
+      if (range === undefined) {
+        const lack = text
+          ? `a Content-Range that is not valid (${JSON.stringify(text.slice(0, 80))})`
+          : "no Content-Range";
+        throw await refuse(`the partial response (206) has ${lack}, so that its place in the blob is not known`);
+      }
+      if (range.start !== offset || range.last !== last) {
+        const found = `the response has the bytes ${range.start} to ${range.last}`;
+        throw await refuse(`bytes ${offset} to ${last} were requested, but ${found}`);
       }
       if (range.size !== undefined && range.size !== size) {
         throw await refuse(`its size is ${range.size} bytes, expected ${size}`);

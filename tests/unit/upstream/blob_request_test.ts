@@ -1,5 +1,6 @@
 import { verifyBytes } from "../../../lib/content/verifier.ts";
 import { parseContentRange } from "../../../lib/http/range.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Fault, startFaultUpstream } from "../../support/fault_upstream.ts";
@@ -158,9 +159,42 @@ Deno.test("[9] UpstreamSource gives up when the server always cuts at the same b
   assertStringIncludes(error.message, `Cannot read blob ${digest} of ${REPO} from ${upstream.host}`);
 });
 
+Deno.test("UpstreamSource says that a partial response to a whole blob, or to a range, has no Content-Range", async () => {
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, ({ method }) => {
+    return new Response(method === "HEAD" ? null : "abc", {
+      status: method === "HEAD" ? 200 : 206,
+      headers: { "content-length": "3" },
+    });
+  });
+  for (const range of [undefined, { start: 1 }]) {
+    const { source } = createTestSource(`http://127.0.0.1:${server.addr.port}`);
+    const opening = source.openBlob(REPO, computeDigest("abc"), range);
+    const { code, message } = await assertRejects(() => opening, RegistryError);
+    const reason = "the partial response (206) has no Content-Range, so that its place in the blob is not known";
+    assertEquals(
+      [code, message.endsWith(`from 127.0.0.1:${server.addr.port}: ${reason}`)],
+      ["BAD_GATEWAY", true],
+      message,
+    );
+  }
+});
+
 const BAD_RESUMES: [name: string, fault: Fault, reason: string][] = [
-  ["another range", { headers: { "Content-Range": `bytes 0-${SIZE - 1}/${SIZE}` } }, "the response has other bytes"],
-  ["no Content-Range", { headers: { "Content-Range": "" } }, "the response has other bytes"],
+  [
+    "another range",
+    { headers: { "Content-Range": `bytes 0-${SIZE - 1}/${SIZE}` } },
+    `but the response has the bytes 0 to ${SIZE - 1}`,
+  ],
+  [
+    "an empty Content-Range",
+    { headers: { "Content-Range": "" } },
+    "the partial response (206) has no Content-Range, so",
+  ],
+  [
+    "a wrong Content-Range",
+    { headers: { "Content-Range": "bytes */5" } },
+    'the partial response (206) has a Content-Range that is not valid ("bytes */5")',
+  ],
   ["another size", { headers: { "Content-Range": `bytes ${HALF}-${SIZE - 1}/${SIZE + 1}` } }, "bytes, expected"],
   ["404", { status: 404 }, "no longer has it"],
   ["a whole blob of another length", { status: 200, body: "short" }, "5 bytes"],
