@@ -54,39 +54,42 @@ export type ApiRoute =
   | { readonly kind: "rollback" | "remove"; readonly name: string }
   | { readonly kind: "package-status"; readonly name: string };
 
-/** The paths below `API`, and the kind of the route for each method; HEAD is answered as GET. A group is a field of the route. */
-const ROUTES: readonly (readonly [path: RegExp, kinds: Readonly<Record<string, ApiRoute["kind"]>>])[] = [
-  [/^access$/, { GET: "access" }],
-  [/^status$/, { GET: "status" }],
-  [/^doctor$/, { GET: "doctor" }],
-  [/^session$/, { POST: "session" }],
-  [/^codes$/, { POST: "codes" }],
-  [/^jobs$/, { GET: "jobs" }],
-  [/^jobs\/(?<id>[^/%]*)$/, { DELETE: "job-end" }],
-  [/^packs$/, { POST: "packs" }],
-  [/^releases\/check$/, { POST: "release-check" }],
-  [/^images$/, { GET: "images", POST: "image-pull", DELETE: "image-removal" }],
-  [/^inventory$/, { GET: "inventory" }],
-  [/^inventories$/, { GET: "inventories" }],
-  [/^inventories\/(?<name>[^/]*)$/, { PUT: "site-save", DELETE: "site-removal" }],
-  [/^registries$/, { GET: "registries" }],
-  [/^registries\/(?<host>[^/]*)$/, { PUT: "registry-save", DELETE: "registry-removal" }],
-  [/^registries\/(?<host>[^/]*)\/test$/, { POST: "registry-test" }],
-  [/^packages$/, { GET: "packages" }],
-  [/^packages\/(?<name>[^/]+)$/, { DELETE: "remove" }],
-  [/^packages\/(?<name>[^/]+)\/rollback$/, { POST: "rollback" }],
-  [/^packages\/(?<name>[^/]+)\/status$/, { GET: "package-status" }],
-  [/^outbox$/, { GET: "outbox" }],
-  [/^outbox\/partials$/, { DELETE: "partials-removal" }],
-  [/^outbox\/(?<digest>[^/]+)$/, { GET: "bundle", DELETE: "bundle-removal" }],
-  [/^outbox\/(?<digest>[^/]+)\/link$/, { POST: "bundle-link" }],
-  [/^nodes$/, { GET: "nodes", POST: "node-addition" }],
-  [/^nodes\/search$/, { POST: "node-search" }],
-  [/^nodes\/(?<node>[^/]*)$/, { DELETE: "node-removal" }],
-  [/^nodes\/(?<node>[^/]*)\/plan$/, { POST: "node-plan" }],
-  [/^nodes\/(?<node>[^/]*)\/send$/, { POST: "node-send" }],
-  [/^nodes\/(?<node>[^/]*)\/packages\/(?<name>[^/]+)$/, { DELETE: "node-package-removal" }],
-  [/^nodes\/(?<node>[^/]*)\/packages\/(?<name>[^/]+)\/rollback$/, { POST: "node-rollback" }],
+/**
+ * The paths below `API`, and the kind of the route for each method; HEAD is answered as GET. A segment `:name` is a field of
+ * the route.
+ */
+const ROUTES: readonly (readonly [path: string, kinds: Readonly<Record<string, ApiRoute["kind"]>>])[] = [
+  ["access", { GET: "access" }],
+  ["status", { GET: "status" }],
+  ["doctor", { GET: "doctor" }],
+  ["session", { POST: "session" }],
+  ["codes", { POST: "codes" }],
+  ["jobs", { GET: "jobs" }],
+  ["jobs/:id", { DELETE: "job-end" }],
+  ["packs", { POST: "packs" }],
+  ["releases/check", { POST: "release-check" }],
+  ["images", { GET: "images", POST: "image-pull", DELETE: "image-removal" }],
+  ["inventory", { GET: "inventory" }],
+  ["inventories", { GET: "inventories" }],
+  ["inventories/:name", { PUT: "site-save", DELETE: "site-removal" }],
+  ["registries", { GET: "registries" }],
+  ["registries/:host", { PUT: "registry-save", DELETE: "registry-removal" }],
+  ["registries/:host/test", { POST: "registry-test" }],
+  ["packages", { GET: "packages" }],
+  ["packages/:name", { DELETE: "remove" }],
+  ["packages/:name/rollback", { POST: "rollback" }],
+  ["packages/:name/status", { GET: "package-status" }],
+  ["outbox", { GET: "outbox" }],
+  ["outbox/partials", { DELETE: "partials-removal" }],
+  ["outbox/:digest", { GET: "bundle", DELETE: "bundle-removal" }],
+  ["outbox/:digest/link", { POST: "bundle-link" }],
+  ["nodes", { GET: "nodes", POST: "node-addition" }],
+  ["nodes/search", { POST: "node-search" }],
+  ["nodes/:node", { DELETE: "node-removal" }],
+  ["nodes/:node/plan", { POST: "node-plan" }],
+  ["nodes/:node/send", { POST: "node-send" }],
+  ["nodes/:node/packages/:name", { DELETE: "node-package-removal" }],
+  ["nodes/:node/packages/:name/rollback", { POST: "node-rollback" }],
 ];
 
 /**
@@ -96,13 +99,25 @@ const ROUTES: readonly (readonly [path: RegExp, kinds: Readonly<Record<string, A
  *   `detail.allow`; `NAME_INVALID` for a name that is not valid
  */
 export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
+  // A fixed segment may be percent-encoded, as any other (RFC 3986, 6.2.2.2).
+  const segments = pathname.slice(API.length).split("/").map(decodeSegment);
   for (const [path, kinds] of ROUTES) {
-    const match = path.exec(pathname.slice(API.length));
-    if (match === null || match.groups?.digest !== undefined && !isDigest(match.groups.digest)) continue;
+    const fields = matchPath(path.split("/"), segments);
+    if (fields === undefined || fields.digest !== undefined && !isDigest(fields.digest)) continue;
     const methods = Object.keys(kinds).flatMap((it) => it === "GET" ? READ : it);
     const kind = allow(method, methods, kinds[method === "HEAD" ? "GET" : method]);
-    const fields = Object.entries(match.groups ?? {}).map(([name, text]) => [name, decodeSegment(text)]);
-    return { kind, ...Object.fromEntries(fields) } as ApiRoute;
+    return { kind, ...fields } as ApiRoute;
   }
   throw new RegistryError("NOT_FOUND", cannot("find the page", "the API has no such path"));
+}
+
+function matchPath(pattern: readonly string[], segments: readonly string[]): Record<string, string> | undefined {
+  if (pattern.length !== segments.length) return undefined;
+  const fields: Record<string, string> = {};
+  for (const [i, wanted] of pattern.entries()) {
+    const segment = segments[i]!;
+    if (wanted.startsWith(":") && segment !== "") fields[wanted.slice(1)] = segment;
+    else if (wanted !== segment) return undefined;
+  }
+  return fields;
 }
