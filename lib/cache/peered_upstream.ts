@@ -1,5 +1,4 @@
-import type { ListOptions, OpenedBlob, ReferrerList, TagPage } from "../content/source.ts";
-import type { ByteRange } from "../bytes/byte_range.ts";
+import type { ListOptions, ReferrerList, TagPage } from "../content/source.ts";
 import { withinTime } from "../bytes/within_time.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -100,12 +99,6 @@ export class PeeredUpstream implements Upstream {
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
     const ask = (source: Peer) => source.statBlob(repo, digest);
     return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
-  }
-
-  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    const opened = await this.openBlobWith(repo, digest, { range });
-    if (opened === undefined || opened.size !== undefined) return opened as OpenedBlob | undefined;
-    return await this.#askUpstream(repo, (upstream) => upstream.openBlob(repo, digest, range));
   }
 
   async openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<UpstreamBlob | undefined> {

@@ -5,8 +5,6 @@ import type { Descriptor } from "../oci/manifest.ts";
 
 /** A blob that is being received from an upstream. */
 export interface UpstreamBlob extends ReceivedBlob {
-  /** Host that sends it. */
-  readonly host?: string;
   /** Whether another crpe sends it, so that it is asked of the upstream if it is not right. */
   readonly isFromPeer?: boolean;
   /** Whether the part that was received is kept to resume from when the transfer fails. Default: true. */
@@ -14,7 +12,7 @@ export interface UpstreamBlob extends ReceivedBlob {
 }
 
 /** A remote source. Gives `undefined`, without a request, for a repository that it does not allow. */
-export interface Upstream extends ContentSource {
+export interface Upstream extends Pick<ContentSource, "resolve" | "statBlob" | "listTags"> {
   /** Reports whether a repository may be requested at all. If absent, every repository may. */
   allows?(repo: string): boolean;
   /** Reports whether only other crpes may be asked for a repository; see `PeeredUpstream`. */
@@ -29,7 +27,8 @@ export interface Upstream extends ContentSource {
   /**
    * Opens a blob, or a byte range of it.
    *
-   * @throws {RegistryError} `BAD_GATEWAY` when the upstream states another size than the caller
+   * @throws {RegistryError} `RANGE_INVALID` when the range is outside the blob; `BAD_GATEWAY` when the upstream states
+   *   another size than the caller
    */
   openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<UpstreamBlob | undefined>;
   /** Lists referrers as `ContentCatalog.listReferrers`. @throws {RegistryError} when the list is not available */

@@ -19,6 +19,8 @@ export interface AskBlobOptions {
 
 /** A blob, or a byte range of it, that is being received. */
 export interface ReceivedBlob extends Omit<OpenedBlob, "size" | "length"> {
+  /** Host that sends it; absent when nothing is left to send. */
+  readonly host?: string;
   /** Size of the whole blob in bytes; `undefined` when neither a manifest nor the registry states it. */
   readonly size: number | undefined;
   /** Number of bytes in `body`; `undefined` when the size is not known. */

@@ -71,8 +71,8 @@ export interface MissingReason {
 }
 
 /**
- * A source of content: a store, an upstream registry, or a store with an upstream behind it. `repo` is the canonical
- * name of a repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
+ * A source of content: a store, or a store with an upstream registry behind it. `repo` is the canonical name of a
+ * repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
  */
 export interface ContentSource {
   /** Resolves a tag or digest to the descriptor of its manifest. */

@@ -14,8 +14,8 @@ import { TransportError } from "./transport/transport_error.ts";
 import { openUnsizedBody } from "./transport/unsized_body.ts";
 import { readVerifiedBody } from "./verified_body.ts";
 
-// A blob of unknown size is read into memory to determine its size, up to the largest size of a config.
-const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
+// A blob whose encoding only its digest shows is read into memory, up to the largest size of a config.
+const MAX_BUFFERED_SIZE = 4 * 1024 * 1024;
 
 /**
  * Opens a blob or a byte range of it; `undefined` when the registry does not have it. The body resumes after a
@@ -30,35 +30,17 @@ export async function openUpstreamBlob(
   name: BlobName,
   options: AskBlobOptions,
 ): Promise<ReceivedBlob | undefined> {
-  return await withSlot(client, new BlobRequest(client, name, options), (request) => request.open(options.range));
-}
-
-/**
- * As `openUpstreamBlob`, for a caller that needs the size. A blob whose size the registry does not report is read into
- * memory and verified.
- *
- * @throws {RegistryError} as `openUpstreamBlob`, and `BAD_GATEWAY` when such a blob is larger than a config may be
- */
-export async function openSizedUpstreamBlob(
-  client: EndpointClient,
-  name: BlobName,
-  options: AskBlobOptions,
-): Promise<OpenedBlob | undefined> {
-  return await withSlot(client, new BlobRequest(client, name, options), (request) => request.openSized(options.range));
-}
-
-// A transfer keeps its slot until its body has ended.
-async function withSlot<T>(
-  client: EndpointClient,
-  request: BlobRequest,
-  open: (request: BlobRequest) => Promise<T | undefined>,
-): Promise<T | undefined> {
+  const request = new BlobRequest(client, name, options);
+  // A transfer keeps its slot until its body has ended.
   const slot = await client.acquireBlob(request.signal);
   try {
-    const opened = await open(request);
-    if (opened === undefined) slot[Symbol.dispose]();
-    else request.onEnd = () => slot[Symbol.dispose]();
-    return opened;
+    const opened = await request.open(options.range);
+    if (opened === undefined) {
+      slot[Symbol.dispose]();
+      return undefined;
+    }
+    request.onEnd = () => slot[Symbol.dispose]();
+    return { ...opened, host: client.host };
   } catch (error) {
     slot[Symbol.dispose]();
     throw error;
@@ -98,15 +80,7 @@ class BlobRequest {
   }
 
   async open(range: ByteRange | undefined): Promise<ReceivedBlob | undefined> {
-    return range === undefined
-      ? await this.#openWhole((response) => this.#openUnsized(response))
-      : await this.#openRange(range);
-  }
-
-  async openSized(range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
-    return range === undefined
-      ? await this.#openWhole((response) => this.#openBuffered(response))
-      : await this.#openRange(range);
+    return range === undefined ? await this.#openWhole() : await this.#openRange(range);
   }
 
   async #openRange(range: ByteRange): Promise<OpenedBlob | undefined> {
@@ -118,17 +92,17 @@ class BlobRequest {
     return first && this.#resuming(first);
   }
 
-  async #openWhole<T>(openWithoutSize: (response: Response) => Promise<T>): Promise<OpenedBlob | T | undefined> {
+  async #openWhole(): Promise<ReceivedBlob | undefined> {
     const connecting = new AbortController();
     const response = await this.#send(undefined, connecting);
     if (response === undefined) return undefined;
-    if (this.#size !== undefined && this.#size <= MAX_UNKNOWN_SIZE && isUndecided(response.headers)) {
+    if (this.#size !== undefined && this.#size <= MAX_BUFFERED_SIZE && isUndecided(response.headers)) {
       return await this.#openBuffered(response);
     }
     const declared = encodingOf(response.headers) === undefined ? parseContentLength(response.headers) : undefined;
     if (this.#size === undefined && declared === undefined) {
       const size = await this.#fetchSize();
-      if (size === undefined) return await openWithoutSize(response);
+      if (size === undefined) return await this.#openUnsized(response);
       this.#size = size;
     }
     this.#length = this.#size ??= declared!;
@@ -157,7 +131,7 @@ class BlobRequest {
   async #openBuffered(response: Response): Promise<OpenedBlob> {
     const { now, timeouts } = this.#client.context;
     const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not report`;
-    const bound = { maxBytes: MAX_UNKNOWN_SIZE, what, stallTimeout: timeouts.stall, now };
+    const bound = { maxBytes: MAX_BUFFERED_SIZE, what, stallTimeout: timeouts.stall, now };
     try {
       const bytes = await readVerifiedBody(response, this.#name.digest, bound);
       const body = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();

@@ -1,12 +1,11 @@
-import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { AskBlobOptions, AskOptions, ReceivedBlob } from "../content/ask_options.ts";
-import type { ContentSource, ListOptions, OpenedBlob, ReferrerList, TagPage } from "../content/source.ts";
+import type { ListOptions, ReferrerList, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { normalizeHost, splitRepository } from "../oci/reference.ts";
-import { openSizedUpstreamBlob, openUpstreamBlob } from "./blob_request.ts";
+import { openUpstreamBlob } from "./blob_request.ts";
 import { fetchBlobSize } from "./blob_size.ts";
 import { EndpointPool } from "./endpoint_pool.ts";
 import { type FetchedManifest, fetchManifest, findManifest } from "./manifest_request.ts";
@@ -24,9 +23,6 @@ interface EndpointProbe {
   readonly failure?: RegistryError;
 }
 
-/** A blob that is being received, and the host that sends it. */
-type HostedBlob<T = ReceivedBlob> = T & { readonly host: string };
-
 const MAX_RECENT_MANIFESTS = 64;
 const MAX_RECENT_BYTES = 8 * 1024 * 1024;
 
@@ -35,7 +31,7 @@ const MAX_RECENT_BYTES = 8 * 1024 * 1024;
  * is reported as missing. The endpoints of a registry are tried in order until one of them has the content. If none has
  * it and a request to one of them failed, that failure is thrown.
  */
-export class UpstreamSource implements ContentSource {
+export class UpstreamSource {
   readonly #pool: EndpointPool;
   readonly #tags: TagLister;
   readonly #fetching = new SingleFlight<FetchedManifest | undefined>();
@@ -128,27 +124,16 @@ export class UpstreamSource implements ContentSource {
 
   /**
    * Opens a blob or a byte range of it. The body resumes after a broken connection and yields exactly the promised
-   * number of bytes, or errors; it does not verify the digest.
+   * number of bytes, or errors; it does not verify the digest. If neither the caller nor the registry states the size,
+   * the blob is open nevertheless, and only its digest shows whether it is complete.
    *
    * @throws {RegistryError} as `resolve`, and `RANGE_INVALID` when the range is outside the blob
    */
-  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<HostedBlob<OpenedBlob> | undefined> {
-    return await this.#pool.query(repo, async (client, path) => {
-      const opened = await openSizedUpstreamBlob(client, { repo, path, digest }, { range });
-      return opened && { ...opened, host: client.host };
-    });
-  }
-
-  /**
-   * As `openBlob`, for a caller that knows the size of the blob, can do without it, or may abort the transfer. If
-   * neither the caller nor the registry states the size, the blob is open nevertheless, and only its digest shows
-   * whether it is complete.
-   */
-  async openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<HostedBlob | undefined> {
-    return await this.#pool.query(repo, async (client, path) => {
-      const opened = await openUpstreamBlob(client, { repo, path, digest }, options);
-      return opened && { ...opened, host: client.host };
-    });
+  async openBlobWith(repo: string, digest: Digest, options: AskBlobOptions): Promise<ReceivedBlob | undefined> {
+    return await this.#pool.query(
+      repo,
+      (client, path) => openUpstreamBlob(client, { repo, path, digest }, options),
+    );
   }
 
   /** See `ContentSource.listTags`. @throws {RegistryError} as `resolve` */

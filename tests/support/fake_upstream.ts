@@ -1,7 +1,7 @@
-import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
+import { resolveRange } from "../../lib/bytes/byte_range.ts";
 import type { AskBlobOptions, AskOptions } from "../../lib/content/ask_options.ts";
 import type { Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
-import type { ListOptions, OpenedBlob, ReferrerList, TagPage } from "../../lib/content/source.ts";
+import type { ListOptions, ReferrerList, TagPage } from "../../lib/content/source.ts";
 import { takePage } from "../../lib/content/take_page.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
@@ -48,10 +48,6 @@ export class FakeUpstream implements Upstream {
 
   statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
     return this.#answer(`stat ${digest}`, () => this.content.get(digest)?.bytes.length);
-  }
-
-  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    return await this.openBlobWith(repo, digest, { range }) as OpenedBlob | undefined;
   }
 
   openBlobWith(
@@ -119,7 +115,6 @@ export class RoutedUpstream implements Upstream {
   headManifest = (repo: string, tag: string, ask?: AskOptions) => this.of(repo).headManifest(repo, tag, ask);
   readManifest = (repo: string, digest: Digest) => this.of(repo).readManifest(repo, digest);
   statBlob = (repo: string, digest: Digest) => this.of(repo).statBlob(repo, digest);
-  openBlob = (repo: string, digest: Digest, range?: ByteRange) => this.of(repo).openBlob(repo, digest, range);
   openBlobWith = (repo: string, digest: Digest, ask: AskBlobOptions) => {
     return this.of(repo).openBlobWith(repo, digest, ask);
   };

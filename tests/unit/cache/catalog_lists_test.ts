@@ -15,7 +15,7 @@ const [config, layer] = [makeBlob(100, 1), makeBlob(5000, 2)];
 const manifest = makeManifest(config, [layer]);
 const referrer = makeManifest(layer, [], manifest);
 
-const BLOB_METHODS = ["statBlob", "openBlob", "openBlobWith"];
+const BLOB_METHODS = ["statBlob", "openBlobWith"];
 const MANIFEST_METHODS = ["resolve", "headManifest", "readManifest"];
 
 /**

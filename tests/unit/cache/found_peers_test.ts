@@ -69,7 +69,7 @@ Deno.test("[108] content with a digest comes from a peer that was found; tags an
       () => source.listReferrers(REPO, manifest.descriptor.digest),
       () => source.statBlob(REPO, digest),
       () => source.openBlobWith(REPO, small.descriptor.digest, { size: small.bytes.length, range: { start: 1 } }),
-      () => source.openBlob(REPO, small.descriptor.digest, { start: 0, end: 9 }),
+      () => source.openBlobWith(REPO, small.descriptor.digest, { range: { start: 0, end: 9 } }),
     ]
   ) assertEquals(await ask().catch(({ code }) => code), "UNAVAILABLE");
   assertEquals(peer.asked.length, 4);

@@ -77,7 +77,7 @@ Deno.test("[76] UpstreamSource names itself in every request, also to the token 
   upstream.fail({ kind: "blob", redirectTo: `${storage.url}{path}` });
   const { source } = createTestSource(upstream.url, { userAgent: "crpe/1.2.3", via: () => "1.1 crpe-a" });
   await source.resolve(REPO, "1");
-  await (await source.openBlob(REPO, image.layers[0]!.digest))?.body.cancel();
+  await (await source.openBlobWith(REPO, image.layers[0]!.digest, {}))?.body.cancel();
   const agents = [...upstream.requests, ...storage.requests].map((
     { kind, headers },
   ) => [kind, headers.get("user-agent")]);

@@ -43,8 +43,8 @@ Deno.test("UpstreamSource returns undefined for content that the registry does n
   assertEquals(await source.headManifest(REPO, "1"), undefined);
   assertEquals(await source.readManifest(REPO, UNKNOWN), undefined);
   assertEquals(await source.statBlob(REPO, UNKNOWN), undefined);
-  assertEquals(await source.openBlob(REPO, UNKNOWN), undefined);
-  assertEquals(await source.openBlob(REPO, UNKNOWN, { start: 5 }), undefined);
+  assertEquals(await source.openBlobWith(REPO, UNKNOWN, {}), undefined);
+  assertEquals(await source.openBlobWith(REPO, UNKNOWN, { range: { start: 5 } }), undefined);
   assertEquals(await source.listTags(REPO), undefined);
   assertEquals(await source.listReferrers(REPO, UNKNOWN), { referrers: [] });
 });
@@ -280,7 +280,7 @@ Deno.test("[60] UpstreamSource sends no credential to the storage of a redirect"
   const { source, events } = createTestSource([{ host: REGISTRY, url: upstream.url, credential: AUTH }]);
   await source.statBlob(REPO, digest);
   upstream.fail({ kind: "blob", redirectTo: `${storage.url}{path}?X-Signature=SECRET` });
-  const opened = await source.openBlob(REPO, digest);
+  const opened = await source.openBlobWith(REPO, digest, {});
   await opened?.body.cancel();
   assertEquals(storage.requests.map(({ query, headers }) => [query, headers.get("authorization")]), [
     ["?X-Signature=SECRET", null],

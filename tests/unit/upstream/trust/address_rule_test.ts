@@ -64,7 +64,7 @@ Deno.test("[90] UpstreamSource connects to the address of a redirect that was ch
   upstream.fail({ kind: "blob", redirectTo: `http://storage.test:${servers.port}/x` });
   using made = createResolvingSource(upstream.url, [["127.0.0.2"], ["127.0.0.3"]]);
   for (let i = 0; i < 3; i++) {
-    assertEquals(await readAll((await made.source.openBlob(REPO, DIGEST))!.body), BLOB);
+    assertEquals(await readAll((await made.source.openBlobWith(REPO, DIGEST, {}))!.body), BLOB);
   }
   assertEquals([servers.count(), made.count()], [[1, 0], { lookups: 1, clients: 1 }]);
   assertEquals([...servers.hosts], [`storage.test:${servers.port}`]);
@@ -80,7 +80,7 @@ Deno.test("[90] UpstreamSource connects to the address of a token server that wa
   await using _registry = registry;
   const url = `http://127.0.0.1:${registry.addr.port}`;
   using made = createResolvingSource(url, [["127.0.0.2"], ["127.0.0.3"]]);
-  assertEquals(await readAll((await made.source.openBlob(REPO, DIGEST))!.body), BLOB);
+  assertEquals(await readAll((await made.source.openBlobWith(REPO, DIGEST, {}))!.body), BLOB);
   assertEquals([servers.count(), made.count()], [[1, 0], { lookups: 1, clients: 1 }]);
   assertEquals([...servers.hosts], [`auth.test:${servers.port}`]);
 });
@@ -90,7 +90,7 @@ Deno.test("[90] UpstreamSource tries the next address of a name, without resolvi
   await using upstream = startFaultUpstream();
   upstream.fail({ kind: "blob", redirectTo: `http://storage.test:${servers.port}/x` });
   using made = createResolvingSource(upstream.url, [["127.0.0.4", "127.0.0.3"], ["127.0.0.2"]]);
-  assertEquals(await readAll((await made.source.openBlob(REPO, DIGEST))!.body), BLOB);
+  assertEquals(await readAll((await made.source.openBlobWith(REPO, DIGEST, {}))!.body), BLOB);
   assertEquals([servers.count(), made.count().lookups], [[0, 1], 1]);
 });
 
@@ -102,7 +102,11 @@ Deno.test("[90] UpstreamSource refuses a name that is bound to another class bet
   let minutes = 0;
   const answers = [["127.0.0.2"], ["169.254.169.254"]];
   using made = createResolvingSource(upstream.url, answers, { now: () => ++minutes * 60_000 });
-  await assertRejects(() => made.source.openBlob(REPO, DIGEST), RegistryError, "link-local, multicast or metadata");
+  await assertRejects(
+    () => made.source.openBlobWith(REPO, DIGEST, {}),
+    RegistryError,
+    "link-local, multicast or metadata",
+  );
   assertEquals(servers.count(), [0, 0]);
 });
 
