@@ -69,18 +69,6 @@ export interface DeltaStore {
   discardBlob(digest: Digest): Promise<void>;
 }
 
-/** A store that accepts content whose digest is not known before it was read. */
-export interface AddingStore extends ContentStore {
-  /**
-   * Stores content, which no repository links to yet: the caller writes a manifest that does.
-   *
-   * @param expected the digest that the content must have, where one is given
-   * @throws {DigestMismatchError} when it has another one; nothing is stored then
-   * @throws {NoSpaceError} when the disk is full
-   */
-  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest>;
-}
-
 /** A store that also accepts blobs in pieces, in any order. */
 export interface PieceStore extends IngestStore {
   /** Lists the recorded byte ranges of a blob. */

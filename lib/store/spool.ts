@@ -66,7 +66,7 @@ export class Spool {
     return ScratchFile.open(`${this.#options.folder}/${INGEST}`);
   }
 
-  /** As `AddingStore.addBlob`. */
+  /** As the function `addBlob`. */
   addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
     const { folder, moveToTarget } = this.#options;
     return addBlob(folder, body, { expected, moveToTarget });
