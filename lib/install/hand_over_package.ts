@@ -4,15 +4,15 @@ import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, cannot, CorruptError, RefusedError } from "../oci/error.ts";
-import type {
-  Handover,
-  HandoverPlace,
-  HandoverPlan,
-  HandoverRequest,
-  HandoverResult,
-  OwnedFile,
-} from "./handover/handover.ts";
-import { type HandedOver, handedOverObjects, isCompleted, isSamePlace } from "./handover/handover_records.ts";
+import type { Handover, HandoverPlan, HandoverRequest, HandoverResult } from "./handover/handover.ts";
+import {
+  type HandedOver,
+  handedOverObjects,
+  type HandoverPlace,
+  isCompleted,
+  isSamePlace,
+  type OwnedFile,
+} from "./handover/handover_records.ts";
 import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
 import { labelsOf } from "./handover/plan_objects.ts";
 import { handoverFileName } from "./handover/manifest_file.ts";

@@ -4,7 +4,8 @@ import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package
 import { identityOf } from "../kubepkg/version.ts";
 import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
 import { handOverPackage, planHandover, readHandedOver } from "./hand_over_package.ts";
-import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
+import type { Handover, HandoverResult } from "./handover/handover.ts";
+import type { HandoverPlace } from "./handover/handover_records.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, ImageFiles } from "./image_files.ts";
 import { decideRecordedTrust, type SiteTrust } from "./trust.ts";

@@ -1,5 +1,5 @@
 import { findPackage } from "../../agent/installed_packages.ts";
-import type { HandoverPlace } from "../../install/handover/handover.ts";
+import type { HandoverPlace } from "../../install/handover/handover_records.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import { readPackageStatus } from "../../install/package_status.ts";
 import { removePackage } from "../../install/remove_package.ts";

@@ -2,7 +2,8 @@ import type { ClusterApi, ClusterUnreachableError } from "../../install/cluster/
 import { ClusterReleases } from "../../install/cluster/cluster_releases.ts";
 import { KubectlApi } from "../../install/cluster/kubectl_api.ts";
 import { PodCluster } from "../../install/cluster/pod_cluster.ts";
-import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
+import type { Handover } from "../../install/handover/handover.ts";
+import type { HandoverPlace } from "../../install/handover/handover_records.ts";
 import { formatHost } from "../../server/listen.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";

@@ -5,8 +5,8 @@ import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { byForce, cannot, CrpeError, RefusedError } from "../../oci/error.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult, OwnedFile } from "./handover.ts";
-import { handedOverObjects, isCompleted } from "./handover_records.ts";
+import type { Handover, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
+import { handedOverObjects, type HandoverPlace, isCompleted, type OwnedFile } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
 import { formatManifestFile, handoverFileName, withoutPruning } from "./manifest_file.ts";
 import {

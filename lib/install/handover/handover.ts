@@ -1,11 +1,8 @@
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
-import type { HandedOver, SharedMark } from "./handover_records.ts";
+import type { HandedOver, HandoverPlace, SharedMark } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
-
-export type { HandoverPlace, OwnedFile };
 
 /** What a hand-over, or a removal from the cluster, is asked for. */
 export interface HandoverRequest {

@@ -12,8 +12,21 @@ import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { PackageFolders, RECORD } from "../records/package_folders.ts";
 import { formatRecord, readRecordFile, RecordWriter, SET_ASIDE } from "../records/record_file.ts";
-import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import { handoverFileName } from "./manifest_file.ts";
+
+/** A place that packages are handed over to, as it is recorded. */
+export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubectl: true };
+
+/** A file that crpe wrote into a manifest folder. */
+export interface OwnedFile {
+  /** Absolute. */
+  readonly path: string;
+  /**
+   * The digests that its content may have: one, or several while it is being replaced, the new one last. `undefined`: any,
+   * because crpe 0.1.0 did not note it.
+   */
+  readonly digests?: readonly Digest[];
+}
 
 /** How a hand-over relates to the release that all servers of a cluster share. */
 export interface SharedMark {

@@ -1,8 +1,8 @@
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { identityOf } from "../../kubepkg/version.ts";
 import { cannot, RefusedError } from "../../oci/error.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
-import { handedOverObjects } from "./handover_records.ts";
+import type { Handover, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
+import { handedOverObjects, type HandoverPlace } from "./handover_records.ts";
 import { adviseOn, selectLasting, shortenLine } from "./kubectl_advice.ts";
 import type { KubectlCluster } from "./kubectl_cluster.ts";
 import { labelsOf, planObjects } from "./plan_objects.ts";

@@ -1,7 +1,7 @@
 import { removeIfPresent, syncFolder } from "../../files/durable.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { OwnedFile } from "./handover.ts";
+import type { OwnedFile } from "./handover_records.ts";
 import { baseNameOf, readManifestFile } from "./manifest_folder.ts";
 
 /** Whose content a manifest file has: as crpe wrote it, as a person left it since, or not crpe's at all. */
