@@ -11,8 +11,8 @@ const MAX_PADDING_BYTES = 1024 * 1024;
 
 /** Options of a `TarReader`. */
 interface TarReaderOptions {
-  /** Receives the name and the target of each symbolic link. Without it, links are refused. */
-  readonly onLink?: (name: string, target: string) => void;
+  /** Receives the name and the target of each symbolic link. @returns whether it is passed over. Default: none is */
+  readonly onLink?: (name: string, target: string) => boolean;
   /** Receives the name of each folder, link and device, before it is passed over or refused. */
   readonly onOther?: (name: string) => void;
 }
@@ -109,10 +109,9 @@ export class TarReader {
         if (header.size !== 0) throw this.#refuse(`the folder ${quote(name)} has a size`);
         return undefined;
       case "2":
-        if (this.#onLink === undefined || header.size !== 0) {
-          throw this.#refuse(`${quote(name)} is a symbolic link, not a file`);
+        if (header.size !== 0 || !this.#onLink?.(this.#checkName(overrides.name ?? name), header.linkName ?? "")) {
+          throw this.#refuse(`${quote(overrides.name ?? name)} is a symbolic link, not a file`);
         }
-        this.#onLink(this.#checkName(overrides.name ?? name), header.linkName ?? "");
         delete overrides.name;
         delete overrides.size;
         return undefined;

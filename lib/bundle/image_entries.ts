@@ -69,6 +69,7 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
         throw new CorruptError(cannot(`read ${what}`, `it has more than ${MAX_LINKS} links`));
       }
       links.set(name, target);
+      return true;
     },
     onOther: (name) => {
       if (!isImage) checkFileSystem(`${name}/`, what);

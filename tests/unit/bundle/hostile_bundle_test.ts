@@ -48,6 +48,24 @@ for (const [title, files] of LATE) {
   });
 }
 
+Deno.test("[41] importBundle() refuses a symbolic link in a bundle, and writes nothing", async () => {
+  const link = makeTar([["link", ""]], 0);
+  link[156] = "2".charCodeAt(0);
+  link.fill(32, 148, 156);
+  const sum = link.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  link.set(new TextEncoder().encode(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
+  for (
+    const [tar, reason] of [
+      [[makeTar([FILES[0]!], 0), link, makeTar(FILES.slice(1))], '"link" is a symbolic link, not a file'],
+      [[link, makeTar(FILES)], 'its first entry is "link", not kubepkg.json'],
+    ] satisfies [Uint8Array[], string][]
+  ) {
+    const store = new WatchedStore();
+    await assertRejects(() => importBundle(streamOf(joinChunks(tar)), store), CorruptError, reason);
+    assertEquals([store.blobs, store.visible], [[], []]);
+  }
+});
+
 Deno.test("[51] readBundle() reads no more than the header of a kubepkg.json of 100 MB", async () => {
   const tar = makeTar([["kubepkg.json", new Uint8Array(100_000_000).fill(0x20)]]);
   const { stream, read } = count(tar, 1024);
