@@ -1,4 +1,4 @@
-import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { BundleProgress } from "../bundle/bundle_progress.ts";
 import type { AuditActor } from "../files/audit_log.ts";
 import { acceptsType } from "../http/accepted_type.ts";
 import { ImportAudit, outcomeOfResult } from "../install/audit_import.ts";

@@ -6,8 +6,6 @@ import { type BundleInfo, describeBundle } from "./inspect_bundle.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 import { type BundleOutput, type PackFile, writeBundle, type WriteOptions } from "./write_bundle.ts";
 
-export type { BundleProgress } from "./write_bundle.ts";
-
 /** Summary of what was packed. */
 export interface PackSummary {
   readonly name: string;

@@ -10,7 +10,7 @@ import { BundleManifests } from "./bundle_manifests.ts";
 import { blobEntryName, deltaEntryName } from "./entry_names.ts";
 import { readImageGraph } from "./image_graph.ts";
 import { ReferrerGraphs } from "./package_graphs.ts";
-import type { BundleProgress } from "./pack_bundle.ts";
+import type { BundleProgress } from "./bundle_progress.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 
 /** A problem found in a bundle. */

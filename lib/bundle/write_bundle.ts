@@ -5,6 +5,7 @@ import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
+import type { BundleProgress } from "./bundle_progress.ts";
 import { type BundleFile, END_BYTES, type FileEntry, positionInFile, sizeOfEntry } from "./bundle_layout.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 import { EntryVerifier } from "./entry_verifier.ts";
@@ -15,16 +16,6 @@ import { beginFile, type PartialFile, resumeFile, type ResumePoint } from "./res
 export interface BundleOutput extends ByteSink {
   /** The file of an interrupted pack, which is resumed. Absent for an output that cannot be resumed, such as a pipe. */
   readonly partial?: PartialFile;
-}
-
-/** Progress of packing or importing a bundle. */
-export interface BundleProgress {
-  /** Bytes processed so far. */
-  readonly bytes: number;
-  /** Bytes in total, where known. */
-  readonly total?: number;
-  /** Name of the current entry: `blobs/sha256/…`. */
-  readonly entry: string;
 }
 
 /** Options for writing a bundle file. */

@@ -4,7 +4,7 @@ import { declaredSizes, declaredSizesOfAll } from "../bundle/declared_sizes.ts";
 import { deltaEntryName } from "../bundle/entry_names.ts";
 import type { ImageGraph } from "../bundle/image_graph.ts";
 import { readPackageGraphs } from "../bundle/package_graphs.ts";
-import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { BundleProgress } from "../bundle/bundle_progress.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import { BoundedTasks } from "../content/bounded_tasks.ts";

@@ -1,4 +1,4 @@
-import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { BundleProgress } from "../bundle/bundle_progress.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";

@@ -1,5 +1,5 @@
 import { gzipSync } from "node:zlib";
-import type { BundleProgress } from "../../../lib/bundle/pack_bundle.ts";
+import type { BundleProgress } from "../../../lib/bundle/bundle_progress.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
