@@ -8,12 +8,12 @@ import { wrongSize } from "./blob_error.ts";
 import { BlobDownloads, type Uncached, type WantedBlob } from "./blob_downloads.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import type { CacheLimit } from "./cache_limit.ts";
 import { DistantRanges } from "./distant_ranges.ts";
 import { KnownBlobs } from "./known_blobs.ts";
 import { START_BYTES } from "./received_bytes.ts";
 import type { RunningDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
-import type { SpaceManager } from "./space_manager.ts";
 import { waitForStart } from "./started_stream.ts";
 import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
@@ -22,7 +22,7 @@ import { verifyStream } from "./verifying_stream.ts";
 interface BlobCacheOptions {
   readonly store: IngestStore;
   readonly upstream?: Upstream | undefined;
-  readonly space?: SpaceManager | undefined;
+  readonly space?: Pick<CacheLimit, "reserve"> | undefined;
   readonly onEvent?: (event: CacheEvent) => void;
   /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
   readonly onDownloadEnd: () => Promise<void>;

@@ -7,9 +7,9 @@ import type { Ingest } from "../store/ingest.ts";
 import { beyondLimit, wrongSize } from "./blob_error.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import type { CacheLimit } from "./cache_limit.ts";
 import { originOf, type RunningDownload, RunningDownloads, type WantedDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
-import type { SpaceManager } from "./space_manager.ts";
 import { storeUnsized } from "./store_unsized.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
 import { withClaim } from "./with_claim.ts";
@@ -18,7 +18,7 @@ import { withClaim } from "./with_claim.ts";
 interface BlobDownloadsOptions {
   readonly store: IngestStore;
   readonly upstream: Upstream;
-  readonly space?: SpaceManager | undefined;
+  readonly space?: Pick<CacheLimit, "reserve"> | undefined;
   readonly onEvent: (event: CacheEvent) => void;
   /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
   readonly onEnd: () => Promise<void>;

@@ -2,7 +2,6 @@ import type { Digest } from "../oci/digest.ts";
 import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
 import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
-import type { ReserveOptions, SpaceManager } from "./space_manager.ts";
 import { StoreGate } from "./store_gate.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -14,6 +13,12 @@ export interface CacheLimitOptions extends EvictorOptions {
   readonly warn?: (message: string) => void;
   /** Monotonic clock in milliseconds. It determines only when the access order is saved. */
   readonly now?: () => number;
+}
+
+/** Options of a reservation. */
+interface ReserveOptions {
+  /** Whether the image is of use without the blob, and is kept when there is not enough space for it. */
+  readonly isOptional?: boolean;
 }
 
 const SAVE_MILLISECONDS = 60_000;
@@ -28,7 +33,7 @@ const MAX_HEADROOM_BYTES = 8 * 1024 * 1024;
  * progress. Evicts nothing while an import, a pull or a pack is in progress, because these rely on blobs that already
  * exist.
  */
-export class CacheLimit implements SpaceManager {
+export class CacheLimit {
   readonly #options: CacheLimitOptions;
   readonly #capacity: number;
   readonly #order: AccessOrder;
@@ -63,13 +68,6 @@ export class CacheLimit implements SpaceManager {
     return limit;
   }
 
-  /** As `start`, and waits until the store was measured. */
-  static async open(options: CacheLimitOptions): Promise<CacheLimit> {
-    const limit = await CacheLimit.start(options);
-    await limit.#work;
-    return limit;
-  }
-
   /** Space in use or reserved, in bytes. */
   get bytes(): number {
     return this.#sizes.total;
@@ -87,6 +85,12 @@ export class CacheLimit implements SpaceManager {
     this.#run(() => this.#save());
   }
 
+  /**
+   * Stores a manifest or its tag, and records that it was requested. Waits for an eviction in progress, which would
+   * otherwise remove what `write` finds in the store.
+   *
+   * @param write must check for itself what the store has
+   */
   store<T>(digest: Digest, write: () => Promise<T>): Promise<T> {
     return this.#gate.write(async () => {
       try {
@@ -99,7 +103,8 @@ export class CacheLimit implements SpaceManager {
   }
 
   /**
-   * Reserves space for a blob, and evicts other images if necessary.
+   * Reserves space for a blob, and evicts other images if necessary. The reservation must be disposed of when the blob is
+   * committed, or its download has failed.
    *
    * @param bytes size of the blob
    * @param digest digest of the blob, if it is known; its image is evicted only if not all of it fits

@@ -15,11 +15,11 @@ import { parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { BlobCache } from "./blob_cache.ts";
 import type { CacheEvent } from "./cache_event.ts";
+import type { CacheLimit } from "./cache_limit.ts";
 import { CatalogLists } from "./catalog_lists.ts";
 import { ImageCompletion } from "./image_completion.ts";
 import { MissingContent } from "./missing_content.ts";
 import type { RunningDownload } from "./running_downloads.ts";
-import type { SpaceManager } from "./space_manager.ts";
 import { StoreWrites } from "./store_writes.ts";
 import { TagResolver } from "./tag_resolver.ts";
 import type { Upstream } from "./upstream.ts";
@@ -30,7 +30,7 @@ export interface PullThroughOptions {
   /** If absent, only the content of the store is served. */
   readonly upstream?: Upstream | undefined;
   /** If absent, the size of the store is not limited. */
-  readonly space?: SpaceManager | undefined;
+  readonly space?: Pick<CacheLimit, "reserve" | "store" | "touch"> | undefined;
   /** Time for which a tag is fresh before it is revalidated at the upstream, in milliseconds. Default: 0. */
   readonly tagTtl?: number;
   /**
@@ -56,7 +56,7 @@ export interface PullThroughOptions {
 export class PullThrough implements ContentCatalog {
   readonly #store: IngestStore;
   readonly #upstream: Upstream | undefined;
-  readonly #space: SpaceManager | undefined;
+  readonly #space: PullThroughOptions["space"];
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #writes: StoreWrites;
   readonly #blobs: BlobCache;

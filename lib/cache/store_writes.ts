@@ -1,16 +1,16 @@
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BypassReason } from "./cache_event.ts";
-import type { SpaceManager } from "./space_manager.ts";
+import type { CacheLimit } from "./cache_limit.ts";
 
 /** Writes of manifests and tags that may fail without consequence for a client: content is then served uncached. */
 export class StoreWrites {
   readonly #warn: (message: string) => void;
   // Reasons that were reported already.
   readonly #reported = new Set<BypassReason>();
-  readonly #space: SpaceManager | undefined;
+  readonly #space: Pick<CacheLimit, "store"> | undefined;
 
-  constructor(warn: (message: string) => void, space: SpaceManager | undefined) {
+  constructor(warn: (message: string) => void, space: Pick<CacheLimit, "store"> | undefined) {
     this.#warn = warn;
     this.#space = space;
   }

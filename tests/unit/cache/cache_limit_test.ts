@@ -38,6 +38,13 @@ function makeIndexImage(tag: string, ...parts: TestImage[]): TestImage {
 
 const layerOf = (kib: number) => makeBlob(kib * KIB, ++seeds);
 
+/** Starts a limit, and waits until the store was measured. */
+async function openLimit(options: CacheLimitOptions): Promise<CacheLimit> {
+  const limit = await CacheLimit.start(options);
+  (await limit.reserve(0))?.[Symbol.dispose]();
+  return limit;
+}
+
 async function openLimited(limit: number, options: Partial<CacheLimitOptions> = {}) {
   const folder = await TestFolder.create();
   const root = folder.path;
@@ -45,7 +52,7 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
   const evicted: string[] = [];
   const warnings: string[] = [];
   const open = () =>
-    CacheLimit.open({
+    openLimit({
       root,
       limit,
       store,
@@ -321,14 +328,14 @@ Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it 
   await it.check();
 });
 
-Deno.test("CacheLimit.open() shrinks a store that exceeds the limit, in the saved access order", async () => {
+Deno.test("CacheLimit.start() shrinks a store that exceeds the limit, in the saved access order", async () => {
   await using it = await openLimited(400 * KIB);
   const images = ["a", "b", "c", "d"].map((tag) => makeImage(tag, layerOf(40)));
   for (const image of images) await it.pull(image);
   it.use(images[0]!);
   await it.limit.close();
   const evicted: string[] = [];
-  const smaller = await CacheLimit.open({
+  const smaller = await openLimit({
     root: it.root,
     limit: 100 * KIB,
     store: it.store,
@@ -358,7 +365,7 @@ for (const text of ["", "{", '{"a":1}', '["nonsense", 1, null]']) {
     await Deno.writeTextFile(`${it.root}/ingest/access.json`, text);
     await it.restart();
     await Deno.writeTextFile(`${it.root}/ingest/access.json`, text);
-    it.limit = await CacheLimit.open({ root: it.root, limit: 100 * KIB, store: it.store });
+    it.limit = await openLimit({ root: it.root, limit: 100 * KIB, store: it.store });
     const b = makeImage("b", layerOf(40));
     await it.pull(b);
     await it.pull(makeImage("c", layerOf(40)));
@@ -392,7 +399,7 @@ Deno.test("CacheLimit keeps the store of a PullThrough within its limit", async 
   const store = new DiskStore(folder.path);
   const upstream = new FakeUpstream();
   let isBusy: (digest: Digest) => boolean = () => false;
-  const limit = await CacheLimit.open({
+  const limit = await openLimit({
     root: folder.path,
     limit: 600 * KIB,
     store,

@@ -51,7 +51,7 @@ async function openCache({ limit = 100 * KIB } = {}) {
   const upstream = new FakeUpstream(config, layer, large, single, index, next);
   upstream.tags.set("next", next.descriptor.digest);
   const evicted: string[] = [];
-  const space = await CacheLimit.open({
+  const space = await CacheLimit.start({
     root: folder.path,
     limit,
     store,
@@ -161,7 +161,7 @@ Deno.test("[110] what is stored while many images are evicted waits for a few of
   }
   const evicted: string[] = [];
   const onEvict = ({ references }: { readonly references: readonly string[] }) => evicted.push(...references);
-  const space = await CacheLimit.open({ root: folder.path, limit: 150 * KIB, store, onEvict });
+  const space = await CacheLimit.start({ root: folder.path, limit: 150 * KIB, store, onEvict });
   await space.store(next.descriptor.digest, () => store.writeManifest(REPO, next.descriptor, next.bytes));
   const reservation = space.reserve(large.bytes.length, large.descriptor.digest);
   await Promise.race([reservation, until(() => evicted.length > 0)]);

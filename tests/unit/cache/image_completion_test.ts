@@ -1,7 +1,7 @@
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
+import type { CacheLimit } from "../../../lib/cache/cache_limit.ts";
 import { ImageCompletion } from "../../../lib/cache/image_completion.ts";
-import { PullThrough } from "../../../lib/cache/pull_through.ts";
-import type { SpaceManager } from "../../../lib/cache/space_manager.ts";
+import { PullThrough, type PullThroughOptions } from "../../../lib/cache/pull_through.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import type { IngestStore } from "../../../lib/store/blob_store.ts";
@@ -22,7 +22,7 @@ const other = makeManifest(makeBlob(100, 4), [makeBlob(2000, 5)]);
 const index = makeIndex([image, other]);
 const blobs = [config, base, top];
 
-async function openCompleting(options: { space?: SpaceManager; isCompleting?: boolean } = {}) {
+async function openCompleting(options: { space?: PullThroughOptions["space"]; isCompleting?: boolean } = {}) {
   const folder = await TestFolder.create();
   const upstream = new FakeUpstream(...blobs, image, other, index);
   upstream.tags.set("1.0", index.descriptor.digest);
@@ -186,7 +186,7 @@ Deno.test("[101] ImageCompletion waits for a link that is closed, and resumes wh
 
 Deno.test("[68] ImageCompletion respects the cache limit, and evicts no incomplete image for it", async () => {
   const reserved: unknown[] = [];
-  const reserve: SpaceManager["reserve"] = (bytes, _digest, options) => {
+  const reserve: CacheLimit["reserve"] = (bytes, _digest, options) => {
     reserved.push([bytes, options?.isOptional]);
     return Promise.resolve(bytes < 1000 ? { [Symbol.dispose]() {} } : undefined);
   };

@@ -91,7 +91,7 @@ Deno.test("[35][39] the content of a pending package is neither collected nor ev
   const readKeep = () => collectPackageDigests(records);
   for (const { descriptor, bytes } of [OURS, ALIEN]) await store.writeBlob(REPO, descriptor, streamOf(bytes));
   await records.pending.write(makePending());
-  const limit = await CacheLimit.open({ root, store, limit: 1, warn: () => {}, readKeep, isBusy: () => false });
+  const limit = await CacheLimit.start({ root, store, limit: 1, warn: () => {}, readKeep, isBusy: () => false });
   await limit.close();
   assertEquals(await store.statBlob(REPO, DIGEST), SIZE);
   await store.writeBlob(REPO, ALIEN.descriptor, streamOf(ALIEN.bytes));
