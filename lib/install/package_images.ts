@@ -2,15 +2,14 @@ import type { ImageGraph } from "../bundle/image_graph.ts";
 import { readPackageGraphs } from "../bundle/package_graphs.ts";
 import { runBounded } from "../content/bounded_tasks.ts";
 import type { ContentStore } from "../content/source.ts";
-import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { decideCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, cannot, IncompleteError } from "../oci/error.ts";
-import { repositoryOf } from "../oci/reference.ts";
 import { imagesThatNeed } from "./plan_blobs.ts";
+import { repositoryFinder } from "./repository_finder.ts";
 
 const MAX_SHOWN = 10;
 /** So that their files are synced in the time of one. */
@@ -28,18 +27,15 @@ export async function readInstalledImages(
   action: string,
 ): Promise<ImageGraph[]> {
   const lines = kubepkg.status?.digests ?? [];
-  const repositories = new Map(lines.map(({ digest, name }) => [digest, name]));
-  const [first] = imagesOf(kubepkg);
-  const statBlob = async (digest: Digest) => {
-    const repository = repositories.get(digest) ?? (first && repositoryOf(first.reference));
-    return repository === undefined ? undefined : await store.statBlob(repository, digest);
-  };
+  const what = formatRelease(kubepkg);
+  const repositoryOf = repositoryFinder([kubepkg], what);
+  const statBlob = (digest: Digest) => store.statBlob(repositoryOf(digest), digest);
   const missing = new Set<Digest>();
   for (const { digest, size } of lines) if (await statBlob(digest) !== size) missing.add(digest);
   // For other platforms the store may hold some content from elsewhere; it does not belong to the package.
   const own = new Set(lines.filter(({ type }) => type === "manifest").map(({ digest }) => digest));
   const found = await readPackageGraphs(kubepkg, {
-    what: formatRelease(kubepkg),
+    what,
     readManifest: async (repository, digest) => {
       return own.size > 0 && !own.has(digest) ? undefined : await store.readManifest(repository, digest);
     },

@@ -44,7 +44,7 @@ export function createHandover(
   { waitForWatcher, forceConflicts, deleteTimeLimit, shared }: HandoverContext = {},
 ): Handover {
   if ("kubectl" in place) {
-    return new KubectlHandover(new KubectlCluster({ runKubectl, deleteTimeLimit }), { forceConflicts });
+    return new KubectlHandover(openCluster(deleteTimeLimit), { forceConflicts });
   }
   const folder = createFolderHandover(place.manifestsDir, { waitForWatcher });
   return shared === undefined ? folder : new SharedHandover(folder, shared);
@@ -56,15 +56,15 @@ export function createFolderHandover(
   { waitForWatcher }: Pick<HandoverContext, "waitForWatcher"> = {},
 ): FolderHandover {
   return new FolderHandover(manifestsDir, {
-    addons: new K3sAddons(new KubectlCluster({ runKubectl })),
+    addons: new K3sAddons(openCluster()),
     listDisabled: () => listDisabledAddons(),
     waitForWatcher,
   });
 }
 
-/** Opens the cluster that kubectl reaches. */
-export function openCluster(): KubectlCluster {
-  return new KubectlCluster({ runKubectl });
+/** Opens the cluster that kubectl reaches. @param deleteTimeLimit see `HandoverContext` */
+export function openCluster(deleteTimeLimit?: number): KubectlCluster {
+  return new KubectlCluster({ runKubectl, deleteTimeLimit });
 }
 
 /**
