@@ -36,7 +36,7 @@ export async function putPackage(request: Request, options: AgentOptions, by: Au
       cannot("accept a byte range of a bundle", "send the whole bundle, or use crpe push, which resumes"),
     );
   }
-  const importing = new PackageImport(request, options, { flags, by });
+  const importing = new ReceivedImport(request, options, { flags, by });
   if (!acceptsType(request.headers, NDJSON)) return answerJson(await importing.run());
 
   const lines = new NdjsonStream();
@@ -66,7 +66,7 @@ interface FailedImport {
   readonly named?: string;
 }
 
-class PackageImport {
+class ReceivedImport {
   readonly #body: RequestBody;
   readonly #options: AgentOptions;
   readonly #flags: InstallSwitches;

@@ -51,7 +51,7 @@ export async function readOtherPackages(records: PackageRecords, except: Package
       }
     };
     const installed = await attempt(async () => readObjects(await records.read(id)));
-    const handedOver = await attempt(async () => readHandedOver(await records.handovers.read(id)));
+    const handedOver = await attempt(async () => needsOf(await records.handovers.read(id)));
     if (handedOver === "unreadable" || installed === "unreadable" && handedOver === undefined) isComplete = false;
     if (installed !== "unreadable" && installed !== undefined) { for (const object of installed) objects.push(object); }
     if (handedOver === "unreadable") unreadable.push(id);
@@ -66,7 +66,7 @@ function readObjects(kubepkg: KubePkg | undefined): readonly PackageObject[] | u
   return kubepkg && packageObjects(kubepkg);
 }
 
-function readHandedOver(
+function needsOf(
   handedOver: HandedOver | undefined,
 ): { objects: readonly PackageObject[]; files: readonly string[] } | undefined {
   if (handedOver === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { cannot, CorruptError, type Failure } from "./error.ts";
-import { scanJson } from "./scan_json.ts";
+import { measureJson } from "./measure_json.ts";
 
 /** Limits of a JSON document. */
 export interface JsonLimits {
@@ -41,7 +41,7 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     if (text.startsWith("\ufeff")) throw new Error("it begins with a byte order mark");
     // Checked before JSON.parse, because the parsed value is walked recursively, and takes memory for each value.
-    const shape = scanJson(bytes, limits.maxDepth);
+    const shape = measureJson(bytes, limits.maxDepth);
     if (shape.depth > limits.maxDepth) throw new Error(`nested deeper than ${limits.maxDepth} levels`);
     if (shape.values > (limits.maxValues ?? Infinity)) {
       throw new Error(`more than ${limits.maxValues} values`);

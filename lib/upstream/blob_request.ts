@@ -6,7 +6,7 @@ import { cannot, RegistryError } from "../oci/error.ts";
 import { type BlobName, fetchBlobSize } from "./blob_size.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
-import { createByteReader } from "./transport/byte_reader.ts";
+import { createBufferReader } from "./transport/buffer_reader.ts";
 import { decodeBody, type DecodedBody, encodingOf } from "./transport/content_encoding.ts";
 import { type Connection, openResumingBody } from "./transport/resume.ts";
 import { StallGuard } from "./transport/stall_guard.ts";
@@ -231,7 +231,7 @@ class BlobRequest {
       throw this.#error("BAD_GATEWAY", `the response has ${declared} bytes, expected ${end - position}`);
     }
     this.#isEncoded = wasEncoded;
-    return { reader: createByteReader(body), position, end, abort: (reason) => connecting.abort(reason) };
+    return { reader: createBufferReader(body), position, end, abort: (reason) => connecting.abort(reason) };
   }
 
   async #decode(response: Response, length?: number): Promise<DecodedBody> {

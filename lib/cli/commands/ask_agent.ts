@@ -72,7 +72,7 @@ export function escape(document: Document): Document {
 }
 
 /** Reads what a hand-over has done. @returns `undefined` when nothing was handed over */
-export function readHandedOver({ handover, confirmed, remaining, failure }: Document): HandoverResult | undefined {
+export function readHandoverResult({ handover, confirmed, remaining, failure }: Document): HandoverResult | undefined {
   if (typeof handover !== "string") return undefined;
   return {
     where: handover,

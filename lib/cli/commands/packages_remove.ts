@@ -20,7 +20,7 @@ import { readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openHandover } from "../wiring/open_releases.ts";
 import { endPending, findPendingPackage } from "./packages_pending.ts";
-import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
+import { askAbout, escape, readDiff, readHandoverResult } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
 import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
@@ -136,7 +136,7 @@ async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> 
     const document = await packages.remove(id, { dryRun });
     const safe = escape(document);
     const isRemoved = safe.removed === true;
-    const handedOver = readHandedOver(safe);
+    const handedOver = readHandoverResult(safe);
     if (invocation.isSet("json")) io.out(formatJson(document));
     else {
       const result = {

@@ -15,7 +15,7 @@ import { readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openHandover } from "../wiring/open_releases.ts";
-import { askAbout, escape, readDiff, readHandedOver } from "./ask_agent.ts";
+import { askAbout, escape, readDiff, readHandoverResult } from "./ask_agent.ts";
 import { findInstalledPackage } from "./find_package.ts";
 import { REMOTE_FLAGS, runAt } from "./run_at.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
@@ -105,7 +105,7 @@ async function runRemoteRollback(invocation: Invocation, io: Io): Promise<number
       for (const warning of textsOf(safe.warnings) ?? []) createWarning(io)(warning);
       const result = {
         ...{ ...id, from: `${safe.from}`, to: `${safe.to}`, isChanged: safe.rolledBack === true },
-        handedOver: readHandedOver(safe),
+        handedOver: readHandoverResult(safe),
         manifests: readDiff(safe.manifests),
       };
       io.out(formatRollback(result, url));

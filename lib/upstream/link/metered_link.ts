@@ -1,5 +1,5 @@
 import { formatSize } from "../../bytes/format_size.ts";
-import { createByteReader } from "../transport/byte_reader.ts";
+import { createBufferReader } from "../transport/buffer_reader.ts";
 import type { RuntimeFetch } from "../transport/middleware.ts";
 import type { Sleep } from "../transport/retry.ts";
 import { LinkClosedError } from "../transport/transport_error.ts";
@@ -142,7 +142,7 @@ export class MeteredLink {
   }
 
   #meter(host: string, body: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
-    const reader = createByteReader(body);
+    const reader = createBufferReader(body);
     return new ReadableStream<Uint8Array>({
       type: "bytes",
       autoAllocateChunkSize: 64 * 1024,

@@ -1,6 +1,6 @@
 import { joinChunks } from "../../bytes/join_chunks.ts";
 import { cannot, RegistryError } from "../../oci/error.ts";
-import { createByteReader } from "./byte_reader.ts";
+import { createBufferReader } from "./buffer_reader.ts";
 import { decodeBody } from "./content_encoding.ts";
 import { StallGuard } from "./stall_guard.ts";
 import { TransportError } from "./transport_error.ts";
@@ -37,7 +37,7 @@ export async function readBoundedBody(response: Response, options: BoundedBodyOp
   const { body, wasEncoded } = isRaw
     ? { body: response.body, wasEncoded: false }
     : await decodeBody(response, { guard });
-  const reader = createByteReader(body);
+  const reader = createBufferReader(body);
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {

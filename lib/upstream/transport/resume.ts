@@ -1,12 +1,12 @@
 import { RegistryError } from "../../oci/error.ts";
-import type { ByteReader } from "./byte_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
 import { backoffDelay, type RetryPolicy, type Sleep } from "./retry.ts";
 import { MIN_PROGRESS_BYTES, StallGuard } from "./stall_guard.ts";
 import { TransportError } from "./transport_error.ts";
 
 /** A response whose body is a part of a blob. */
 export interface Connection {
-  readonly reader: ByteReader;
+  readonly reader: BufferReader;
   /** Position in the blob of the first byte of the body. */
   readonly position: number;
   /** Position in the blob after the last byte of the body. */

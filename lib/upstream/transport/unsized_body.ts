@@ -1,4 +1,4 @@
-import { createByteReader } from "./byte_reader.ts";
+import { createBufferReader } from "./buffer_reader.ts";
 import { StallGuard } from "./stall_guard.ts";
 
 /** Options of an unsized body. */
@@ -23,7 +23,7 @@ export function openUnsizedBody(
   body: ReadableStream<Uint8Array> | null,
   { stallTimeout, now, toError, onEnd = () => {} }: UnsizedBodyOptions,
 ): ReadableStream<Uint8Array> {
-  const reader = createByteReader(body);
+  const reader = createBufferReader(body);
   const guard = new StallGuard(stallTimeout, now);
   return new ReadableStream<Uint8Array>({
     async pull(controller) {

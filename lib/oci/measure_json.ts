@@ -1,4 +1,4 @@
-/** What `scanJson` found in a document. */
+/** What `measureJson` found in a document. */
 interface JsonShape {
   /** Deepest nesting of arrays and objects, or the first depth beyond the limit, where the scan stops. */
   readonly depth: number;
@@ -21,7 +21,7 @@ const decoder = new TextDecoder();
  *
  * @param maxDepth the depth beyond which the scan stops
  */
-export function scanJson(bytes: Uint8Array, maxDepth: number): JsonShape {
+export function measureJson(bytes: Uint8Array, maxDepth: number): JsonShape {
   let [depth, deepest, values, hasProtoKey] = [0, 0, 1, false];
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]!;

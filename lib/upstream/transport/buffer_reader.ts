@@ -1,7 +1,7 @@
 import { openByob } from "../../bytes/open_byob.ts";
 
 /** Reads a stream into memory that the caller provides. */
-export interface ByteReader {
+export interface BufferReader {
   /**
    * Reads at least one byte and at most `view.length` bytes into the memory of `view`; `undefined` at the end. The
    * memory is transferred: `view` is detached, and the result must be used instead.
@@ -11,7 +11,7 @@ export interface ByteReader {
 }
 
 /** Creates a reader. A byte stream, such as the body of a fetch, is read without copying; other streams are copied. */
-export function createByteReader(body: ReadableStream<Uint8Array> | null): ByteReader {
+export function createBufferReader(body: ReadableStream<Uint8Array> | null): BufferReader {
   if (body === null) return { readInto: () => Promise.resolve(undefined), cancel: () => Promise.resolve() };
   const byob = openByob(body);
   if (byob === undefined) return createCopyingReader(body.getReader());
@@ -24,7 +24,7 @@ export function createByteReader(body: ReadableStream<Uint8Array> | null): ByteR
   };
 }
 
-function createCopyingReader(reader: ReadableStreamDefaultReader<Uint8Array>): ByteReader {
+function createCopyingReader(reader: ReadableStreamDefaultReader<Uint8Array>): BufferReader {
   let left = new Uint8Array(0);
   return {
     readInto: async (view) => {
