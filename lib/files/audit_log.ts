@@ -35,8 +35,6 @@ interface AuditEnd {
 export interface AuditLogOptions {
   /** The size in bytes at which a file is full. */
   readonly maxBytes?: number;
-  /** The number of full files that are kept. */
-  readonly maxFiles?: number;
   /** The time in milliseconds since 1970. */
   readonly now?: () => number;
   /** Called when the end of an action cannot be written: the action is done, and its begin is in the log. */
@@ -44,6 +42,7 @@ export interface AuditLogOptions {
 }
 
 const MAX_BYTES = 8 * 1024 * 1024;
+/** The number of full files that are kept. */
 const MAX_FILES = 8;
 const MAX_ERROR = 500;
 const MAX_TRIES = 100;
@@ -138,9 +137,8 @@ export class AuditLog {
 
   /** Renames the files. The caller holds the lock of the newest one. */
   async #rotate(): Promise<void> {
-    const { maxFiles = MAX_FILES } = this.#options;
-    await removeIfPresent(this.#pathOf(maxFiles));
-    for (let number = maxFiles - 1; number >= 0; number--) {
+    await removeIfPresent(this.#pathOf(MAX_FILES));
+    for (let number = MAX_FILES - 1; number >= 0; number--) {
       await ifPresent(Deno.rename(this.#pathOf(number), this.#pathOf(number + 1)));
     }
   }
