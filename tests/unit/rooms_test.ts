@@ -1,4 +1,4 @@
-import { assertEquals } from "../support/assert.ts";
+import { assertEquals, fail } from "../support/assert.ts";
 import { IMPORT_TABLE } from "../support/import_table.ts";
 
 // Holds the opening page of each room, and lib/ARCHITECTURE.md, to the folders and files that there are.
@@ -31,9 +31,11 @@ function formatImports(names: readonly string[]): string {
   return `May import: ${words.length === 0 ? "no other room" : words.join(", ")}.`;
 }
 
-for (const [room, names] of Object.entries(IMPORT_TABLE).filter(([room]) => room !== "std")) {
+// Every file of page/assets becomes part of the executable, so that the README.md of page is theirs too.
+for (const room of FOLDERS.filter((folder) => folder !== "page/assets")) {
   Deno.test(`lib/${room}/README.md says what the room is for, what it may import, and where to start`, async () => {
     const text = await Deno.readTextFile(new URL(`${room}/README.md`, LIB));
+    const names = IMPORT_TABLE[room] ?? fail(`${room} is not in the table`);
     const [heading, purpose, imports, start = "", ...more] = text.trim().split("\n\n").map((it) =>
       it.replaceAll("\n", " ")
     );
@@ -44,22 +46,39 @@ for (const [room, names] of Object.entries(IMPORT_TABLE).filter(([room]) => room
   });
 }
 
-Deno.test("the tree in lib/ARCHITECTURE.md has every folder of lib, and no other", () => {
+function listTree(): string[] {
   const [, tree = ""] = /^```\nmain\.ts[^]*?^lib\/\n([^]*?)^```$/m.exec(ARCHITECTURE) ?? [];
   const trail: string[] = [];
-  const found = [...tree.matchAll(/^( +)([a-z_]+)\/ /gm)].map(([, indent, name]) => {
+  return [...tree.matchAll(/^( +)([a-z_]+)\/ /gm)].map(([, indent, name]) => {
     trail.length = indent!.length / 2 - 1;
     trail.push(name!);
     return trail.join("/");
   });
-  assertEquals(found.sort(), FOLDERS);
+}
+
+Deno.test("the tree in lib/ARCHITECTURE.md has every folder of lib, and no other", () => {
+  assertEquals(listTree().sort(), FOLDERS);
 });
 
+Deno.test("the tree in lib/ARCHITECTURE.md has each room below those that it imports, its own inner rooms excepted", () => {
+  const tree = listTree();
+  const wrong = Object.entries(IMPORT_TABLE).flatMap(([room, names]) => {
+    const below = names.filter((name) => tree.indexOf(name) > tree.indexOf(room) && !name.startsWith(`${room}/`));
+    return below.map((name) => `${room}: ${name}`);
+  });
+  assertEquals(wrong, []);
+});
+
+// Within one cell, or one paragraph, a name without a folder is a file of the folder that was named last.
 Deno.test("every file that lib/ARCHITECTURE.md names in code exists", async () => {
   const missing: string[] = [];
-  for (const [, path = ""] of ARCHITECTURE.replace(/^```[^]*?^```$/gm, "").matchAll(/`([a-z_/0-9.]+\.(?:ts|md))`/g)) {
-    const isFound = FILES.some((file) => file === path || file.endsWith(`/${path}`));
-    if (!isFound && !await exists(new URL(`../${path}`, LIB))) missing.push(path);
+  for (const place of ARCHITECTURE.replace(/^```[^]*?^```$/gm, "").split(/\n\n|^\||\|$| \| /gm)) {
+    let folder = "";
+    for (const [, path = ""] of place.matchAll(/`([a-z_/0-9.]+\.(?:ts|js|md))`/g)) {
+      const full = path.includes("/") ? path : `${folder}${path}`;
+      folder = full.slice(0, full.lastIndexOf("/") + 1);
+      if (!FILES.includes(full) && !await exists(new URL(`../${path}`, LIB))) missing.push(path);
+    }
   }
   assertEquals(missing, []);
 });
