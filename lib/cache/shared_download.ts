@@ -9,9 +9,35 @@ import type { Digest } from "../oci/digest.ts";
 import { cannot, CrpeError, NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { continueFromStore } from "./continue_from_store.ts";
-import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
 import { ReceivedBytes, START_BYTES } from "./received_bytes.ts";
 import type { Follower } from "./relay.ts";
+
+/** The blob of a `SharedDownload`. */
+interface DownloadedBlob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** The rest of the blob, from byte `ingest.written` on. */
+  readonly body: ReadableStream<Uint8Array>;
+  /** Aborts the transfer of `body`. */
+  readonly abort: (reason: unknown) => void;
+}
+
+/** Options of a `SharedDownload`. */
+interface DownloadOptions {
+  /** Called with the number of bytes of each received chunk. */
+  readonly onBytes: (count: number) => void;
+  /** Called with the error that ends the download, before a reader receives it, unless the download was cancelled. */
+  readonly onFailure: (error: unknown) => void;
+  /** Opens the blob in the store, where another download may have committed it. */
+  readonly openHeld: (range: ByteRange) => Promise<OpenedBlob | undefined>;
+  /** Reports whether the download must wait. It never waits while it has readers. */
+  readonly mustPause?: () => boolean;
+  /** Whether the partial file is kept to resume from when the download fails. Default: true. */
+  readonly isKept?: boolean | undefined;
+  /** Whether another crpe sends the blob, and the next download gets it from the upstream. */
+  readonly isFromPeer?: boolean | undefined;
+}
 
 /** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;

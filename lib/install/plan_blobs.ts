@@ -1,12 +1,12 @@
 import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
-import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { knowsModels } from "../delta/models/all.ts";
+import type { KubePkg, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import { hasBase, listMissingBases } from "./missing_bases.ts";
 
 /** The images that are named for a missing blob, at most. */
 const MAX_NAMED_IMAGES = 100;
@@ -83,6 +83,18 @@ export async function planBlobs(kubepkg: KubePkg, { statBlob, countBytes }: Blob
   return { ...blobs, temporaryBytes: temporaryBytes === 0 ? undefined : temporaryBytes, missing };
 }
 
+// What is missing to rebuild a layer from its delta: its bases, or the layer itself if the delta's compressor model is not
+// known here.
+async function listMissingBases(
+  { delta, size }: { readonly delta: StatusDelta; readonly size: number },
+  statBlob: BlobLookup["statBlob"],
+): Promise<{ readonly digest: Digest; readonly size: number }[]> {
+  if (!knowsModels(delta.model)) return [{ digest: delta.digest, size }];
+  const missing: StatusDelta["bases"][number][] = [];
+  for (const base of delta.bases) if (await statBlob(base.digest) !== base.size) missing.push(base);
+  return missing;
+}
+
 /** Creates the error for blobs that neither the bundle nor the store has. */
 export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): IncompleteError {
   const { status } = kubepkg;
@@ -104,6 +116,10 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
     ),
     missing,
   );
+}
+
+function hasBase({ bases }: StatusDelta, digest: Digest): boolean {
+  return bases.some((base) => base.digest === digest);
 }
 
 // Returns a function that lists the images that need a digest, at most `MAX_NAMED_IMAGES` of them: otherwise a plan would

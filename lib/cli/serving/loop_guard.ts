@@ -1,12 +1,14 @@
 import type { AsyncLocalStorage } from "node:async_hooks";
-import { formatVia } from "../../http/via.ts";
-import { refuseLoop } from "../../registry/refuse_loop.ts";
+import { formatVia, isLoop } from "../../http/via.ts";
+import { cannot, RegistryError } from "../../oci/error.ts";
+import { answerError } from "../../registry/answer.ts";
 import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 
 /**
  * Ends loops of registries that are each other's upstream. Every request to an upstream names the instances that it has
- * passed (`Via`): those of the request that it answers, and this one. A request that names this one is refused.
+ * passed (`Via`): those of the request that it answers, and this one. A request that names this one is answered 508
+ * (RFC 5842).
  */
 export class LoopGuard {
   readonly #id: string;
@@ -23,12 +25,12 @@ export class LoopGuard {
   /** Wraps a handler: what it causes is attributed to the request that it handles. */
   wrap(handler: Handler, onRefused: OnRefused = () => {}): Handler {
     return (request, exchange) => {
-      const refused = refuseLoop(request, this.#id);
-      if (refused !== undefined) {
-        onRefused({ method: request.method, status: refused.status });
-        return refused;
-      }
       const via = request.headers.get("via");
+      if (isLoop(via, this.#id)) {
+        const refusal = refuseLoop(request.method);
+        onRefused({ method: request.method, status: refusal.status });
+        return refusal;
+      }
       return via === null ? handler(request, exchange) : this.#attribute(via, () => handler(request, exchange));
     };
   }
@@ -39,4 +41,10 @@ export class LoopGuard {
     this.#received ??= new AsyncLocalStorage();
     return await this.#received.run(via, answer);
   }
+}
+
+function refuseLoop(method: string): Response {
+  const reason = "the request came from this registry itself; one of its upstreams leads back to it";
+  const answer = answerError(new RegistryError("BAD_GATEWAY", cannot("answer", reason), { status: 508 }));
+  return new Response(method === "HEAD" ? null : answer.body as BodyInit, answer);
 }
