@@ -63,15 +63,17 @@ export async function giveBackTags(
   { records, store }: TagContext,
 ): Promise<string[]> {
   const moved: string[] = [];
-  const kept = new Set(taggedImages(current === undefined ? [] : [current]).map(({ name }) => name));
+  const done = new Set(taggedImages(current === undefined ? [] : [current]).map(({ name }) => name));
   const wanted = taggedImages(await listLatestFirst(id, records));
   for (const { repository, tag, name, digest } of taggedImages(releases)) {
     const others = wanted.filter((other) => other.name === name);
-    if (kept.has(name) || others.length === 0 || others.some((other) => other.digest === digest)) continue;
+    if (done.has(name) || others.length === 0 || others.some((other) => other.digest === digest)) continue;
     if ((await store.resolve(repository, tag))?.digest !== digest) continue;
     for (const other of others) {
       if (await store.readManifest(repository, other.digest) === undefined) continue;
       if (!dryRun) await store.tag(repository, tag, other.digest);
+      // Several releases of the package may have the image.
+      done.add(name);
       moved.push(`${name} becomes ${other.digest.slice(0, SHOWN_DIGITS)}, which the package ${other.owner} has`);
       break;
     }

@@ -80,6 +80,7 @@ const REMOVALS: readonly [
 ][] = [
   ["goes to the package that is left", ["a x", "b y"], "b", "x", "a"],
   ["goes to the latest one that is left", ["a x", "b y", "c z"], "c", "y", "b"],
+  ["goes once, although two releases of the package had it", ["a x", "b y", "b y 1 1.1.0"], "b", "x", "a"],
   ["stays, because another package agrees with it", ["a x", "b y", "c y"], "c", undefined, ""],
   ["stays, because an earlier package had it", ["a x", "b y"], "a", undefined, ""],
   ["is removed, because no other package has it", ["a x", "b y 2"], "b", undefined, ""],
