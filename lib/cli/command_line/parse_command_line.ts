@@ -38,7 +38,7 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
     const shown = args.some((arg) => arg.startsWith(`--${name}`)) || short === undefined ? `--${name}` : `-${short}`;
     if (given.includes("")) throw new UsageError(cannot(`use ${shown}`, "it needs a value"));
     if (given.length > 1 && !isRepeatable) throw new UsageError(cannot(`use ${shown}`, "it is given more than once"));
-    if (PATH_ONLY.test(value ?? "")) given.forEach((it) => refuseUrl(it, `${shown} `));
+    if (PATH_ONLY.test(value ?? "")) given.forEach((it) => refuseUrl(it, shown));
     values.set(name, given);
   }
   const operands = parsed._.map(String);
@@ -61,12 +61,18 @@ function checkSwitch(argument: string, known: readonly Flag[]): void {
   }
 }
 
-// A write would create the folder `http:`.
-function refuseUrl(text: string, flag = ""): void {
+/**
+ * Refuses a URL in the place of a path: a write would create the folder `http:`.
+ *
+ * @param what the name of the flag, variable or field; absent for an operand
+ * @throws {UsageError}
+ */
+export function refuseUrl(text: string, what?: string): void {
   const [, url] = URL_VALUE.exec(text) ?? [];
   if (url === undefined) return;
+  const place = what === undefined ? "" : `${what} `;
   throw new UsageError(
-    cannot(`use ${flag}${JSON.stringify(url)}`, "it is a URL", "write the path of a file or folder"),
+    cannot(`use ${place}${JSON.stringify(url)}`, "it is a URL", "write the path of a file or folder"),
   );
 }
 

@@ -10,6 +10,7 @@ import { parseDuration, parseSize } from "../console/quantity.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
 import { readLinkLimits } from "./link_limits.ts";
+import { refuseUrl } from "./parse_command_line.ts";
 import { type Hosts, readStoredRegistries, withStoredRegistries } from "./stored_registries.ts";
 
 /** The settings of a command: from its flags, else the environment, else the configuration file, else the defaults. */
@@ -203,7 +204,10 @@ function dataFolder(
   invocation: Invocation,
   { io, config }: { readonly io: Io; readonly config: ConfigFile },
 ): string | undefined {
-  const named = invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data;
+  const variable = io.env("STORAGE_ROOT");
+  const named = invocation.flag("data") ?? variable ?? config.data;
+  const what = variable === undefined ? nameSetting("data", invocation, invocation.flag("config")) : "$STORAGE_ROOT";
+  if (named !== undefined) refuseUrl(named, what);
   return named?.replace(/(?<=.)\/+$/, "") ?? defaultDataFolder(io);
 }
 

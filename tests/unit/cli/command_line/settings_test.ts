@@ -154,18 +154,25 @@ for (
     ["scrub: x", [], 'scrub of FILE "x": write a duration'],
     ["addr: a", [], 'addr of FILE "a": write HOST:PORT'],
     ["addr: a", ["--addr=b"], '--addr "b": write HOST:PORT'],
+    ["data: s3://a/b", [], 'data of FILE "s3://a/b": it is a URL; write the path'],
   ] as const
 ) {
   Deno.test(`crpe registry ${args} with ${text} names where the wrong value is from`, async () => {
     await using folder = await TestFolder.create();
     const file = await folder.write("c.yaml", text);
     const io = createTestIo();
-    const data = `--data=${folder.path}/data`;
-    const addr = text.startsWith("addr") ? [] : ["--addr=127.0.0.1:0"];
-    assertEquals(await run(["registry", `--config=${file}`, data, ...addr, ...args], io), 2);
+    const flags = Object.entries({ data: `${folder.path}/data`, addr: "127.0.0.1:0" })
+      .flatMap(([name, value]) => text.startsWith(name) ? [] : [`--${name}=${value}`]);
+    assertEquals(await run(["registry", `--config=${file}`, ...flags, ...args], io), 2);
     assertStringIncludes(io.errText, `crpe: Cannot use ${message.replace("of FILE", `of ${file}`)}`);
   });
 }
+
+Deno.test("a URL in $STORAGE_ROOT is refused, without its login", async () => {
+  const io = createTestIo({ env: { STORAGE_ROOT: "http://u:p@a.test/b" } });
+  assertEquals(await run(["images"], io), 2);
+  assertStringIncludes(io.errText, 'Cannot use $STORAGE_ROOT "http://…@a.test/b": it is a URL; write the path');
+});
 
 const LINK = { budgets: [], windows: [] };
 
