@@ -11,15 +11,17 @@ const KINDS: Readonly<Record<string, string>> = {
   "apps/v1": "ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet",
   "autoscaling/v2": "HorizontalPodAutoscaler",
   "batch/v1": "CronJob Job",
+  "certificates.k8s.io/v1": "CertificateSigningRequest",
   "coordination.k8s.io/v1": "Lease",
   "discovery.k8s.io/v1": "EndpointSlice",
   "events.k8s.io/v1": "Event",
+  "flowcontrol.apiserver.k8s.io/v1": "FlowSchema PriorityLevelConfiguration",
   "networking.k8s.io/v1": "Ingress IngressClass NetworkPolicy",
   "node.k8s.io/v1": "RuntimeClass",
   "policy/v1": "PodDisruptionBudget",
   "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding Role RoleBinding",
   "scheduling.k8s.io/v1": "PriorityClass",
-  "storage.k8s.io/v1": "CSIDriver CSINode StorageClass VolumeAttachment",
+  "storage.k8s.io/v1": "CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment",
 };
 
 // `extensions` had kinds of several groups, and old clusters serve it.

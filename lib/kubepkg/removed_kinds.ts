@@ -10,6 +10,7 @@ const REMOVED: readonly (readonly [apiVersion: string, since: string, kinds: str
   ["admissionregistration.k8s.io/v1beta1", "1.22", "MutatingWebhookConfiguration ValidatingWebhookConfiguration"],
   ["apiextensions.k8s.io/v1beta1", "1.22", "CustomResourceDefinition"],
   ["apiregistration.k8s.io/v1beta1", "1.22", "APIService"],
+  ["certificates.k8s.io/v1beta1", "1.22", "CertificateSigningRequest"],
   ["coordination.k8s.io/v1beta1", "1.22", "Lease"],
   ["networking.k8s.io/v1beta1", "1.22", "Ingress IngressClass"],
   ["rbac.authorization.k8s.io/v1beta1", "1.22", "ClusterRole ClusterRoleBinding Role RoleBinding"],
@@ -22,6 +23,10 @@ const REMOVED: readonly (readonly [apiVersion: string, since: string, kinds: str
   ["policy/v1beta1", "1.25", "PodDisruptionBudget PodSecurityPolicy"],
   ["node.k8s.io/v1beta1", "1.25", "RuntimeClass"],
   ["autoscaling/v2beta2", "1.26", "HorizontalPodAutoscaler"],
+  ["flowcontrol.apiserver.k8s.io/v1beta1", "1.26", "FlowSchema PriorityLevelConfiguration"],
+  ["storage.k8s.io/v1beta1", "1.27", "CSIStorageCapacity"],
+  ["flowcontrol.apiserver.k8s.io/v1beta2", "1.29", "FlowSchema PriorityLevelConfiguration"],
+  ["flowcontrol.apiserver.k8s.io/v1beta3", "1.32", "FlowSchema PriorityLevelConfiguration"],
 ];
 
 /**

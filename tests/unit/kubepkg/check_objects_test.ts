@@ -39,6 +39,9 @@ const OLD_KINDS: readonly (readonly [apiVersion: string, kind: string, since: st
   ["events.k8s.io/v1beta1", "Event", "1.25", "write apiVersion: events.k8s.io/v1"],
   ["autoscaling/v2beta2", "HorizontalPodAutoscaler", "1.26", "write apiVersion: autoscaling/v2"],
   ["policy/v1beta1", "PodSecurityPolicy", "1.25", "remove it"],
+  ["flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema", "1.32", "write apiVersion: flowcontrol.apiserver.k8s.io/v1"],
+  ["storage.k8s.io/v1beta1", "CSIStorageCapacity", "1.27", "write apiVersion: storage.k8s.io/v1"],
+  ["certificates.k8s.io/v1beta1", "CertificateSigningRequest", "1.22", "write apiVersion: certificates.k8s.io/v1"],
   ["rbac.authorization.k8s.io/v1beta1", "Role", "1.22", "write apiVersion: rbac.authorization.k8s.io/v1"],
 ];
 const ROWS: readonly [string, object[], string[]][] = [
