@@ -64,8 +64,13 @@ export function createPageNodes(
     const trust = await readTrust?.();
     if (trust !== undefined) await checkTrust(await openBundle(outbox.pathOf(bundle), io), name, trust);
     const signal = job?.signal;
+    const warnings: string[] = [];
+    const onWarning = (message: string) => {
+      warnings.push(message);
+      if (!dryRun) context.log.write("warning", `${url}: ${message}`);
+    };
     const { document, sent } = await pushBundle({
-      client: createClient(node, options, signal),
+      client: createClient(node, { ...options, signal, onWarning }),
       what: name,
       open: () => openBundle(outbox.pathOf(bundle), io),
       size,
@@ -76,7 +81,8 @@ export function createPageNodes(
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
     }).catch((error) => rethrow(error, `send ${name} to ${url}`));
     if (!dryRun) context.log.write("info", `sent ${name} to ${url}: ${sent.bytes} bytes`);
-    return { ...document, [dryRun ? "toSend" : "sent"]: sent };
+    // Those of the plan, and of every package.
+    return { ...document, warnings: warnings.length === 0 ? undefined : warnings, [dryRun ? "toSend" : "sent"]: sent };
   };
   return {
     list: async () => {
@@ -202,8 +208,10 @@ async function checkTrust(source: BundleSource, what: string, trust: SiteTrust):
 
 function createClient(
   node: BoundNode,
-  { force, pruneData }: SendOptions,
-  signal: AbortSignal | undefined,
+  { force, pruneData, signal, onWarning }: SendOptions & {
+    readonly signal: AbortSignal | undefined;
+    readonly onWarning: (message: string) => void;
+  },
 ): AgentClient {
   const send = createNodeSender(node, { isStoppable: signal !== undefined });
   return new AgentClient({
@@ -212,6 +220,7 @@ function createClient(
     send: signal === undefined ? send : (request) => sendUntil(signal, request, send),
     force,
     pruneData,
+    onWarning,
   });
 }
 

@@ -108,6 +108,8 @@ function Outcome({ state, job, stop }) {
     ${job?.state === "running" && html`<${Sending} job=${job} onStop=${stop} />`}
     ${job?.state === "done" &&
       (job.result.packages ?? [job.result]).map((one) => html`<${Notice}>${describe(one)}<//>`)}
+    ${job?.state === "done" &&
+      (job.result.warnings ?? []).map((warning) => html`<${Notice} kind="warn">${warning}<//>`)}
     ${job?.state === "stopped" && html`<${Notice} kind="warn">${T.stopped}<//>`}
     ${job?.state === "failed" && html`<${Notice} kind="bad">${job.error}<//>`}
     ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}

@@ -12,8 +12,10 @@ import { createSigner } from "../../../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../../../lib/signature/trust_policy.ts";
 import { RefusedError, RegistryError, UntrustedError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { buildImage } from "../../../support/images.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { MemoryStore } from "../../../support/memory_store.ts";
+import { writeImage } from "../../../support/put_image.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 
 const TOKEN = "a-token-of-a-test";
@@ -126,6 +128,35 @@ for (const when of ["waits for the answer", "waits before a retry"] as const) {
     await site.nodes.list();
     assertEquals(requests, 1);
     released.resolve();
+  });
+}
+
+for (
+  const [what, planned, done, expected] of [
+    ["of its plan, and each once", { warnings: ["a", "b"] }, { warnings: ["b", "c"] }, ["a", "b", "c"]],
+    ["of the installation alone", {}, { warnings: ["c"] }, ["c"]],
+    ["of an agent that has none", {}, {}, undefined],
+  ] as const
+) {
+  Deno.test(`a sending gives the warnings ${what}`, async () => {
+    await using site = await createFixture();
+    const plan = { name: "line4", version: "1.0.0", verdict: "install", missing: [], ...planned };
+    await using agent = startAgent(async (request) => {
+      if (request.method === "GET") return answerState(request);
+      await request.body?.cancel();
+      return Response.json(request.method === "POST" ? plan : { imported: true, ...done });
+    });
+    await site.add(agent.url);
+    const store = new MemoryStore();
+    await writeImage(store, "registry.test/app:1", buildImage({ files: [{ a: "a" }] }));
+    const { tgzDigest } = await site.outbox.add(
+      "line4@1.0.0.tgz",
+      (output) =>
+        packBundle(parseKubePkg(makeKubePkg({ "registry.test/app:1": "" })), store, { output, hashOutput: true }),
+    );
+    const job = { signal: new AbortController().signal, onProgress: () => {} };
+    const sent = await site.nodes.send(agent.url, tgzDigest!, { force: false, pruneData: false, job });
+    assertEquals((sent as { warnings?: string[] }).warnings, expected && [...expected]);
   });
 }
 
