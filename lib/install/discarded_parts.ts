@@ -15,14 +15,14 @@ export function describeDiscardedParts(
   part: PackagePart | undefined,
   pending: PendingPackage | undefined,
 ): string | undefined {
-  const { id, received = [] } = pending?.part ?? {};
+  const { id, count, received = [] } = pending?.part ?? {};
   if (pending === undefined || received.length === 0) return undefined;
   // A whole bundle of the same release completes it.
   const isWanted = part === undefined
     ? identityOf(pending.kubepkg) === identityOf(kubepkg)
     : isSamePack(kubepkg, part, pending);
   if (isWanted) return undefined;
-  const packed = pending.kubepkg.spec.version === kubepkg.spec.version ? ` (packed as ${id})` : "";
+  const packed = pending.kubepkg.spec.version === kubepkg.spec.version ? ` (packed as ${id} in ${count} parts)` : "";
   const [verb, object] = received.length === 1 ? ["was", "it"] : ["were", "them"];
   const what = `${formatParts(received)} of ${formatRelease(pending.kubepkg)}${packed}`;
   return `${what} ${verb} received before; ${formatRelease(kubepkg)} discards ${object}`;

@@ -265,11 +265,12 @@ export function checkPart(
   if (pending?.part === undefined) return [];
   const [version, other] = [kubepkg.spec.version, pending.kubepkg.spec.version];
   const release = formatRelease(kubepkg);
-  const { id, received } = pending.part;
+  const { id, count, received } = pending.part;
   if (isSamePack(kubepkg, part, pending)) return received;
   const order = compareVersions(version, other);
   if (force || order > 0 || received.length === 0) return [];
-  const packed = order === 0 ? `, packed as ${id},` : "";
+  // The id is of the content: another --split has the same.
+  const packed = order === 0 ? `, packed as ${id} in ${count} parts,` : "";
   const verb = received.length === 1 ? "was" : "were";
   const earlier = `${formatParts(received)} of ${formatRelease(pending.kubepkg)}${packed} ${verb} imported before`;
   throw new RefusedError(
