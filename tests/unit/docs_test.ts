@@ -86,6 +86,16 @@ Deno.test("docs/cli.md is what `deno task manual` writes", () => {
   assertEquals(read("docs/cli.md"), formatReferencePage(COMMANDS));
 });
 
+Deno.test("every row of a table in a document has as many cells as the row before it", () => {
+  const wrong = PAGES.flatMap((path) => {
+    const counts = read(path).split("\n").map((line) => line.startsWith("|") ? line.match(/(?<!\\)\|/g)!.length : 0);
+    return counts.flatMap((count, i) =>
+      i === 0 || count * counts[i - 1]! === 0 || count === counts[i - 1] ? [] : [`${path}:${i + 1}`]
+    );
+  });
+  assertEquals(wrong, []);
+});
+
 Deno.test("every flag that a document mentions exists", () => {
   const scripts = Object.keys(SCALE_OPTIONS);
   const known = new Set([...FLAGS.map(({ flag }) => flag.name), "version", ...FOREIGN_FLAGS, ...scripts]);

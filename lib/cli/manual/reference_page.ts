@@ -45,7 +45,9 @@ function formatFlags(flags: readonly Flag[]): string[] {
     ...flags.map(({ name, short, value, summary, isRepeatable }) => {
       const long = value === undefined ? `--${name}` : `--${name} ${value}`;
       const spelling = short === undefined ? `\`${long}\`` : `\`-${short}\`, \`${long}\``;
-      return `| ${spelling} | ${escape(summary).replaceAll("|", "\\|")}${isRepeatable ? "; repeatable" : ""} |`;
+      const cells = [spelling, `${escape(summary)}${isRepeatable ? "; repeatable" : ""}`];
+      // A cell ends also at a bar in a code span (GFM, 4.10).
+      return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
     }),
   ];
 }
