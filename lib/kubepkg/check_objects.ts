@@ -56,7 +56,7 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
 
 /** Finds items of lists that are null: crpe passes over them, and kubectl refuses the whole list. */
 export function checkLists(manifests: KubePkg["spec"]["manifests"]): ObjectFinding[] {
-  return listNullItems(manifests).slice(0, MAX_FINDINGS).map(({ kind, path, index }) => ({
+  return listNullItems(manifests, MAX_FINDINGS).map(({ kind, path, index }) => ({
     code: "null-item",
     object: `${kind} (${formatSafeField(path)})`,
     field: formatSafeField(["items", index]),

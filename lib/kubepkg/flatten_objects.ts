@@ -33,19 +33,28 @@ const MANIFESTS: FieldPath = ["spec", "manifests"];
  * @throws {CorruptError} for a value that is no object, groups or lists nested too deep, or too many objects
  */
 export function flattenObjects(manifests: Readonly<Record<string, unknown>>, what = "the KubePkg"): FlatObject[] {
-  return flatten(manifests, what).objects;
+  return flatten(manifests, what, () => {});
 }
 
-/** Lists the items of lists that are null, by their list and the index in it. @throws as `flattenObjects` */
-export function listNullItems(manifests: Readonly<Record<string, unknown>>, what = "the KubePkg"): NullItem[] {
-  return flatten(manifests, what).nullItems;
+/**
+ * Lists the items of lists that are null, by their list and the index in it.
+ *
+ * @param most how many are listed; a document may have millions
+ * @throws as `flattenObjects`
+ */
+export function listNullItems(manifests: Readonly<Record<string, unknown>>, most: number): NullItem[] {
+  const found: NullItem[] = [];
+  flatten(manifests, "the KubePkg", (item) => {
+    if (found.length < most) found.push(item);
+  });
+  return found;
 }
 
 function flatten(
   manifests: Readonly<Record<string, unknown>>,
   what: string,
-): { readonly objects: FlatObject[]; readonly nullItems: NullItem[] } {
-  const nullItems: NullItem[] = [];
+  onNull: (item: NullItem) => void,
+): FlatObject[] {
   const found: FlatObject[] = [];
   const add = (object: KubeObject, path: FieldPath, depth: number) => {
     const items = itemsOf(object);
@@ -56,13 +65,13 @@ function flatten(
     }
     checkNesting(what, path, depth);
     items.forEach((item, index) => {
-      if (item === null || item === undefined) return void nullItems.push({ kind: object.kind, path, index });
+      if (item === null || item === undefined) return onNull({ kind: object.kind, path, index });
       const itemPath = [...path, "items", index];
       add(toKubeObject(what, withTypeOf(object, item), itemPath), itemPath, depth + 1);
     });
   };
   for (const { object, path } of walkGroups(manifests, what)) add(object, path, 0);
-  return { objects: found, nullItems };
+  return found;
 }
 
 /**

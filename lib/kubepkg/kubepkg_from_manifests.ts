@@ -56,7 +56,7 @@ function readObjects(document: unknown, what: string): KubeObject[] {
   }
   const objects = flattenObjects({ document }, what).map(({ object }) => object);
   // The check of the package finds null items in their list.
-  const hasNull = objects.length > 0 && listNullItems({ document }, what).length > 0;
+  const hasNull = objects.length > 0 && listNullItems({ document }, 1).length > 0;
   return hasNull ? [document as unknown as KubeObject] : objects;
 }
 

@@ -1,7 +1,7 @@
 import { formatField } from "../../../lib/kubepkg/field_path.ts";
-import { expandGroups, flattenObjects } from "../../../lib/kubepkg/flatten_objects.ts";
+import { expandGroups, flattenObjects, listNullItems } from "../../../lib/kubepkg/flatten_objects.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 
 const make = (name: string, kind = "ConfigMap") => ({ apiVersion: "v1", kind, metadata: { name } });
 const list = (kind: string, ...items: unknown[]) => ({ apiVersion: "v1", kind, metadata: {}, items });
@@ -79,4 +79,24 @@ Deno.test("[80] expandGroups() names the objects of groups after their group, an
     } as unknown as typeof expanded,
   );
   assertEquals(expandGroups(expanded), expanded);
+});
+
+for (
+  const [most, expected] of [
+    [5, ["spec.manifests.a[1]", "spec.manifests.a.items[2][0]", "spec.manifests.a.items[2][1]"]],
+    [2, ["spec.manifests.a[1]", "spec.manifests.a.items[2][0]"]],
+  ] as const
+) {
+  Deno.test(`listNullItems() lists the null items of lists, ${most} at most`, () => {
+    const a = list("List", make("a"), null, list("ConfigMapList", null, null));
+    const found = listNullItems({ a, group: [null] }, most).map(({ path, index }) => `${formatField(path)}[${index}]`);
+    assertEquals(found, [...expected]);
+  });
+}
+
+Deno.test("flattenObjects() keeps nothing of null items: a document can have millions", () => {
+  const manifests = { a: { ...list("List"), items: new Array(4_000_000).fill(null) } };
+  const before = Deno.memoryUsage().heapUsed;
+  assertEquals(flattenObjects(manifests), []);
+  assert(Deno.memoryUsage().heapUsed - before < 64 * 1024 * 1024);
 });
