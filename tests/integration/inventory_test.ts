@@ -90,5 +90,5 @@ peerTest("[20] inventory --to trusts an https agent only with its authority in -
   assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
   // Deno up to 2.7 reports all TLS failures with the same message. The advice for an upstream would be `HOST=FILE`.
   assertMatch(refused.stderr, /authority(?:\);|,) name its CA file with --ca-file(?:\n|; )/);
-  assertStringIncludes((await ask(url, "--ca-file=/nonexistent")).stderr, "/nonexistent: there is no such file");
+  assertStringIncludes((await ask(url, "--ca-file=missing.pem")).stderr, "missing.pem: there is no such file");
 });
