@@ -27,8 +27,8 @@ export interface EvictorOptions {
   readonly readKeep?: () => Promise<ReadonlySet<Digest>>;
   /** Reports whether a download of a blob is in progress. */
   readonly isBusy?: (digest: Digest) => boolean;
-  /** Called for each evicted image with the number of bytes that it freed. */
-  readonly onEvict?: (image: EvictedImage, bytes: number) => void;
+  /** Called with the bytes that were freed by an evicted image; without one, by content that no image needs. */
+  readonly onEvict?: (image: EvictedImage | undefined, bytes: number) => void;
 }
 
 /** State that an `Evictor` shares with a `CacheLimit`. */
@@ -142,10 +142,11 @@ export class Evictor {
     const rest = Math.max(0, await this.#countMissing(request.digest, snapshot) - request.bytes);
     // Evicts nothing unless the whole image fits, including the blobs that are requested later.
     if (plan(shortage() + rest - unreferencedBytes) === undefined) return false;
-    for (const { digest, remove } of unreferenced) {
+    for (const { digest, bytes, remove } of unreferenced) {
       if (shortage() <= 0) break;
       await remove();
       this.#sizes.measure(digest);
+      this.#options.onEvict?.(undefined, bytes);
       if (pauses()) return undefined;
     }
     for (const { image, rank } of plan(shortage()) ?? []) {

@@ -118,11 +118,12 @@ export class Observer {
     }
   };
 
-  /** Records an evicted image, and the bytes that it freed. */
-  readonly onEvict = ({ digest, references }: EvictedImage, bytes: number): void => {
-    this.#metrics.add("crpe_evicted_images_total", 1);
+  /** Records an evicted image, or without one the removal of content that no image needs, and the bytes that it freed. */
+  readonly onEvict = (image: EvictedImage | undefined, bytes: number): void => {
     this.#metrics.add("crpe_evicted_bytes_total", bytes);
-    this.#log.write("info", `evicted ${references.join(", ") || digest}, ${formatSize(bytes)}`);
+    if (image === undefined) return this.#log.write("debug", `removed ${formatSize(bytes)} that no image needs`);
+    this.#metrics.add("crpe_evicted_images_total", 1);
+    this.#log.write("info", `evicted ${image.references.join(", ") || image.digest}, ${formatSize(bytes)}`);
   };
 
   /** Records a request that failed inside the registry. */

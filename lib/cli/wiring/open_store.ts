@@ -1,6 +1,6 @@
 import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { CacheLimit } from "../../cache/cache_limit.ts";
-import type { EvictedImage } from "../../cache/evictor.ts";
+import type { EvictorOptions } from "../../cache/evictor.ts";
 import { type FoundPeer, PeeredUpstream } from "../../cache/peered_upstream.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -44,8 +44,7 @@ interface OpenStoreOptions extends Omit<UpstreamSettings, "fetch" | "timeouts"> 
   /** Lists the crpes that are found in the network at present; absent when none are looked for. */
   readonly listFoundPeers?: (() => readonly FoundPeer[]) | undefined;
   readonly onCacheEvent?: (event: CacheEvent) => void;
-  /** Called for each evicted image with the bytes that it freed. */
-  readonly onEvict?: (image: EvictedImage, bytes: number) => void;
+  readonly onEvict?: EvictorOptions["onEvict"];
 }
 
 // How long a client waits for the revalidation of a tag that the store has, in milliseconds.

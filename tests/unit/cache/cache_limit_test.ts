@@ -56,7 +56,7 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
       root,
       limit,
       store,
-      onEvict: ({ digest, references }) => evicted.push(references.join() || digest),
+      onEvict: (image) => image !== undefined && evicted.push(image.references.join() || image.digest),
       warn: (message) => warnings.push(message),
       ...options,
     });
@@ -308,8 +308,11 @@ Deno.test("CacheLimit counts an ended reservation without a digest as used until
   assertEquals(it.limit.bytes, 60 * KIB);
 });
 
-Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it evicts images", async () => {
-  await using it = await openLimited(100 * KIB);
+Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it evicts images, and reports their bytes", async () => {
+  const freed: number[] = [];
+  await using it = await openLimited(100 * KIB, {
+    onEvict: (image, bytes) => freed.push(image === undefined ? bytes / KIB : -bytes),
+  });
   await it.pull(makeImage("a", layerOf(30)));
   const [stray, partial, large] = [layerOf(30), layerOf(30), layerOf(25)];
   await it.fetch(stray);
@@ -324,6 +327,8 @@ Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it 
   assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")).length, 2);
   await it.pull(makeImage("b", layerOf(60)));
   assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")), []);
+  // Two blobs, and two partial files of one blob together.
+  assertEquals(freed, [30, 25, 30]);
   assertEquals(await it.tags(), "a b");
   await it.check();
 });
@@ -339,7 +344,7 @@ Deno.test("CacheLimit.start() shrinks a store that exceeds the limit, in the sav
     root: it.root,
     limit: 100 * KIB,
     store: it.store,
-    onEvict: ({ references }, bytes) => evicted.push(`${references} ${Math.floor(bytes / KIB)}`),
+    onEvict: (image, bytes) => evicted.push(`${image?.references} ${Math.floor(bytes / KIB)}`),
   });
   assertEquals(evicted, [`${REPO}:b 40`, `${REPO}:c 40`]);
   await smaller.close();

@@ -55,7 +55,7 @@ async function openCache({ limit = 100 * KIB } = {}) {
     root: folder.path,
     limit,
     store,
-    onEvict: ({ references }) => evicted.push(...references),
+    onEvict: (image) => evicted.push(...image?.references ?? []),
   });
   let time = 0;
   const cache = new PullThrough({ store, upstream, space, now: () => time, tagTtl: 60_000 });
@@ -160,8 +160,12 @@ Deno.test("[110] what is stored while many images are evicted waits for a few of
     await store.tag(REPO, `i${i}`, descriptor.digest);
   }
   const evicted: string[] = [];
-  const onEvict = ({ references }: { readonly references: readonly string[] }) => evicted.push(...references);
-  const space = await CacheLimit.start({ root: folder.path, limit: 150 * KIB, store, onEvict });
+  const space = await CacheLimit.start({
+    root: folder.path,
+    limit: 150 * KIB,
+    store,
+    onEvict: (image) => evicted.push(...image?.references ?? []),
+  });
   await space.store(next.descriptor.digest, () => store.writeManifest(REPO, next.descriptor, next.bytes));
   const reservation = space.reserve(large.bytes.length, large.descriptor.digest);
   await Promise.race([reservation, until(() => evicted.length > 0)]);

@@ -144,3 +144,27 @@ Deno.test("Observer counts an unusable response under its upstream host", async 
   assertEquals(await lines(), [`warning: unusable response from mirror.test: ${error.message}`]);
   assert(values().includes('crpe_upstream_errors_total{host="mirror.test"} 1'));
 });
+
+const IMAGE = { digest, references: [`${repo}:1`, `${repo}:2`] };
+const evictions: [what: string, image: typeof IMAGE | undefined, lines: string[], values: string[]][] = [
+  [
+    "an image",
+    IMAGE,
+    [`evicted ${repo}:1, ${repo}:2, 1.5 MiB`],
+    ["crpe_evicted_images_total 1", "crpe_evicted_bytes_total 1572864"],
+  ],
+  [
+    "an untagged image by its digest",
+    { ...IMAGE, references: [] },
+    [`evicted ${digest}, 1.5 MiB`],
+    ["crpe_evicted_images_total 1", "crpe_evicted_bytes_total 1572864"],
+  ],
+  ["content that no image needs as bytes alone", undefined, [], ["crpe_evicted_bytes_total 1572864"]],
+];
+for (const [what, image, expected, counted] of evictions) {
+  Deno.test(`Observer records the eviction of ${what}`, async () => {
+    const { observer, lines, values } = start();
+    observer.onEvict(image, 1_572_864);
+    assertEquals([await lines(), values()], [expected, counted]);
+  });
+}
