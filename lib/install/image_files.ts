@@ -65,7 +65,7 @@ export class ImageFiles {
    *
    * @param bytesToWrite the bytes that the import writes into the store, which may be on the same file system
    */
-  async findRefusal(kubepkg: KubePkg, bytesToWrite: number): Promise<Error | undefined> {
+  async findRefusal(kubepkg: KubePkg, bytesToWrite: number): Promise<CrpeError | undefined> {
     const place = await this.#placeOf(kubepkg);
     // A folder that only the record names may be that of another machine or container.
     if (place === undefined || this.#options.folder === undefined) return undefined;

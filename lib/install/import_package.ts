@@ -6,7 +6,7 @@ import { packageIdOf } from "../kubepkg/package_id.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { compareRelease, type ReleaseComparison } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RefusedError } from "../oci/error.ts";
+import { type CrpeError, RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { BlobCounts } from "./blob_importer.ts";
@@ -189,7 +189,7 @@ export class PackageImport {
     return this.#context.options.force ? undefined : refuseVersion(this.kubepkg, installed, comparison);
   }
 
-  async #refuseContent(blobs: PlannedBlobs, freeBytes: number | undefined): Promise<Error | undefined> {
+  async #refuseContent(blobs: PlannedBlobs, freeBytes: number | undefined): Promise<CrpeError | undefined> {
     const { bytesToWrite, temporaryBytes = 0, missing } = blobs;
     return refuseSpace(this.kubepkg, bytesToWrite + temporaryBytes, freeBytes) ??
       await this.#context.installation.findRefusal(this.kubepkg, bytesToWrite) ??

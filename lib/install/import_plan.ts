@@ -2,7 +2,7 @@ import { describeShortage } from "../bytes/format_size.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { digestOfIdentity, type ReleaseComparison } from "../kubepkg/version.ts";
-import { byForce, cannot, NoSpaceError, RefusedError } from "../oci/error.ts";
+import { byForce, cannot, type CrpeError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
 import type { ManifestDiff } from "./handover/manifest_file.ts";
 import type { PlannedBlobs } from "./plan_blobs.ts";
@@ -14,7 +14,7 @@ const SHOWN_DIGEST = 19;
 export interface ManifestPlan {
   readonly manifests: ManifestDiff;
   /** Why the objects cannot be handed over. */
-  readonly refusal?: Error;
+  readonly refusal?: CrpeError;
   /** Records of other packages that cannot be read, a sentence each. */
   readonly warnings?: readonly string[];
 }
@@ -39,7 +39,7 @@ export interface ImportPlan extends ReleaseComparison {
   /** What the user must know, a sentence each: unreadable records, tags of other packages that move, discarded parts. */
   readonly warnings?: readonly string[];
   /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
-  readonly refusal?: Error;
+  readonly refusal?: CrpeError;
 }
 
 /** Returns why the version rule forbids to install a release without `force`. */

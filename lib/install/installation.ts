@@ -2,6 +2,7 @@ import type { BundleProgress } from "../bundle/bundle_progress.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
+import type { CrpeError } from "../oci/error.ts";
 import { Admission } from "./admission.ts";
 import type { ImportAudit } from "./audit_import.ts";
 import { type HandOverOptions, handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
@@ -92,7 +93,7 @@ export class Installation {
   }
 
   /** Returns another reason why a package cannot be installed. @param bytesToWrite what the import writes into the store */
-  async findRefusal(kubepkg: KubePkg, bytesToWrite: number): Promise<Error | undefined> {
+  async findRefusal(kubepkg: KubePkg, bytesToWrite: number): Promise<CrpeError | undefined> {
     return await this.admission.findRefusal(kubepkg) ?? await this.#files.findRefusal(kubepkg, bytesToWrite);
   }
 

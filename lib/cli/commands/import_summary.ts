@@ -1,6 +1,7 @@
 import { describeResult, type InstallResult, type PackageOutcome } from "../../install/install_result.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { formatRelease } from "../../kubepkg/package_id.ts";
+import { CrpeError } from "../../oci/error.ts";
 import { describeError, paint } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
@@ -33,8 +34,9 @@ export function formatSummary(result: InstallResult, isDryRun: boolean, io: Io):
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
-  const isRefused = isDryRun && plan.refusal !== undefined;
-  const lines = [isRefused ? formatRefusal(result, io) : formatOutcome(result, isDryRun)];
+  const { refusal } = plan;
+  const isRefused = isDryRun && refusal !== undefined;
+  const lines = [isRefused ? formatRefusal(result, refusal, io) : formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
     const counts = `  ${formatCount(blobs.written, "blob")} written (${
       formatSize(blobs.bytesWritten)
@@ -86,12 +88,13 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
   ];
 }
 
-function formatRefusal({ kubepkg, plan }: InstallResult, { isOutputColored }: Io): string {
-  // What names the release only says again what is said here.
-  const reason = describeError(plan.refusal).replace(/^Cannot (?:import|accept|hand over) .*?: /, "")
-    .replace(/^C(?=annot )/, "c");
+function formatRefusal({ kubepkg }: InstallResult, refusal: CrpeError, { isOutputColored }: Io): string {
+  const { action = "", reason, clause, advice, overrule } = refusal;
+  // An action that names the release only says again what is said here.
+  const isOfRelease = /^(?:import|accept|hand over) /.test(action);
+  const why = new CrpeError({ reason: isOfRelease ? reason : clause, advice }, { overrule });
   const verdict = paint("would refuse", "red", { isColored: isOutputColored });
-  return `${verdict} ${formatRelease(kubepkg)}: ${reason}`;
+  return `${verdict} ${formatRelease(kubepkg)}: ${describeError(why)}`;
 }
 
 function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {

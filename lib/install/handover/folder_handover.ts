@@ -163,7 +163,7 @@ export class FolderHandover implements Handover {
   }
 
   /** Why the folder cannot be used at all. */
-  async #findObstacle(path: string): Promise<Error | undefined> {
+  async #findObstacle(path: string): Promise<CrpeError | undefined> {
     try {
       const { isDirectory } = await Deno.stat(this.#folder);
       if (!isDirectory) return this.#unusableError(new Deno.errors.NotADirectory());
@@ -176,7 +176,7 @@ export class FolderHandover implements Handover {
     return undefined;
   }
 
-  #unusableError(cause: unknown): Error {
+  #unusableError(cause: unknown): CrpeError {
     return new CrpeError(cannot(`write manifests into ${this.#folder}`, reasonOf(cause), "nothing was changed"), {
       cause,
     });

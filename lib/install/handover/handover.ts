@@ -1,6 +1,7 @@
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { CrpeError } from "../../oci/error.ts";
 import type { HandedOver, HandoverPlace, SharedMark } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
 
@@ -39,7 +40,7 @@ export interface HandoverPlan {
   /** See `HandedOver`. */
   readonly revision: number;
   /** Why it must not, or cannot, be done. */
-  readonly refusal?: Error;
+  readonly refusal?: CrpeError;
   /**
    * Makes what is planned the newest release in the cluster, before anything of it is done here. If another server was
    * faster, the plan is made again.
