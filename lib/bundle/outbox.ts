@@ -5,6 +5,7 @@ import { inheritOwner } from "../files/inherit_owner.ts";
 import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
+import { describeSystemError } from "../oci/system_error.ts";
 import { inspectBundle } from "./inspect_bundle.ts";
 import type { PackResult } from "./pack_bundle.ts";
 import type { BundleOutput } from "./write_bundle.ts";
@@ -229,7 +230,7 @@ export class Outbox {
 // A file that cannot be read hides no other one, and may be readable later. One that is missing was removed meanwhile.
 function describeUnreadable(error: unknown): Description | undefined {
   if (isAbsent(error)) return undefined;
-  return { packages: [], error: `Cannot read the bundle: ${(error as Error).message}` };
+  return { packages: [], error: new CrpeError(cannot("read the bundle", describeSystemError(error))).message };
 }
 
 /** An open file of a bundle. */

@@ -202,7 +202,7 @@ export class ManifestsInBucket {
     } catch (error) {
       const isKnown = error instanceof CorruptError || error instanceof DigestMismatchError;
       if (!isKnown) throw error;
-      this.#warn(`Cannot read the manifest ${digest}: ${error.message}; all blobs of its repository stay`);
+      this.#warn(`Cannot read the manifest ${digest}: ${error.clause}; all blobs of its repository stay`);
       return "unreadable";
     }
   }

@@ -94,7 +94,7 @@ export class ManifestFiles {
     } catch (error) {
       if (isAbsent(error)) return undefined;
       if (!(error instanceof RegistryError || error instanceof CorruptError)) throw error;
-      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
+      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.clause}; treating it as missing`);
       return undefined;
     }
   }
