@@ -76,7 +76,8 @@ export function arityOf(
 }
 
 /** The meanings of the exit statuses, for the help. */
-export const EXIT_STATUS = "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";
+export const EXIT_STATUS =
+  "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input, 130 or 143 interrupted.";
 
 /** The flags of every command. */
 export const COMMON_FLAGS: readonly Flag[] = [
