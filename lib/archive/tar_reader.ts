@@ -35,7 +35,8 @@ export interface TarEntry {
 
 /**
  * Reads the regular files of a tar in order: ustar, with the pax and GNU extensions for long names and large files. The
- * input is untrusted, so the reader is strict: it refuses links, devices, sparse files, and names that leave the folder.
+ * input is untrusted, so the reader is strict: it refuses hard links, symbolic ones unless `onLink` takes them, devices,
+ * sparse files, and names that leave the folder.
  */
 export class TarReader {
   readonly #input: ByteReader;

@@ -89,7 +89,8 @@ export function tagIndexPath(repo: string, tag: string): string {
 }
 
 /**
- * The partial file of a blob. Its name depends on nothing else, so that a restarted process can resume it.
+ * The partial file of a blob. Its name depends on the blob and the repository alone, so that a restarted process can
+ * resume it.
  *
  * @param repo the repository whose clients may read the file before it is verified; absent for a file that none may read.
  *   Each has a file of its own: else a repository of another registry, which anyone may run, would give its clients what
