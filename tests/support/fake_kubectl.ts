@@ -29,7 +29,7 @@ printf '%s' "$*" > "$folder/calls/$number.args"
 printf '%s' "$KUBECONFIG" > "$folder/calls/$number.kubeconfig"
 cat > "$folder/calls/$number.stdin"
 test -f "$folder/says-$1" && cat "$folder/says-$1" >&2
-test -f "$folder/hangs-$1" && sleep 600
+test -f "$folder/hangs-$1" && exec sleep 600
 test -f "$folder/fails-$1" && exit 1
 exit 0
 `,
