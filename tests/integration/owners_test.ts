@@ -2,6 +2,7 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
+import { copyPackages } from "../support/other_user.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -19,9 +20,8 @@ async function startAsOther(rootOwned: readonly string[]) {
     await new Deno.Command(command[0]!, { args: command.slice(1) }).output();
   }
   for (const name of rootOwned) await Deno.chown(`${data}/${name}`, 0, 0);
-  // The modules of the program may be in a folder of root.
   const denoDir = `${folder.path}/deno`;
-  await new Deno.Command("cp", { args: ["-r", await denoFolder(), denoDir] }).output();
+  await copyPackages(denoDir);
   await new Deno.Command("chown", { args: ["-R", "65534", denoDir] }).output();
   const crpe = await startCrpe([
     "registry",
@@ -46,11 +46,6 @@ async function startAsOther(rootOwned: readonly string[]) {
       await folder[Symbol.asyncDispose]();
     },
   };
-}
-
-async function denoFolder(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  return (JSON.parse(new TextDecoder().decode(stdout)) as { denoDir: string }).denoDir;
 }
 
 const places: [string, string[]][] = [

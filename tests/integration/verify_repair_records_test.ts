@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { createAgentFixture } from "../support/agent_fixture.ts";
+import { copyFolder } from "../support/copy_folder.ts";
 
 const PACKAGE = "kubepkg/line4";
 
@@ -41,36 +42,45 @@ const KINDS: readonly [path: string, isRepaired: boolean, outcome: string][] = [
   ["ingest/scrub.json", true, "the check of the store begins again"],
 ];
 
-for (const [kind, isRepaired, outcome] of KINDS) {
-  Deno.test(`[91][92] verify names a damaged ${kind}, and --repair ${isRepaired ? "repairs it" : "says why it cannot"}`, async () => {
-    await using site = await createSite();
-    const path = kind === "ingest/pieces" ? site.pieces : kind;
-    await site.folder.write(`site/${path}`, kind === "kubepkg/.token" ? "two words\n" : '{"torn');
-    const found = await site.verify();
-    assertEquals(found.code, 4, found.stdout);
-    assertStringIncludes(found.stdout, path);
-    assertStringIncludes(found.stdout, " 1 broken");
-    const repaired = await site.verify("--repair", "--offline");
-    assertEquals(repaired.code, isRepaired ? 0 : 4, repaired.stdout);
-    assertStringIncludes(repaired.stdout, outcome);
-    const again = await site.verify("--json");
-    assertEquals([again.code, JSON.parse(again.stdout).records.length], isRepaired ? [0, 0] : [4, 1]);
-    if (kind.endsWith("current.json")) {
-      assertEquals((await site.crpe("packages", "status", "line4", "--json")).stderr.includes("not installed"), false);
-      const { stdout } = await site.crpe("packages", "history", "line4", "--json");
-      assertEquals(
-        JSON.parse(stdout).map((it: { kubepkg: { spec: { version: string } } }) => it.kubepkg.spec.version),
-        [
-          "1.1.0",
-          "1.0.0",
-        ],
-      );
-      assertEquals((await site.crpe("packages", "--pending")).stdout.includes("2.0.0"), true);
-    }
-    if (kind.endsWith("handover.json")) {
-      const file = `${site.folder.path}/1.1.0.tgz`;
-      assertEquals((await site.crpe("import", file, "--force", "--manifests-dir=manifests")).code, 0);
-      assertEquals((await site.verify()).code, 0);
-    }
-  });
-}
+Deno.test("[91][92] verify names a damaged record, and --repair repairs it or says why it cannot", async (t) => {
+  await using site = await createSite();
+  const { path: root } = site.folder;
+  await copyFolder(`${root}/site`, `${root}/undamaged`);
+  for (const [kind, isRepaired, outcome] of KINDS) {
+    await t.step(`${kind}: ${isRepaired ? "repaired" : "not repaired"}`, async () => {
+      await Deno.remove(`${root}/site`, { recursive: true });
+      await copyFolder(`${root}/undamaged`, `${root}/site`);
+      const path = kind === "ingest/pieces" ? site.pieces : kind;
+      await site.folder.write(`site/${path}`, kind === "kubepkg/.token" ? "two words\n" : '{"torn');
+      const found = await site.verify();
+      assertEquals(found.code, 4, found.stdout);
+      assertStringIncludes(found.stdout, path);
+      assertStringIncludes(found.stdout, " 1 broken");
+      const repaired = await site.verify("--repair", "--offline");
+      assertEquals(repaired.code, isRepaired ? 0 : 4, repaired.stdout);
+      assertStringIncludes(repaired.stdout, outcome);
+      const again = await site.verify("--json");
+      assertEquals([again.code, JSON.parse(again.stdout).records.length], isRepaired ? [0, 0] : [4, 1]);
+      if (kind.endsWith("current.json")) {
+        assertEquals(
+          (await site.crpe("packages", "status", "line4", "--json")).stderr.includes("not installed"),
+          false,
+        );
+        const { stdout } = await site.crpe("packages", "history", "line4", "--json");
+        assertEquals(
+          JSON.parse(stdout).map((it: { kubepkg: { spec: { version: string } } }) => it.kubepkg.spec.version),
+          [
+            "1.1.0",
+            "1.0.0",
+          ],
+        );
+        assertEquals((await site.crpe("packages", "--pending")).stdout.includes("2.0.0"), true);
+      }
+      if (kind.endsWith("handover.json")) {
+        const file = `${site.folder.path}/1.1.0.tgz`;
+        assertEquals((await site.crpe("import", file, "--force", "--manifests-dir=manifests")).code, 0);
+        assertEquals((await site.verify()).code, 0);
+      }
+    });
+  }
+});

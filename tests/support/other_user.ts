@@ -4,20 +4,15 @@ import { type CrpeOptions, denoFolder } from "./crpe_process.ts";
 export const OTHER_USER = 65534;
 
 /**
- * Prepares a run of crpe as another user. The modules of the program may be in a folder that only root can read, so that
- * they are copied.
+ * Prepares a run of crpe as another user.
  *
  * @param folder an existing folder, for the home of the user
  */
 export async function createOtherUser(folder: string): Promise<{ readonly options: CrpeOptions } & AsyncDisposable> {
   const home = await Deno.makeTempDir({ dir: folder });
   const denoDir = `${home}/deno`;
-  await Deno.mkdir(denoDir);
-  for (
-    const [command, ...args] of [["cp", "-r", `${denoFolder()}/npm`, denoDir], ["chown", "-R", `${OTHER_USER}`, home]]
-  ) {
-    await new Deno.Command(command!, { args }).output();
-  }
+  await copyPackages(denoDir);
+  await new Deno.Command("chown", { args: ["-R", `${OTHER_USER}`, home] }).output();
   return {
     options: {
       env: { HOME: home, DENO_DIR: denoDir },
@@ -26,4 +21,14 @@ export async function createOtherUser(folder: string): Promise<{ readonly option
     },
     [Symbol.asyncDispose]: () => Deno.remove(home, { recursive: true }),
   };
+}
+
+/**
+ * Creates a folder of Deno's downloads, with the packages of crpe: they may be in a folder that only root can read. The
+ * executable and the joined modules need none.
+ */
+export async function copyPackages(folder: string): Promise<void> {
+  await Deno.mkdir(folder);
+  if (Deno.env.has("CRPE") || Deno.env.has("CRPE_BUILD")) return;
+  await new Deno.Command("cp", { args: ["-r", `${denoFolder()}/npm`, folder] }).output();
 }
