@@ -142,11 +142,12 @@ export class Evictor {
     const rest = Math.max(0, await this.#countMissing(request.digest, snapshot) - request.bytes);
     // Evicts nothing unless the whole image fits, including the blobs that are requested later.
     if (plan(shortage() + rest - unreferencedBytes) === undefined) return false;
-    for (const { digest, bytes, remove } of unreferenced) {
+    for (const { digest, remove } of unreferenced) {
       if (shortage() <= 0) break;
       await remove();
-      this.#sizes.measure(digest);
-      this.#options.onEvict?.(undefined, bytes);
+      // A partial file that another writer has locked stays.
+      const freed = this.#sizes.measure(digest);
+      if (freed > 0) this.#options.onEvict?.(undefined, freed);
       if (pauses()) return undefined;
     }
     for (const { image, rank } of plan(shortage()) ?? []) {
@@ -158,7 +159,7 @@ export class Evictor {
   }
 
   async #evict(image: EvictableImage, snapshot: StoreSnapshot): Promise<void> {
-    const before = this.#sizes.total;
+    let freed = 0;
     snapshot.images.delete(image);
     const others = [...snapshot.images];
     await removeImage(this.#root, image, {
@@ -167,10 +168,10 @@ export class Evictor {
         this.#options.store.forgetManifest(repo, digest);
         this.#reader.forget(digest);
       },
-      onBlob: (digest) => this.#sizes.measure(digest),
+      onBlob: (digest) => freed += this.#sizes.measure(digest),
     });
     const references = image.tags.map(({ repo, tag }) => `${repo}:${tag}`).sort();
-    this.#options.onEvict?.({ digest: image.root, references }, before - this.#sizes.total);
+    this.#options.onEvict?.({ digest: image.root, references }, freed);
   }
 
   async #takeSnapshot(): Promise<StoreSnapshot> {

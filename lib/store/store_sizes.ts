@@ -81,11 +81,14 @@ export class StoreSizes {
     };
   }
 
-  /** Updates the sizes of one blob and its partial files. */
-  measure(digest: Digest): void {
+  /** Updates the sizes of one blob and its partial files. @returns by how many bytes they are smaller than before */
+  measure(digest: Digest): number {
     this.#measuredMeanwhile.push(digest);
+    const sizeOf = () => (this.#blobs.get(digest) ?? 0) + (this.#partials.get(digest) ?? 0);
+    const before = sizeOf();
     setSize(this.#blobs, digest, sizeOfFile(`${this.#root}/${blobPath(digest)}`));
     setSize(this.#partials, digest, sizeOfPartials(this.#root, digest));
+    return Math.max(0, before - sizeOf());
   }
 
   /** Scans the store again if another process has changed it, and after every 256 calls. */

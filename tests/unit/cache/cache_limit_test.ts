@@ -2,6 +2,7 @@ import { CacheLimit, type CacheLimitOptions } from "../../../lib/cache/cache_lim
 import { isComplete } from "../../../lib/cache/completeness.ts";
 import { planEviction } from "../../../lib/cache/eviction_plan.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
+import { lockFile } from "../../../lib/files/file_lock.ts";
 import { listFoldersSync } from "../../../lib/files/folder_scan.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
@@ -338,6 +339,20 @@ Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it 
   assertEquals(freed, [30, 25, 30]);
   assertEquals(await it.tags(), "a b");
   await it.check();
+});
+
+Deno.test("CacheLimit reports no bytes of a partial file that a writer has locked", async () => {
+  const freed: number[] = [];
+  await using it = await openLimited(100 * KIB, { onEvict: (_, bytes) => freed.push(bytes) });
+  await it.pull(makeImage("a", layerOf(60)));
+  const { descriptor: { digest }, bytes } = layerOf(30);
+  const path = partialPath(digest, REPO);
+  await it.folder.write(path, bytes);
+  using file = await Deno.open(`${it.root}/${path}`, { write: true });
+  assertEquals(await lockFile(file, path), "locked");
+  await it.restart();
+  assertEquals([await it.fetch(layerOf(25)), freed], [false, []]);
+  assertEquals(Deno.statSync(`${it.root}/${path}`).size, bytes.length);
 });
 
 Deno.test("CacheLimit.start() shrinks a store that exceeds the limit, in the saved access order", async () => {
