@@ -85,7 +85,7 @@ export class ObjectManifests {
     } catch (error) {
       const isCorrupt = error instanceof CorruptError || error instanceof RegistryError && error.code === "BAD_GATEWAY";
       if (!isCorrupt) throw error;
-      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
+      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.clause}; treating it as missing`);
       return undefined;
     }
   }

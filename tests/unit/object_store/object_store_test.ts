@@ -2,7 +2,7 @@ import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import { LocalCopies } from "../../../lib/cache/local_copies.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { until } from "../../support/cache_fixture.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
@@ -90,6 +90,19 @@ Deno.test("ObjectStore grants the blobs of a manifest that was imported, not of 
   assertEquals(await store.isLinkedBlob(REPO, config.descriptor.digest), false);
   await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
   assertEquals(await store.isLinkedBlob(REPO, config.descriptor.digest), true);
+});
+
+Deno.test("[29] ObjectStore treats a manifest with a flipped bit as missing, and names its fault once", async () => {
+  await using store = await openStore();
+  await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
+  const { digest } = manifest.descriptor;
+  const stored = store.s3.objects.get(`${V2}/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}/data`)!;
+  stored.bytes[10]! ^= 1;
+  const warnings: string[] = [];
+  const warn = (message: string) => warnings.push(message);
+  const fresh = new ObjectStore({ client: store.s3.client(), spool: store.spool, files: new SharedFiles(), warn });
+  assertEquals(await fresh.resolve(REPO, digest), undefined);
+  assertMatch(warnings.join(), /^Cannot use the manifest \S+ of \S+: cannot accept .*; treating it as missing$/);
 });
 
 Deno.test("ObjectStore lists repositories whose names start alike, in order and in pages", async () => {
