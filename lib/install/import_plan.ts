@@ -38,7 +38,7 @@ export interface ImportPlan extends ReleaseComparison {
   readonly trust: TrustVerdict;
   /** What the user must know, a sentence each: unreadable records, tags of other packages that move, discarded parts. */
   readonly warnings?: readonly string[];
-  /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
+  /** Why the import is not possible: the error that it would fail with. */
   readonly refusal?: CrpeError;
 }
 

@@ -137,7 +137,7 @@ function isIdle({ kind, made, ended }: FileOperation): boolean {
 
 /**
  * Whether a change makes a folder between its parent and its child, or removes one between its child and its parent. A kill
- * there leaves empty folders, as one after the row does, only fewer of them.
+ * there leaves empty folders, as one beside the row does: only their number differs.
  */
 function isAmidFolders(changes: readonly FileOperation[], i: number): boolean {
   const [before, change, after] = changes.slice(Math.max(i - 1, 0), i + 2);
