@@ -42,10 +42,10 @@ export class BlobUploads {
    * `bytes *`+`/SIZE` and an empty body the client declares that all bytes were sent before. The partial file of an
    * interrupted upload is kept.
    *
-   * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more bytes
-   * are expected, 400 when the body is longer than the range, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is
-   * not the next byte, 422 when the complete blob has another digest (its partial file is deleted then), and 423 when
-   * another upload of the blob is in progress.
+   * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more
+   * bytes are expected, 400 when the body is longer than the range, 404 when no pending package (`POST
+   * /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is not the next byte, 422 when the complete blob
+   * has another digest (its partial file is deleted then), and 423 when another upload of the blob is in progress.
    */
   async put(digest: Digest, request: Request): Promise<Response> {
     const range = parseUploadRange(request.headers.get("content-range"));

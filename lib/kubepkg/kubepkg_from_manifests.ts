@@ -22,9 +22,10 @@ export interface ManifestSource {
 }
 
 /**
- * Makes a KubePkg of plain Kubernetes objects: those of one file, or of the files of a folder in their order. Lists are
- * unpacked, but for those with null items. The keys of `spec.manifests` are `<name>.<namespace>.<kind>` in lower case, with a number where two objects
- * would have the same. `spec.images` is empty: `findImages` gives what the objects use.
+ * Makes a KubePkg of plain Kubernetes objects: those of one file, or of the files of a folder in their order. Lists
+ * are unpacked, but for those with null items. The keys of `spec.manifests` are `<name>.<namespace>.<kind>` in lower
+ * case, with a number where two objects would have the same. `spec.images` is empty: `findImages` gives what the
+ * objects use.
  *
  * @throws {CorruptError} for a document that is no Kubernetes object, none at all, or a header that is wrong
  */

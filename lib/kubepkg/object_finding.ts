@@ -1,9 +1,10 @@
 import type { FieldPath } from "./field_path.ts";
 
 /**
- * What is wrong: `kind` (not one of its API group, or no longer served), `null-item` (of a list), `name` (missing, generated or not valid), `missing-namespace` (neither in the package nor in every
- * cluster), `duplicate-object`, `field-value` (a value that is not text, base64, a label, an image name or a valid key
- * where it has to be), `control-character`, `object-size`.
+ * What is wrong: `kind` (not one of its API group, or no longer served), `null-item` (of a list), `name` (missing,
+ * generated or not valid), `missing-namespace` (neither in the package nor in every cluster), `duplicate-object`,
+ * `field-value` (a value that is not text, base64, a label, an image name or a valid key where it has to be),
+ * `control-character`, `object-size`.
  */
 export type ObjectFindingCode =
   | "kind"
