@@ -89,7 +89,7 @@ peerTest(
 
 peerTest(
   "[31] page: a full disk is named by every change, which succeeds when there is room again",
-  ["chromium"],
+  ["chromium", "root", "mount"],
   async () => {
     await using mount = await mountSmall(6 * MIB);
     await using folder = await TestFolder.create();
