@@ -51,6 +51,7 @@ peerTest("page: a release is installed by the keyboard alone; screens of 320 pix
   await page.locator("h1:focus", { hasText: "Releases" }).waitFor();
   await tabTo("Remove");
   await page.keyboard.press("Space");
+  await page.getByText("What removing line4 does").waitFor();
   await tabTo("Cancel");
   await page.keyboard.press("Enter");
   await page.getByText("What removing line4 does").waitFor({ state: "detached" });
