@@ -12,7 +12,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   mirror: ["oci", "js-yaml", "smol-toml"],
   signature: ["oci", "node:buffer", "node:crypto", "valibot"],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
-  content: ["oci", "bytes", "node:crypto"],
+  content: ["oci", "bytes", "node:crypto", "@std/text/levenshtein-distance"],
   "delta/models": ["delta", "oci"],
   delta: ["delta/models", "oci", "bytes", "archive", "content", "node:buffer", "node:crypto", "node:zlib"],
   store: ["oci", "content", "files", "bytes", "node:crypto"],
