@@ -71,8 +71,8 @@ const paths = [
 const { success } = await new Deno.Command(Deno.execPath(), {
   args: ["test", "-A", "--no-check", "--parallel", ...options, ...paths],
   env: {
-    // Tests wait for processes and timers about a third of their time.
-    DENO_JOBS: Deno.env.get("DENO_JOBS") ?? `${navigator.hardwareConcurrency + 1}`,
+    // Tests wait for processes and timers more than half of their time.
+    DENO_JOBS: Deno.env.get("DENO_JOBS") ?? `${navigator.hardwareConcurrency * 2 + 1}`,
     ...modules === undefined ? {} : { CRPE_BUILD: modules },
   },
 }).spawn().status;
