@@ -4,7 +4,7 @@ import type { BlobCopies, CopiedBlob } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { createFolder, removeIfPresent } from "../files/durable.ts";
-import { lockFile } from "../files/file_lock.ts";
+import { closeLocked, lockFile } from "../files/file_lock.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -76,7 +76,7 @@ export class LocalCopies implements BlobCopies {
 
   /** Leaves the copies to the next process. */
   [Symbol.dispose](): void {
-    this.#lock.close();
+    closeLocked(this.#lock);
   }
 
   /** How much the copies take together, in bytes. */

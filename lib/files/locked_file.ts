@@ -1,5 +1,5 @@
 import { createFolder } from "./durable.ts";
-import { lockFile, type LockOutcome, waitForLock } from "./file_lock.ts";
+import { closeLocked, lockFile, type LockOutcome, waitForLock } from "./file_lock.ts";
 import { openOwned } from "./inherit_owner.ts";
 import { parentOf } from "./parent_of.ts";
 
@@ -25,5 +25,5 @@ async function open(path: string, lock: (file: Deno.FsFile) => Promise<LockOutco
   } finally {
     if (outcome === "taken") file.close();
   }
-  return outcome === "taken" ? undefined : { [Symbol.dispose]: () => file.close() };
+  return outcome === "taken" ? undefined : { [Symbol.dispose]: () => closeLocked(file) };
 }

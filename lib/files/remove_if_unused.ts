@@ -1,5 +1,5 @@
 import { removeIfPresent } from "./durable.ts";
-import { isFileAt, tryLockFile } from "./file_lock.ts";
+import { closeLocked, isFileAt, tryLockFile } from "./file_lock.ts";
 import { ifPresent, isAbsent } from "./if_present.ts";
 import { isNotWritable } from "./not_writable.ts";
 
@@ -19,9 +19,14 @@ export async function removeIfUnused(path: string): Promise<boolean> {
   }
 }
 
-/** Reports whether a writer has locked a file. */
+/** Reports whether another holder has locked a file. On a file system without locks, each file counts as locked. */
 export async function isInUse(path: string): Promise<boolean> {
-  using file = await ifPresent(Deno.open(path));
-  // A shared lock is enough to see that.
-  return file !== undefined && !await tryLockFile(file, path, false);
+  const file = await ifPresent(Deno.open(path));
+  if (file === undefined) return false;
+  try {
+    // A shared lock is enough to see that.
+    return !await tryLockFile(file, path, false);
+  } finally {
+    closeLocked(file);
+  }
 }

@@ -3,7 +3,7 @@ import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import { createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { isAbsent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
+import { closeLocked, isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -169,7 +169,7 @@ export class BlobPieces {
 
   /** Closes the file. May be called more than once. */
   close(): void {
-    if (this.#isOpen) this.#file.close();
+    if (this.#isOpen) closeLocked(this.#file);
     this.#isOpen = false;
   }
 }

@@ -1,9 +1,9 @@
 import { createFolder, guardFolder, removeIfPresent } from "../files/durable.ts";
-import { lockFile, lockFileSync } from "../files/file_lock.ts";
+import { closeLocked, lockFile, lockFileSync } from "../files/file_lock.ts";
 import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
-import { removeIfUnused } from "../files/remove_if_unused.ts";
+import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
@@ -65,7 +65,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
   return {
     [Symbol.dispose]() {
       guard[Symbol.dispose]();
-      file.close();
+      closeLocked(file);
     },
   };
 }
@@ -112,9 +112,7 @@ function lockAgain(path: string, id: string): Deno.FsFile | undefined {
  * ever served counts as served.
  */
 export async function isFolderServed(root: string): Promise<boolean> {
-  const path = `${root}/${INGEST}/serving.lock`;
-  using file = await ifPresent(Deno.open(path));
-  return file !== undefined && await lockFile(file, path, false) !== "locked";
+  return await isInUse(`${root}/${INGEST}/serving.lock`);
 }
 
 /** Selects which temporary files are swept. */

@@ -4,7 +4,7 @@ import type { FileReader, SharedFiles } from "../bytes/shared_files.ts";
 import { Verifier } from "../content/verifier.ts";
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { isFileAt, tryLockFile } from "../files/file_lock.ts";
+import { closeLocked, isFileAt, tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -197,7 +197,7 @@ export class Ingest {
   #close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#file.close();
+    closeLocked(this.#file);
   }
 
   async #moveToTarget(): Promise<void> {

@@ -1,6 +1,6 @@
 import { pause } from "../bytes/pause.ts";
 import { createFolder } from "../files/durable.ts";
-import { lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
+import { closeLocked, lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
 import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
@@ -36,7 +36,7 @@ export async function takeWriteLease(root: string): Promise<Disposable> {
   return {
     [Symbol.dispose]() {
       stamp(file);
-      file.close();
+      closeLocked(file);
     },
   };
 }
@@ -82,7 +82,7 @@ async function tryLockWriters(root: string): Promise<Disposable | Exclude<LockOu
   let outcome: LockOutcome | undefined;
   try {
     outcome = await lockFile(file, path);
-    return outcome === "locked" ? { [Symbol.dispose]: () => file.close() } : outcome;
+    return outcome === "locked" ? { [Symbol.dispose]: () => closeLocked(file) } : outcome;
   } finally {
     if (outcome !== "locked") file.close();
   }

@@ -1,4 +1,4 @@
-import { lockFile, lockFileSync, waitForLock } from "../../../lib/files/file_lock.ts";
+import { closeLocked, lockFile, lockFileSync, waitForLock } from "../../../lib/files/file_lock.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 
 // The error messages of Deno on Linux. Only some of these errors have a `code`.
@@ -44,6 +44,24 @@ Deno.test("lockFile() reports a lock that another holder has; waitForLock() wait
     first.close();
     assertEquals(await waiting, "locked");
   } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("closeLocked() leaves no lock to a process that another thread is starting", async () => {
+  const path = await Deno.makeTempFile();
+  const start = "while (true) await new Deno.Command('true').output();";
+  const thread = new Worker(`data:application/javascript,${encodeURIComponent(start)}`, { type: "module" });
+  try {
+    const outcomes = new Set<string>();
+    for (let i = 0; i < 3000; i++) {
+      const file = await Deno.open(path, { write: true });
+      outcomes.add(lockFileSync(file, path));
+      closeLocked(file);
+    }
+    assertEquals([...outcomes], ["locked"]);
+  } finally {
+    thread.terminate();
     await Deno.remove(path);
   }
 });
