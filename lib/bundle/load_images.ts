@@ -2,7 +2,6 @@ import { detectCompression } from "../archive/decompress.ts";
 import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
-import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError, RefusedError } from "../oci/error.ts";
@@ -22,7 +21,7 @@ import {
 } from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import type { FiledImage } from "./image_file.ts";
-import { type LoadedImage, storeImage, type StoreImageOptions } from "./store_image.ts";
+import { type LoadedImage, type LoadStore, storeImage, type StoreImageOptions } from "./store_image.ts";
 import { describeForeignEntry, otherArchive } from "./other_archive.ts";
 
 /** Options of `loadImages`. */
@@ -57,7 +56,7 @@ const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
  */
 export async function loadImages(
   entries: ImageEntries,
-  store: ContentStore,
+  store: LoadStore,
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
   const archive = new ArchiveContent(entries, store, options);
@@ -91,7 +90,7 @@ function nameOnce(images: readonly FiledImage[], what: string): Iterable<FiledIm
 
 class ArchiveContent {
   readonly #entries: ImageEntries;
-  readonly #store: ContentStore;
+  readonly #store: LoadStore;
   readonly #options: LoadOptions;
   readonly #blobs = new Map<string, FoundBlob>();
   readonly #documents = new Map<string, Uint8Array>();
@@ -101,7 +100,7 @@ class ArchiveContent {
   #named: ReadonlySet<string> | undefined;
   #files = 0;
 
-  constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
+  constructor(entries: ImageEntries, store: LoadStore, options: LoadOptions) {
     this.#entries = entries;
     this.#store = store;
     this.#options = options;
@@ -165,7 +164,7 @@ class ArchiveContent {
       this.#reportProgress();
       return piece;
     };
-    return await this.#options.addBlob(streamBytes({ read }), expected);
+    return await this.#store.addBlob(streamBytes({ read }), expected);
   }
 
   /** The images with their names. */
@@ -246,7 +245,7 @@ class ArchiveContent {
       throw this.#refuse(`the config ${config} does not have the ${layers.length} layers of its image`);
     }
     const blobs = layers.map((layer) => this.#find(layer));
-    if (blobs.some(({ digest }) => digest === NO_BYTES)) await this.#options.addBlob(new Blob([]).stream(), NO_BYTES);
+    if (blobs.some(({ digest }) => digest === NO_BYTES)) await this.#store.addBlob(new Blob([]).stream(), NO_BYTES);
     const found = blobs.map((blob, i) => {
       if (blob.compression === "none" && blob.digest !== diffIds[i]) {
         const reason = `its digest is ${blob.digest}, the config says ${diffIds[i]}`;
@@ -262,7 +261,7 @@ class ArchiveContent {
       layers: found,
     };
     const manifest = new TextEncoder().encode(JSON.stringify(document));
-    return await this.#options.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
+    return await this.#store.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
   }
 
   // `manifest.json` may say `./a/layer.tar`.

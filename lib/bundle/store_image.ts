@@ -10,21 +10,25 @@ import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { FiledImage } from "./image_file.ts";
 import { readGraph } from "./image_graph.ts";
 
-/** Options of `storeImage`. */
-export interface StoreImageOptions {
-  /** Name of the file in errors. */
-  readonly what: string;
+/** A store that images are loaded into. */
+export interface LoadStore extends ContentStore {
   /**
-   * Stores content of the same store before a repository links to it, and returns its digest.
+   * Stores content before a repository links to it, and returns its digest.
    *
    * @throws {DigestMismatchError} when it does not have the expected digest
    */
-  readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
+  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest>;
   /**
    * Links a blob of the store to a repository, so that it stays, where others may remove what nothing refers to. Returns
    * `false` when it has just been removed.
    */
-  readonly keepBlob?: ((repository: string, digest: Digest) => Promise<boolean>) | undefined;
+  keepBlob(repository: string, digest: Digest): Promise<boolean>;
+}
+
+/** Options of `storeImage`. */
+export interface StoreImageOptions {
+  /** Name of the file in errors. */
+  readonly what: string;
   readonly warn?: (message: string) => void;
 }
 
@@ -46,17 +50,16 @@ const CONCURRENT_LINKS = 16;
  */
 export async function storeImage(
   image: FiledImage,
-  store: ContentStore,
-  options: StoreImageOptions,
+  store: LoadStore,
+  { what, warn }: StoreImageOptions,
 ): Promise<LoadedImage> {
-  const { what, warn, keepBlob } = options;
   const { reference, digest } = image;
   const [name, repository] = [formatReference(reference), repositoryOf(reference)];
   const missing = new Set<Digest>();
   const { manifests } = await readGraph({ reference, name, digest }, {
     what,
     readManifest: (_, it) => readSmallBlob(store, "", { digest: it, limit: MAX_MANIFEST_BYTES }),
-    statBlob: async (it, descriptor) => await store.statBlob("", it) ?? await addInline(descriptor, options),
+    statBlob: async (it, descriptor) => await store.statBlob("", it) ?? await addInline(descriptor, store),
   }, missing);
   if (missing.size > 0) {
     throw new IncompleteError(
@@ -70,7 +73,7 @@ export async function storeImage(
     ),
   );
   await runBounded(blobs.keys(), CONCURRENT_LINKS, async (blob) => {
-    if (await keepBlob?.(repository, blob) ?? true) return;
+    if (await store.keepBlob(repository, blob)) return;
     const reason = `a garbage collection has just removed ${blob}; load it again`;
     throw new RegistryError("UNAVAILABLE", cannot(`load ${name}`, reason));
   });
@@ -87,10 +90,10 @@ export async function storeImage(
 }
 
 // The content of a descriptor that carries it need not be in the archive.
-async function addInline(descriptor: Descriptor, { addBlob }: StoreImageOptions): Promise<number | undefined> {
+async function addInline(descriptor: Descriptor, store: LoadStore): Promise<number | undefined> {
   const data = inlineDataOf(descriptor);
   if (data === undefined) return undefined;
-  await addBlob(new Blob([data]).stream(), descriptor.digest);
+  await store.addBlob(new Blob([data]).stream(), descriptor.digest);
   return data.length;
 }
 

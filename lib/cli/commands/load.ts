@@ -5,7 +5,6 @@ import {
   type ReadProgress,
 } from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
-import type { Digest } from "../../oci/digest.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
@@ -75,10 +74,6 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       what: nameOfBundle(where),
       name,
       warn,
-      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => store.addBlob(body, expected),
-      keepBlob: "keepBlob" in store
-        ? (repository: string, digest: Digest) => store.keepBlob(repository, digest)
-        : undefined,
       onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(

@@ -78,7 +78,6 @@ for (
     let skipped: readonly string[] | undefined;
     const images = await loadImages(await openImageEntries(new Blob([makeTar(files)]).stream(), "a.tar"), store, {
       what: "a.tar",
-      addBlob: (body) => new DiskStore(folder.path).addBlob(body),
       onUnnamed: (names) => skipped = names,
     });
     assertEquals([images.map(({ reference }) => reference), skipped], [["registry.test/app:1"], unnamed]);
@@ -89,10 +88,7 @@ for (const length of [1, 3, 513, ARCHIVE.length]) {
   Deno.test(`loadImages() sees the compression of a layer in an archive that arrives ${length} bytes at a time`, async () => {
     await using folder = await TestFolder.create();
     const store = new DiskStore(folder.path);
-    const options = {
-      what: "a.tar",
-      addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
-    };
+    const options = { what: "a.tar" };
     const [image] = await loadImages(
       await openImageEntries(streamInPieces(ARCHIVE, length), "a.tar"),
       store,
@@ -118,10 +114,7 @@ for (
     await using folder = await TestFolder.create();
     const archive = makeTar({ [name]: "a", "manifest.json": "[]" });
     const entries = await openImageEntries(streamInPieces(archive, 1000), "a.tar");
-    const options = {
-      what: "a.tar",
-      addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
-    };
+    const options = { what: "a.tar" };
     const error = await assertRejects(() => loadImages(entries, new DiskStore(folder.path), options), CorruptError);
     assertEquals(error.message, `Cannot load a.tar: ${reason}, which crpe import reads`);
   });
@@ -136,10 +129,7 @@ Deno.test("loadImages() loads the images of a signed bundle", async () => {
     [`${"a".repeat(64)}.tar.gz`]: compressed,
     "manifest.json": JSON.stringify([named]),
   });
-  const options = {
-    what: "a.tar",
-    addBlob: (body: ReadableStream<Uint8Array>) => new DiskStore(folder.path).addBlob(body),
-  };
+  const options = { what: "a.tar" };
   const entries = await openImageEntries(new Blob([archive]).stream(), "a.tar");
   const images = await loadImages(entries, new DiskStore(folder.path), options);
   assertEquals(images.map(({ reference }) => reference), ["registry.test/app:1"]);
@@ -189,7 +179,6 @@ async function progressOf(entries: ImageEntries, folder: TestFolder): Promise<Re
   let last: ReadProgress | undefined;
   await loadImages(entries, new DiskStore(folder.path), {
     what: "a.tar",
-    addBlob: (body) => new DiskStore(folder.path).addBlob(body),
     onProgress: (progress) => {
       assert(progress.bytes >= (last?.bytes ?? 0), "progress goes back");
       last = progress;

@@ -39,10 +39,7 @@ async function loadEntries(
   folder: TestFolder,
   store = new DiskStore(folder.path),
 ): Promise<LoadedImage[]> {
-  return await loadImages(entries, store, {
-    what: "a.tar",
-    addBlob: (body, expected) => store.addBlob(body, expected),
-  });
+  return await loadImages(entries, store, { what: "a.tar" });
 }
 
 /** Loads an archive with one image, and returns the digests of its layers. */
