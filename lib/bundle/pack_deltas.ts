@@ -1,6 +1,5 @@
-import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import { resolveRange } from "../bytes/byte_range.ts";
 import type { OpenScratch } from "../bytes/scratch.ts";
-import type { ContentSource, OpenedBlob } from "../content/source.ts";
 import { namesOfModels, sizeOfScratch } from "../delta/delta_format.ts";
 import { type MadeDelta, makeDelta } from "../delta/make_delta.ts";
 import type { Effort } from "../delta/models/model.ts";
@@ -165,7 +164,7 @@ class DeltaWork implements Disposable {
       ...this.#pack,
       plan: { ...plan, entries, size },
       kubepkg: { ...kubepkg, status: { ...kubepkg.status, deltas } },
-      source: new DeltaSource(source, files),
+      source: withDeltas(source, files),
     };
   }
 
@@ -227,30 +226,14 @@ function describeDelta({ digest, header, file }: MadeDelta): StatusDelta {
   };
 }
 
-/** A source with deltas beside its blobs. */
-class DeltaSource implements ContentSource {
-  readonly resolve: ContentSource["resolve"];
-  readonly readManifest: ContentSource["readManifest"];
-  readonly listTags: ContentSource["listTags"];
-  readonly #source: ContentSource;
-  readonly #files: ReadonlyMap<Digest, DeltaFile>;
-
-  constructor(source: ContentSource, files: ReadonlyMap<Digest, DeltaFile>) {
-    this.resolve = source.resolve.bind(source);
-    this.readManifest = source.readManifest.bind(source);
-    this.listTags = source.listTags.bind(source);
-    this.#source = source;
-    this.#files = files;
-  }
-
-  async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    return this.#files.get(digest)?.size ?? await this.#source.statBlob(repo, digest);
-  }
-
-  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    const file = this.#files.get(digest);
-    if (file === undefined) return await this.#source.openBlob(repo, digest, range);
-    const { start, length } = resolveRange(file.size, range);
-    return { size: file.size, start, length, body: await file.open(start, length) };
-  }
+/** Adds deltas to the blobs of a source. */
+function withDeltas(source: PreparedPack["source"], files: ReadonlyMap<Digest, DeltaFile>): PreparedPack["source"] {
+  return {
+    async openBlob(repo, digest, range) {
+      const file = files.get(digest);
+      if (file === undefined) return await source.openBlob(repo, digest, range);
+      const { start, length } = resolveRange(file.size, range);
+      return { size: file.size, start, length, body: await file.open(start, length) };
+    },
+  };
 }

@@ -44,7 +44,7 @@ export interface PreparedPack {
   readonly images: readonly ResolvedImage[];
   readonly platforms: readonly string[];
   readonly plan: BundlePlan;
-  readonly source: ContentSource;
+  readonly source: Pick<ContentSource, "openBlob">;
   /** Platforms that the release asks for by its annotation, and that an image does not have. */
   readonly unavailable: readonly { readonly image: string; readonly platforms: readonly string[] }[];
   /** Referrers that are not carried, and why, a sentence each. */

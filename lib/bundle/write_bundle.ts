@@ -1,7 +1,6 @@
 import { type ByteSink, GzipWriter } from "../archive/gzip_writer.ts";
 import { ByteReader, openByteSource } from "../bytes/byte_reader.ts";
 import { returnChunk } from "../bytes/lent_chunks.ts";
-import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CrpeError, RegistryError } from "../oci/error.ts";
@@ -174,7 +173,7 @@ async function writeEntry(
 
 // The next chunk is read while the current one is hashed and written.
 async function copyBlob(
-  source: ContentSource,
+  source: PreparedPack["source"],
   { descriptor: { digest, size }, repository, start, length }: FileEntry,
   { from, pass }: { from: number; pass: (piece: Uint8Array) => Promise<void> },
 ): Promise<void> {
