@@ -1,5 +1,6 @@
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -10,7 +11,7 @@ import { BundleDocument } from "./bundle_document.ts";
 import { entrySizes } from "./declared_deltas.ts";
 import { explainOther, notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
-import { hasDigest } from "./has_digest.ts";
+import { hashEntry } from "./hash_entry.ts";
 import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
 import { listCarried } from "./list_carried.ts";
 
@@ -222,7 +223,10 @@ export class BundleReader extends BundleDocument {
     if (times > allowed) throw this.refuse(`it has ${name} twice`);
     if (digest === undefined) return await this.#checkDocument(entry);
     this.#checkSize(digest, size);
-    if (!await hasDigest(entry, digest)) throw this.refuse(`it has ${name} twice, with different bytes`);
+    await hashEntry(entry, digest).catch((error) => {
+      if (!(error instanceof DigestMismatchError)) throw error;
+      throw this.refuse(`it has ${name} twice, with different bytes`);
+    });
   }
 
   // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.

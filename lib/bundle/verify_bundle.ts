@@ -1,5 +1,5 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
-import { DigestMismatchError, Verifier } from "../content/verifier.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
@@ -8,6 +8,7 @@ import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
 import { blobEntryName, deltaEntryName } from "./entry_names.ts";
+import { hashEntry } from "./hash_entry.ts";
 import { readImageGraph } from "./image_graph.ts";
 import { ReferrerGraphs } from "./package_graphs.ts";
 import type { BundleProgress } from "./bundle_progress.ts";
@@ -38,8 +39,6 @@ interface VerifyBundleOptions {
   readonly what?: string;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
-
-const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Verifies a bundle. Hashes all content, and continues after a problem as far as the file can be read. Then checks that
@@ -126,7 +125,7 @@ class BundleCheck {
     else this.#sizes.set(blob.delta.digest, this.#bundle.declared?.get(blob.delta.digest) ?? 0);
     try {
       if (this.#manifests.mayBeManifest(blob)) await this.#manifests.take(blob);
-      else await hash(blob, onBytes);
+      else await hashEntry(blob, digest, onBytes);
     } catch (error) {
       if (!(error instanceof DigestMismatchError)) throw error;
       this.#report(error.message, digest, this.#imagesNeeding(blob.delta?.digest ?? digest));
@@ -206,21 +205,6 @@ class BundleCheck {
     this.#reported.add(digest);
     this.#problems.push({ message, digest, images });
   }
-}
-
-async function hash(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
-  const verifier = new Verifier(blob.digest, blob.size);
-  let done = 0;
-  blob.giveUpChunks?.(true);
-  try {
-    for (let piece = await blob.read(PIECE_BYTES); piece !== undefined; piece = await blob.read(PIECE_BYTES)) {
-      verifier.update(piece);
-      onBytes(done += piece.length);
-    }
-  } finally {
-    blob.giveUpChunks?.(false);
-  }
-  verifier.finish();
 }
 
 function imagesNeeding(kubepkg: KubePkg, digest: Digest): string[] {
