@@ -47,7 +47,7 @@ interface PackPartsResult extends PackSummary {
  * Packs a package into several files. A part that already exists with the same bytes is kept, and a partial one is
  * resumed.
  *
- * @throws {SplitTooSmallError} when `maxBytes` is too small
+ * @throws {UsageError} when `maxBytes` is too small
  * @throws {NoSpaceError} when the folder has no room for the parts; nothing is written then
  * @throws {WrongContentError} as `writePrepared`; parts with a piece of the wrong content are removed
  */

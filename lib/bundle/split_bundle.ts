@@ -30,29 +30,13 @@ const HEAD_MARGIN = 1024;
 const COUNT_MARGIN = 32;
 const KIB = 1024;
 
-/** The requested size is too small for the parts of a package. */
-export class SplitTooSmallError extends UsageError {
-  /** The smallest size that works, in bytes. */
-  readonly smallest: number;
-
-  constructor(maxBytes: number, smallest: number) {
-    super(
-      cannot(
-        `split into parts of ${formatSize(maxBytes)}`,
-        `the smallest size that works here is ${smallest / KIB}KiB`,
-      ),
-    );
-    this.smallest = smallest;
-  }
-}
-
 /**
  * Divides a package into several files, each filled before the next. A blob that does not fit into the rest of a file is
  * cut into pieces; a manifest never is. A delta is a blob here, by its own digest. The same package and size give the same
  * parts.
  *
  * @param maxBytes largest size of a file, in bytes
- * @throws {SplitTooSmallError} when `maxBytes` is too small for the package
+ * @throws {UsageError} when `maxBytes` is too small for the package
  */
 export function layOutParts(
   pack: Pick<PreparedPack, "kubepkg" | "plan" | "sign">,
@@ -61,7 +45,10 @@ export function layOutParts(
   const heads = new PartHeads(pack);
   const planned = pack.plan.entries.map(({ layer: _, ...entry }): PlanEntry => entry);
   const smallest = smallestPart(planned, heads);
-  if (maxBytes < smallest) throw new SplitTooSmallError(maxBytes, smallest);
+  if (maxBytes < smallest) {
+    const reason = `the smallest size that works here is ${smallest / KIB}KiB`;
+    throw new UsageError(cannot(`split into parts of ${formatSize(maxBytes)}`, reason));
+  }
   // Every head contains the number of parts, which is known only after all parts are filled.
   for (let margin = COUNT_MARGIN;; margin *= 2) {
     const contents = divide(planned, heads, maxBytes - margin);

@@ -2,7 +2,6 @@ import { outcomeOf, RequestCutError, toApiError } from "../../lib/agent/answer.t
 import { AgentError, errorOfAnswer } from "../../lib/agent/client/agent_error.ts";
 import { ImageNotFoundError } from "../../lib/bundle/resolve_image.ts";
 import { otherArchive } from "../../lib/bundle/other_archive.ts";
-import { SplitTooSmallError } from "../../lib/bundle/split_bundle.ts";
 import { WrongContentError } from "../../lib/bundle/prepare_pack.ts";
 import { exitStatusOf } from "../../lib/cli/console/describe_error.ts";
 import { DigestMismatchError } from "../../lib/content/verifier.ts";
@@ -65,7 +64,6 @@ const TABLE: readonly (readonly [
   [new RegistryError("BLOB_UNKNOWN", MESSAGE), 1, "404 BLOB_UNKNOWN", "failed", AgentError],
   [new S3Error(MESSAGE), 1, "503 UNAVAILABLE", "failed", AgentError],
   [new UsageError(MESSAGE), 2, "500 INTERNAL", "failed", AgentError],
-  [new SplitTooSmallError(1, 2), 2, "500 INTERNAL", "failed", AgentError],
   [new RegistryError("INVALID", MESSAGE), 2, "400 INVALID", "failed", AgentError],
   [new DocumentError(MESSAGE, { line: 1, cause: undefined }), 4, "422 CORRUPT", "corrupt", CorruptError],
   [new DeflateError(MESSAGE), 4, "422 CORRUPT", "corrupt", CorruptError],
