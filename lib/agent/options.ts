@@ -1,7 +1,7 @@
 import type { AuditLog } from "../files/audit_log.ts";
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
-import type { ImportStore } from "../install/write_bundle_blob.ts";
+import type { ImportStore } from "../store/blob_store.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SiteTrust } from "../install/trust.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";

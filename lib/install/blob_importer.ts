@@ -11,12 +11,13 @@ import { BoundedTasks } from "../content/bounded_tasks.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
+import type { ImportStore } from "../store/blob_store.ts";
 import { refuseSpace } from "./import_plan.ts";
 import type { PartImport } from "./import_part.ts";
 import { rebuildFromDelta, receiveDelta } from "./rebuild_layers.ts";
 import { missingError } from "./plan_blobs.ts";
 import { repositoryFinder } from "./repository_finder.ts";
-import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
+import { writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
 /** Options of a `BlobImporter`. */
 interface BlobImporterOptions {

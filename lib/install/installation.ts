@@ -3,6 +3,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import type { CrpeError } from "../oci/error.ts";
+import type { ImportStore } from "../store/blob_store.ts";
 import { Admission } from "./admission.ts";
 import type { ImportAudit } from "./audit_import.ts";
 import { type HandOverOptions, handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
@@ -17,7 +18,6 @@ import { createReceipt } from "./receipts.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import { signReceipt } from "./signed_receipt.ts";
 import type { SiteTrust } from "./trust.ts";
-import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** Options of `installPackages`. */
 export interface InstallOptions {

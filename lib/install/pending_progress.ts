@@ -1,5 +1,5 @@
+import type { ImportStore } from "../store/blob_store.ts";
 import { missingParts, type PendingPackage } from "./pending_packages.ts";
-import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** What of a pending package is on the disk. */
 export interface PendingProgress {

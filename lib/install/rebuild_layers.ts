@@ -8,7 +8,8 @@ import type { DeltaFile } from "../delta/part_reader.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError, CrpeError } from "../oci/error.ts";
-import { type ImportStore, openEmptyIngest, writeBundleBlob } from "./write_bundle_blob.ts";
+import type { ImportStore } from "../store/blob_store.ts";
+import { openEmptyIngest, writeBundleBlob } from "./write_bundle_blob.ts";
 
 /** The layer of a delta, and where it goes. */
 export interface RebuildJob {

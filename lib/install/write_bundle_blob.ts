@@ -3,10 +3,7 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, type Failure, NoSpaceError, RegistryError, TruncatedError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
-import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/blob_store.ts";
-
-/** A store that bundles are imported into. */
-export type ImportStore = PieceStore & DeltaStore & SharedStore;
+import type { ImportStore, IngestStore } from "../store/blob_store.ts";
 
 /** Options of `writeBundleBlob`. */
 interface WriteBundleBlobOptions {

@@ -10,7 +10,7 @@ import type { Digest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { checkTag } from "../oci/reference.ts";
-import type { DeltaStore, GrantingStore, PieceStore, SharedStore, TaggedStore } from "../store/blob_store.ts";
+import type { GrantingStore, ImportStore, TaggedStore } from "../store/blob_store.ts";
 import type { BlobState } from "../store/held_blobs.ts";
 import { listReferrers } from "../store/list_referrers.ts";
 import { findManifest, resolveManifest } from "../store/find_manifest.ts";
@@ -65,7 +65,7 @@ const MAX_SIZES = 100_000;
 const MAX_ASKED_REPOSITORIES = 100;
 
 /** A store in a bucket of S3-compatible storage, in the layout of CNCF distribution's S3 driver. */
-export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, SharedStore, TaggedStore {
+export class ObjectStore implements GrantingStore, ImportStore, TaggedStore {
   readonly #options: ObjectStoreOptions;
   readonly #client: S3Client;
   readonly #links: ObjectLinks;

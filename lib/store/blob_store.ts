@@ -20,8 +20,6 @@ export interface IngestStore extends ContentStore, ContentCatalog {
    * @returns what ends the claim; `"stored"` when another process has stored the blob, and the repository may serve it
    */
   claimDownload?(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined>;
-  /** Returns the size of the partial file that an ingest without a repository has left, in bytes; 0 if there is none. */
-  statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]>;
   typeOfManifest(repo: string, digest: Digest): Promise<string | undefined>;
@@ -53,26 +51,28 @@ export interface TaggedStore extends ContentStore, ContentCatalog {
   listTagLinks(repo: string): Promise<TagLink[]>;
 }
 
-/** A store from which others may remove what nothing refers to, while this process needs it. */
-export interface SharedStore {
-  /** Links a blob to a repository, so that it stays. @returns `false` when it has just been removed */
-  keepBlob(repo: string, digest: Digest): Promise<boolean>;
-}
-
-/** A store in which layers are rebuilt from deltas. */
-export interface DeltaStore {
-  /** Opens temporary space on the disk of the store. */
-  openScratch(): Promise<Scratch>;
-  /** Hashes a blob, and moves it to the quarantine if it is corrupt. Returns the state in which it was found. */
-  checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing">;
-  /** Removes a blob that nothing refers to. */
-  discardBlob(digest: Digest): Promise<void>;
-}
-
 /** A store that also accepts blobs in pieces, in any order. */
 export interface PieceStore extends IngestStore {
   /** Lists the recorded byte ranges of a blob. */
   listPieces(digest: Digest): Promise<PieceRange[]>;
   /** Starts or resumes writing a blob in pieces. */
   openPieces(digest: Digest): Promise<BlobPieces>;
+}
+
+/** A store that bundles are imported into. Layers are rebuilt from deltas in it. */
+export interface ImportStore extends PieceStore {
+  /** Returns the size of the partial file that an ingest without a repository has left, in bytes; 0 if there is none. */
+  statIngest(digest: Digest): Promise<number>;
+  /**
+   * Links a blob to a repository, so that it stays, where others may remove what nothing refers to.
+   *
+   * @returns `false` when it has just been removed
+   */
+  keepBlob(repo: string, digest: Digest): Promise<boolean>;
+  /** Opens temporary space on the disk of the store. */
+  openScratch(): Promise<Scratch>;
+  /** Hashes a blob, and moves it to the quarantine if it is corrupt. Returns the state in which it was found. */
+  checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing">;
+  /** Removes a blob that nothing refers to. */
+  discardBlob(digest: Digest): Promise<void>;
 }

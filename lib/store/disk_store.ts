@@ -11,7 +11,7 @@ import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { checkTag } from "../oci/reference.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import type { BlobPieces, PieceRange } from "./blob_pieces.ts";
-import type { DeltaStore, PieceStore, SharedStore, TaggedStore, TagLink } from "./blob_store.ts";
+import type { ImportStore, TaggedStore, TagLink } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
@@ -42,7 +42,7 @@ export interface DiskStoreOptions {
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** A store on disk, in the layout of CNCF distribution's filesystem driver. */
-export class DiskStore implements PieceStore, DeltaStore, SharedStore, TaggedStore {
+export class DiskStore implements ImportStore, TaggedStore {
   /** Whether the store accepts content. */
   readonly health: WriteHealth;
   readonly #root: string;

@@ -22,7 +22,6 @@ export class LinkedStore implements IngestStore {
   readonly isGivenBy: GrantingStore["isGivenBy"] = (...given) => this.#store.isGivenBy(...given);
   readonly tag: GrantingStore["tag"] = (...given) => this.#store.tag(...given);
   readonly openIngest: GrantingStore["openIngest"] = (...given) => this.#store.openIngest(...given);
-  readonly statIngest: GrantingStore["statIngest"] = (...given) => this.#store.statIngest(...given);
   readonly linkBlob: GrantingStore["linkBlob"] = (...given) => this.#store.linkBlob(...given);
 
   constructor(store: GrantingStore) {

@@ -52,7 +52,7 @@ export class Spool {
     return Ingest.writeWhole({ ...this.#ingestOptions(digest, NO_REPOSITORIES), size }, body);
   }
 
-  /** As `IngestStore.statIngest`. */
+  /** As `ImportStore.statIngest`. */
   statIngest(digest: Digest): Promise<number> {
     return Promise.resolve(sizeOfFile(`${this.#options.folder}/${partialPath(digest)}`) ?? 0);
   }
@@ -68,7 +68,7 @@ export class Spool {
     return BlobPieces.open({ root, digest, moveToTarget: (path) => moveToTarget(path, digest) });
   }
 
-  /** As `DeltaStore.openScratch`. */
+  /** As `ImportStore.openScratch`. */
   openScratch(): Promise<Scratch> {
     return ScratchFile.open(`${this.#options.folder}/${INGEST}`);
   }

@@ -5,7 +5,7 @@ import { installPackages } from "../../../lib/install/install_bundle.ts";
 import { installBundle } from "../../support/install_bundle.ts";
 import type { InstallOptions } from "../../../lib/install/installation.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
-import type { ImportStore } from "../../../lib/install/write_bundle_blob.ts";
+import type { ImportStore } from "../../../lib/store/blob_store.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError } from "../../../lib/oci/error.ts";
