@@ -1,4 +1,5 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import { prependChunks } from "../bytes/prepend_chunks.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -14,7 +15,6 @@ import { KnownBlobs } from "./known_blobs.ts";
 import { START_BYTES } from "./received_bytes.ts";
 import type { RunningDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
-import { waitForStart } from "./started_stream.ts";
 import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
 
@@ -203,7 +203,7 @@ export class BlobCache {
       const part = resolveRange(size, range);
       const onBytes = (bytes: number) => this.#onEvent({ type: "received", repo, bytes });
       const verified = verifyStream(body, { digest, size, onFailure, onBytes }, part);
-      return { size, ...part, body: range === undefined ? await waitForStart(verified, START_BYTES) : verified };
+      return { size, ...part, body: range === undefined ? await waitForStart(verified) : verified };
     } catch (error) {
       if (!body.locked) await body.cancel();
       throw error;
@@ -235,4 +235,17 @@ async function isWorthRetry(error: unknown, download: SharedDownload | Uncached 
   if (!(error instanceof DigestMismatchError) || !(download instanceof SharedDownload)) return false;
   await download.done.catch(() => {});
   return download.isUnproven;
+}
+
+/** Waits for the first bytes of a stream, so that a stream that fails early is an error and not the start of a response. */
+async function waitForStart(stream: ReadableStream<Uint8Array>): Promise<ReadableStream<Uint8Array>> {
+  const reader = stream.getReader();
+  const chunks: Uint8Array[] = [];
+  for (let seen = 0; seen < START_BYTES;) {
+    const { value } = await reader.read();
+    if (value === undefined) break;
+    chunks.push(value);
+    seen += value.length;
+  }
+  return prependChunks(chunks, reader);
 }
