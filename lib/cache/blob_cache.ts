@@ -13,7 +13,7 @@ import type { CacheLimit } from "./cache_limit.ts";
 import { DistantRanges } from "./distant_ranges.ts";
 import { KnownBlobs } from "./known_blobs.ts";
 import { START_BYTES } from "./received_bytes.ts";
-import type { RunningDownload } from "./running_downloads.ts";
+import { type RunningDownload, RunningDownloads } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
@@ -44,6 +44,7 @@ export class BlobCache {
   readonly #upstream: Upstream | undefined;
   readonly #onEvent: (event: CacheEvent) => void;
   readonly #known: KnownBlobs;
+  readonly #running: RunningDownloads;
   readonly #downloads: BlobDownloads | undefined;
   readonly #ranges: DistantRanges | undefined;
 
@@ -53,24 +54,25 @@ export class BlobCache {
     this.#upstream = upstream;
     this.#onEvent = onEvent;
     this.#known = new KnownBlobs(store);
+    const running = this.#running = new RunningDownloads(store);
     if (upstream === undefined) return;
-    this.#downloads = new BlobDownloads({ store, upstream, space, onEvent, onEnd: onDownloadEnd, warn });
+    this.#downloads = new BlobDownloads({ store, upstream, running, space, onEvent, onEnd: onDownloadEnd, warn });
     this.#ranges = new DistantRanges(upstream, onEvent);
   }
 
   /** Lists the downloads in progress. */
   listDownloads(): RunningDownload[] {
-    return this.#downloads?.list() ?? [];
+    return this.#running.list();
   }
 
   /** Reports whether a download of a blob is in progress. */
   isDownloading(digest: Digest): boolean {
-    return this.#downloads?.has(digest) ?? false;
+    return this.#running.has(digest);
   }
 
   /** Whether clients download blobs. */
   get isBusy(): boolean {
-    return this.#downloads?.isBusy ?? false;
+    return this.#running.isBusyExcept(undefined);
   }
 
   /** Records the sizes of the blobs of a manifest, and stores the blobs that its descriptors carry. */
@@ -83,7 +85,7 @@ export class BlobCache {
     const held = await this.#store.statBlob(repo, digest);
     if (held !== undefined) return held;
     const known = await this.#known.find(repo, digest);
-    const size = known?.data?.length ?? this.#downloads?.find(repo, { digest, size: known?.size })?.size;
+    const size = known?.data?.length ?? this.#running.find(repo, { digest, size: known?.size })?.size;
     if (size !== undefined || this.#upstream === undefined) return size;
     return await this.#statUpstream({ repo, digest, size: known?.size });
   }
@@ -97,7 +99,7 @@ export class BlobCache {
     if (this.#downloads === undefined) return undefined;
     const blob = { repo, digest, size: known?.size };
     for (let attempt = 1;; attempt++) {
-      const outcome = this.#downloads.find(repo, blob) === undefined ? "miss" : "shared";
+      const outcome = this.#running.find(repo, blob) === undefined ? "miss" : "shared";
       const download = await this.#downloads.get(repo, blob);
       try {
         const opened = await this.#openFrom(download, blob, range);
@@ -145,9 +147,9 @@ export class BlobCache {
     await this.#store.linkBlob(repo, digest);
   }
 
-  /** See `BlobDownloads.stop`. */
+  /** See `RunningDownloads.stop`. */
   async stop(): Promise<void> {
-    await this.#downloads?.stop();
+    await this.#running.stop();
   }
 
   async #statUpstream({ repo, digest, size: expected }: RepositoryBlob): Promise<number | undefined> {

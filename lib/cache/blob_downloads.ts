@@ -8,7 +8,7 @@ import { beyondLimit, wrongSize } from "./blob_error.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import type { CacheLimit } from "./cache_limit.ts";
-import { originOf, type RunningDownload, RunningDownloads, type WantedDownload } from "./running_downloads.ts";
+import { originOf, type RunningDownloads, type WantedDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import { storeUnsized } from "./store_unsized.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
@@ -18,6 +18,8 @@ import { withClaim } from "./with_claim.ts";
 interface BlobDownloadsOptions {
   readonly store: IngestStore;
   readonly upstream: Upstream;
+  /** Receives the downloads that are started. */
+  readonly running: RunningDownloads;
   readonly space?: Pick<CacheLimit, "reserve"> | undefined;
   readonly onEvent: (event: CacheEvent) => void;
   /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
@@ -42,7 +44,7 @@ const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 const START_MILLISECONDS = 1000;
 
 /**
- * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry, if its repositories
+ * Starts the downloads. A blob is downloaded once for all concurrent clients of a registry, if its repositories
  * confirm that they have it. Registries do not share downloads, because one that is slow, or sends wrong bytes, must not
  * hold up the clients of another one, and because the answer of a registry gives no right to what another one sent.
  */
@@ -51,31 +53,9 @@ export class BlobDownloads {
   readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
   // The latest start at a registry, by the registry and the digest.
   readonly #starting = new Map<string, Promise<unknown>>();
-  readonly #running: RunningDownloads;
 
   constructor(options: BlobDownloadsOptions) {
     this.#options = options;
-    this.#running = new RunningDownloads(options.store);
-  }
-
-  /** Lists the downloads in progress. */
-  list(): RunningDownload[] {
-    return this.#running.list();
-  }
-
-  /** Reports whether a download of a blob is in progress. */
-  has(digest: Digest): boolean {
-    return this.#running.has(digest);
-  }
-
-  /** Reports whether clients download blobs. */
-  get isBusy(): boolean {
-    return this.#running.isBusyExcept(undefined);
-  }
-
-  /** Returns the download in progress that a repository may follow. */
-  find(repo: string, blob: WantedBlob): SharedDownload | undefined {
-    return this.#running.find(repo, blob);
   }
 
   /**
@@ -85,7 +65,7 @@ export class BlobDownloads {
    * @throws {RegistryError} `BAD_GATEWAY` when the upstream has the blob with another size
    */
   async get(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
-    const running = this.find(repo, blob);
+    const running = this.#options.running.find(repo, blob);
     if (running !== undefined) {
       if (!blob.isBackground) this.#options.onEvent({ type: "shared", repo });
       return running;
@@ -100,11 +80,6 @@ export class BlobDownloads {
     });
   }
 
-  /** See `RunningDownloads.stop`. */
-  async stop(): Promise<void> {
-    await this.#running.stop();
-  }
-
   async #startAfter(
     other: Promise<unknown> | undefined,
     repo: string,
@@ -114,7 +89,7 @@ export class BlobDownloads {
     // Checked again: a download of the same blob may have started or ended in the meantime.
     const held = await this.#options.store.statBlob(repo, blob.digest);
     if (held !== undefined && held === (blob.size ?? held)) return undefined;
-    const running = this.find(repo, blob) ?? await this.#shareOfRegistry(repo, blob);
+    const running = this.#options.running.find(repo, blob) ?? await this.#shareOfRegistry(repo, blob);
     if (running !== undefined) return running === "stored" ? undefined : running;
     const start = () => this.#start(repo, blob);
     // A download in the background pauses for others, while the clients of other replicas would wait for its claim.
@@ -129,11 +104,11 @@ export class BlobDownloads {
    * nothing, as everyone can run a registry that confirms anything.
    */
   async #shareOfRegistry(repo: string, blob: WantedBlob): Promise<SharedDownload | "stored" | undefined> {
-    const { store, upstream } = this.#options;
+    const { store, upstream, running: downloads } = this.#options;
     const { digest } = blob;
-    if (this.#running.findOfRegistry(repo, blob) === undefined && !await store.isHeld(digest)) return undefined;
+    if (downloads.findOfRegistry(repo, blob) === undefined && !await store.isHeld(digest)) return undefined;
     if (!await hasBlob(upstream, repo, blob)) return undefined;
-    const running = this.#running.findOfRegistry(repo, blob);
+    const running = downloads.findOfRegistry(repo, blob);
     if (running !== undefined && !running.download.isCommitting) {
       running.repos.add(repo);
       return running.download;
@@ -194,7 +169,7 @@ export class BlobDownloads {
     },
     reservation: Disposable,
   ): SharedDownload {
-    const { store, onEvent, onEnd, warn } = this.#options;
+    const { store, running, onEvent, onEnd, warn } = this.#options;
     const { size } = blob;
     ingest.expectSize(size);
     onEvent({ type: "download", repo, size });
@@ -203,9 +178,9 @@ export class BlobDownloads {
       onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
       openHeld: (range) => store.openBlob(repo, digest, range),
       ...{ isKept, isFromPeer },
-      mustPause: isBackground ? () => this.#running.isBusyExcept(download) : undefined,
+      mustPause: isBackground ? () => running.isBusyExcept(download) : undefined,
     });
-    this.#running.add({ repos, download, isBackground });
+    running.add({ repos, download, isBackground });
     const release = () => reservation[Symbol.dispose]();
     download.done.then(release, release).then(() => onEnd()).catch((error) => warn((error as Error).message));
     return download;

@@ -1,4 +1,5 @@
 import { BlobDownloads } from "../../../lib/cache/blob_downloads.ts";
+import { RunningDownloads } from "../../../lib/cache/running_downloads.ts";
 import type { SharedDownload } from "../../../lib/cache/shared_download.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
@@ -20,7 +21,8 @@ Deno.test("[103] a download in the background takes no claim, for which clients 
   const store = Object.assign(new DiskStore(folder.path), { claimDownload });
   const upstream = new FakeUpstream(config, layer, makeManifest(config, [layer]));
   const onEnd = () => Promise.resolve();
-  const downloads = new BlobDownloads({ store, upstream, onEnd, onEvent() {}, warn() {} });
+  const running = new RunningDownloads(store);
+  const downloads = new BlobDownloads({ store, upstream, running, onEnd, onEvent() {}, warn() {} });
   for (const [content, isBackground] of [[layer, true], [config, false]] as const) {
     const { digest, size } = content.descriptor;
     await (await downloads.get("a.test/app", { digest, size, isBackground }) as SharedDownload).done;
