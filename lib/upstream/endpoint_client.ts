@@ -6,7 +6,7 @@ import { awaitResponse } from "./transport/await_response.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { EndpointHealth } from "./transport/endpoint_health.ts";
 import { type Fetch, type Middleware, withBody, withMiddleware, withNotice } from "./transport/middleware.ts";
-import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
+import { RequestLimiter } from "./transport/request_limiter.ts";
 import { backoffDelay, withRetry } from "./transport/retry.ts";
 import { createTransport, type TransportOptions } from "./transport/send_once.ts";
 import { TransportError } from "./transport/transport_error.ts";
@@ -64,7 +64,7 @@ export class EndpointClient {
     // Without the parameter, an endpoint that serves several registries would answer with content of another one.
     this.#canOmitNamespace = endpoint.isShared !== true;
     this.#credentialFor = credentialFor;
-    this.#limiter = new RequestLimiter(url.host, limitsOf(maxConnections, timeouts.queue));
+    this.#limiter = new RequestLimiter(url.host, maxConnections, timeouts.queue);
 
     this.#isPush = isPush;
     const wire: TransportOptions = this.#wire = {

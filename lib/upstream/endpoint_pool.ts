@@ -4,7 +4,7 @@ import type { ClientContext, Timeouts } from "./client_context.ts";
 import { EndpointClient } from "./endpoint_client.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { QueryOutcome } from "./query_outcome.ts";
-import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
+import { RequestLimiter } from "./transport/request_limiter.ts";
 import { DEFAULT_RETRY_POLICY, sleepByTimer } from "./transport/retry.ts";
 import { createAddressCheck } from "./trust/address_check.ts";
 import type { UpstreamOptions } from "./upstream_options.ts";
@@ -46,7 +46,7 @@ export class EndpointPool {
       timeouts,
       checkAddress: createAddressCheck({ resolveHost, now }),
       addressClient: () => byAddress ??= createHttpClient({ allowHost: true }),
-      limiter: new RequestLimiter("the upstreams", limitsOf(MAX_REQUESTS, timeouts.queue)),
+      limiter: new RequestLimiter("the upstreams", MAX_REQUESTS, timeouts.queue),
       userAgent,
       via,
       proxyOf,

@@ -3,18 +3,6 @@ import { cannot, RegistryError } from "../../oci/error.ts";
 /** What a slot is used for: a blob occupies it until its transfer ends, a small request until it is answered. */
 export type SlotUse = "small" | "blob";
 
-/** The limits of a `RequestLimiter`. */
-interface RequestLimits {
-  /** Number of slots. */
-  readonly max: number;
-  /** Number of slots that blobs may use; the rest is reserved for small requests. */
-  readonly maxBlobs: number;
-  /** Number of requests that may wait for a slot. */
-  readonly maxWaiting: number;
-  /** Longest wait for a slot, in milliseconds; may be `Infinity`. */
-  readonly maxWait: number;
-}
-
 /** A request that waits for a slot. */
 interface Waiter {
   readonly use: SlotUse;
@@ -23,11 +11,8 @@ interface Waiter {
 
 // Sent to clients as `Retry-After`, in seconds.
 const RETRY_AFTER = 5;
-
-/** Returns the limits for a number of slots: a quarter is reserved for small requests, and the queue is bounded. */
-export function limitsOf(max: number, maxWait: number): RequestLimits {
-  return { max, maxBlobs: Math.max(1, max - Math.ceil(max / 4)), maxWaiting: max * 16, maxWait };
-}
+// Requests that may wait, for each slot.
+const MAX_WAITING_PER_SLOT = 16;
 
 /**
  * Limits how many requests are in progress at once. Waiting requests are started in order, small ones first, so that
@@ -35,15 +20,23 @@ export function limitsOf(max: number, maxWait: number): RequestLimits {
  */
 export class RequestLimiter {
   readonly #name: string;
-  readonly #limits: RequestLimits;
+  readonly #max: number;
+  readonly #maxBlobs: number;
+  readonly #maxWait: number;
   readonly #waiting = new Set<Waiter>();
   #used = 0;
   #blobs = 0;
 
-  /** @param name what the requests are sent to, for errors: a host */
-  constructor(name: string, limits: RequestLimits) {
+  /**
+   * @param name what the requests are sent to, for errors: a host
+   * @param max number of slots. A quarter of them is reserved for small requests
+   * @param maxWait longest wait for a slot, in milliseconds; may be `Infinity`
+   */
+  constructor(name: string, max: number, maxWait: number) {
     this.#name = name;
-    this.#limits = limits;
+    this.#max = max;
+    this.#maxBlobs = Math.max(1, max - Math.ceil(max / 4));
+    this.#maxWait = maxWait;
   }
 
   /**
@@ -67,7 +60,8 @@ export class RequestLimiter {
   }
 
   async #wait(use: SlotUse, signal: AbortSignal | undefined): Promise<void> {
-    const { max, maxWaiting, maxWait } = this.#limits;
+    const [max, maxWait] = [this.#max, this.#maxWait];
+    const maxWaiting = max * MAX_WAITING_PER_SLOT;
     const fail = (reason: string) =>
       new RegistryError("UNAVAILABLE", cannot(`send a request to ${this.#name}`, reason), {
         retryAfter: RETRY_AFTER,
@@ -104,8 +98,7 @@ export class RequestLimiter {
   }
 
   #isFree(use: SlotUse): boolean {
-    const { max, maxBlobs } = this.#limits;
-    return this.#used < max && (use === "small" || this.#blobs < maxBlobs);
+    return this.#used < this.#max && (use === "small" || this.#blobs < this.#maxBlobs);
   }
 
   #count(use: SlotUse, change: 1 | -1): void {

@@ -1,5 +1,5 @@
 import { RegistryError } from "../../../../lib/oci/error.ts";
-import { limitsOf, RequestLimiter, type SlotUse } from "../../../../lib/upstream/transport/request_limiter.ts";
+import { RequestLimiter, type SlotUse } from "../../../../lib/upstream/transport/request_limiter.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 /** Requests slots in order, and records which are given. */
@@ -20,7 +20,7 @@ function request(limiter: RequestLimiter, uses: readonly SlotUse[]) {
 }
 
 Deno.test("[75] RequestLimiter starts at most as many requests as it has slots, small ones before blobs", async () => {
-  const limiter = new RequestLimiter("a.example", limitsOf(4, Infinity));
+  const limiter = new RequestLimiter("a.example", 4, Infinity);
   const { started, settle, end, all } = request(limiter, ["blob", "blob", "blob", "blob", "small", "blob", "small"]);
   await settle();
   // One slot of four is reserved for small requests.
@@ -37,15 +37,15 @@ Deno.test("[75] RequestLimiter starts at most as many requests as it has slots, 
 });
 
 Deno.test("[75] RequestLimiter has a slot for a single connection", async () => {
-  const limiter = new RequestLimiter("a.example", limitsOf(1, Infinity));
+  const limiter = new RequestLimiter("a.example", 1, Infinity);
   (await limiter.acquire("blob"))[Symbol.dispose]();
   using _slot = await limiter.acquire("small");
 });
 
 Deno.test("[75] RequestLimiter refuses a request when too many wait, and tells when to come again", async () => {
-  const limiter = new RequestLimiter("a.example", { max: 1, maxBlobs: 1, maxWaiting: 1, maxWait: Infinity });
+  const limiter = new RequestLimiter("a.example", 1, Infinity);
   const slot = await limiter.acquire("small");
-  const waiting = limiter.acquire("small");
+  const waiting = Array.from({ length: 16 }, () => limiter.acquire("small"));
   const error = await assertRejects(
     () => limiter.acquire("small"),
     RegistryError,
@@ -53,11 +53,11 @@ Deno.test("[75] RequestLimiter refuses a request when too many wait, and tells w
   );
   assertEquals([error.code, error.retryAfter], ["UNAVAILABLE", 5]);
   slot[Symbol.dispose]();
-  (await waiting)[Symbol.dispose]();
+  for (const next of waiting) (await next)[Symbol.dispose]();
 });
 
 Deno.test("[75] RequestLimiter gives up a wait that is too long or aborted, and does not lose its slot", async () => {
-  const limiter = new RequestLimiter("a.example", { max: 1, maxBlobs: 1, maxWaiting: 10, maxWait: 5 });
+  const limiter = new RequestLimiter("a.example", 1, 5);
   const slot = await limiter.acquire("blob");
   const aborted = new AbortController();
   const refused = Promise.all([
