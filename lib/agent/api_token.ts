@@ -1,5 +1,4 @@
 import { readText } from "../files/read_text.ts";
-import { Buffer } from "node:buffer";
 import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
@@ -52,7 +51,10 @@ export async function ensureToken(data: string): Promise<ApiToken> {
   const path = `${data}/kubepkg/.token`;
   const existing = await ifPresent(readTokenFile(path));
   if (existing !== undefined) return existing;
-  const token = Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString("base64url");
+  const token = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES)).toBase64({
+    alphabet: "base64url",
+    omitPadding: true,
+  });
   const temporary = temporaryPath(data);
   await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
   return await readTokenFile(path);

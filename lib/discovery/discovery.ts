@@ -66,8 +66,8 @@ export class Discovery {
 
   /** Begins to look for other crpes. @throws {Error} when the port of multicast DNS cannot be used */
   static async start(options: DiscoveryOptions): Promise<Discovery> {
-    const bytes = Array.from({ length: 8 }, () => Math.floor(options.random() * 256));
-    const discovery = new Discovery(bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(""), options);
+    const id = Uint8Array.from({ length: 8 }, () => Math.floor(options.random() * 256)).toHex();
+    const discovery = new Discovery(id, options);
     const filter = new DatagramFilter(options.now);
     discovery.#socket = await options.open(options.own.address, {
       admits: (datagram, sender) => {

@@ -85,7 +85,7 @@ export function readYamlNumber(text: string): number | InexactNumber | undefined
 /** Reads `!!binary`: base64 of a text. `undefined` where it is not base64. */
 export function readYamlBinary(text: string): string | undefined {
   try {
-    const bytes = Uint8Array.from(atob(text.replace(/\s/g, "")), (character) => character.charCodeAt(0));
+    const bytes = Uint8Array.fromBase64(text.replace(/\s/g, ""));
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   } catch {
     return undefined;

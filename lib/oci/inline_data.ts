@@ -15,12 +15,11 @@ export function inlineDataOf({ digest, size, data }: Descriptor): Uint8Array<Arr
   const known = KNOWN.get(digest);
   if (known?.length === size) return new TextEncoder().encode(known);
   if (data === undefined || data.length !== Math.ceil(size / 3) * 4) return undefined;
-  let text: string;
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    text = atob(data);
+    bytes = Uint8Array.fromBase64(data);
   } catch {
     return undefined;
   }
-  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
   return bytes.length === size && computeDigest(bytes, splitDigest(digest).algorithm) === digest ? bytes : undefined;
 }

@@ -93,8 +93,7 @@ function parseBasic(header: string | null): Login | "malformed" | undefined {
   const [, encoded] = /^basic +([A-Za-z0-9+/=_-]+) *$/i.exec(header) ?? [];
   if (encoded === undefined || header.length > MAX_HEADER_LENGTH) return "malformed";
   try {
-    const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.fromBase64(encoded));
     const colon = text.indexOf(":");
     if (colon < 0) return "malformed";
     const login = { user: text.slice(0, colon), password: text.slice(colon + 1) };

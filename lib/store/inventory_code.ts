@@ -57,10 +57,8 @@ export function formatInventoryCode({ node, time, packages, digests }: Inventory
 
 function encodePrefixes(digests: readonly Digest[]): string {
   const hex = digests.map(splitDigest).filter(({ algorithm }) => algorithm === "sha256").map(({ hex }) => hex);
-  const bytes = hex.flatMap((text) =>
-    text.slice(0, PREFIX_DIGITS).match(/../g)!.map((pair) => Number.parseInt(pair, 16))
-  );
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+  const prefixes = hex.map((text) => text.slice(0, PREFIX_DIGITS)).join("");
+  return Uint8Array.fromHex(prefixes).toBase64({ alphabet: "base64url" });
 }
 
 /**
@@ -72,8 +70,7 @@ function encodePrefixes(digests: readonly Digest[]): string {
 export function parsePrefixes(text: string, what: string): Set<string> {
   const invalid = () => new CorruptError(cannot(`use ${what}`, 'its "prefixes" are not valid', "was it copied whole?"));
   if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % (PREFIX_BYTES / 3 * 4) !== 0) throw invalid();
-  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  const hex = Array.from(binary, (char) => char.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+  const hex = Uint8Array.fromBase64(text, { alphabet: "base64url" }).toHex();
   return new Set(hex.match(new RegExp(`.{${PREFIX_DIGITS}}`, "g")) ?? []);
 }
 

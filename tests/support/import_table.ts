@@ -55,7 +55,6 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
     "files",
     "http",
     "bytes",
-    "node:buffer",
     "node:crypto",
   ],
   "agent/client": [

@@ -103,7 +103,7 @@ function readCredential(entry: Record<string, unknown>): Credential | undefined 
 function decodeAuth(auth: string): [string, string] {
   let text: string;
   try {
-    text = new TextDecoder().decode(Uint8Array.from(atob(auth.trim()), (c) => c.charCodeAt(0)));
+    text = new TextDecoder().decode(Uint8Array.fromBase64(auth.trim()));
   } catch {
     return ["", ""];
   }

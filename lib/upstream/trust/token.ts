@@ -47,8 +47,7 @@ const MAX_TRIES = 2;
 
 /** Formats an `Authorization` header of the Basic scheme (RFC 7617, with UTF-8). */
 export function formatBasic(username: string, password: string): string {
-  const bytes = new TextEncoder().encode(`${username}:${password}`);
-  return `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`;
+  return `Basic ${new TextEncoder().encode(`${username}:${password}`).toBase64()}`;
 }
 
 /**
