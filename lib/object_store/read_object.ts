@@ -1,6 +1,7 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { LentMemory } from "../bytes/lent_chunks.ts";
 import { openByob } from "../bytes/open_byob.ts";
+import { withinTime } from "../bytes/within_time.ts";
 import type { OpenedObject, S3Client } from "./s3_client.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
 
@@ -49,8 +50,9 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
   const next = async (): Promise<Uint8Array> => {
     while (true) {
       try {
-        const chunk = await withinTime(reader.read());
-        if (chunk !== undefined) return chunk;
+        const read = await withinTime(reader.read().then((chunk) => ({ chunk })), STALL_MILLISECONDS);
+        if (read === undefined) throw new CrpeError(cannot("read from the object storage", "no bytes for 30 s"));
+        if (read.chunk !== undefined) return read.chunk;
         throw new CrpeError(cannot(`read ${key}`, `it ended after ${start + done} bytes`));
       } catch (error) {
         await resume(error);
@@ -120,15 +122,4 @@ function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): Chun
     await reader.cancel(reason);
   };
   return { read, cancel };
-}
-
-async function withinTime<T>(promise: Promise<T>): Promise<T> {
-  const timeout = Promise.withResolvers<never>();
-  const fail = () => timeout.reject(new CrpeError(cannot("read from the object storage", "no bytes for 30 s")));
-  const timer = setTimeout(fail, STALL_MILLISECONDS);
-  try {
-    return await Promise.race([promise, timeout.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
