@@ -105,6 +105,15 @@ export function answerError(error: RegistryError): Answer {
   return answerJson(error, headers, error.status);
 }
 
+/** Responds to a request with a failure. */
+export function respondError(error: RegistryError, method: string, headers?: Record<string, string>): Response {
+  const answer = answerError(error);
+  return new Response(method === "HEAD" ? null : answer.body as BodyInit, {
+    status: answer.status,
+    headers: { ...answer.headers, ...headers },
+  });
+}
+
 /**
  * Returns the media type of a manifest for the Content-Type. A manifest states it itself, and it can be any text. A text
  * that is not a media type must not be sent in a header.

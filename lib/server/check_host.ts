@@ -1,5 +1,5 @@
 import { cannot, type ErrorCode, RegistryError } from "../oci/error.ts";
-import { answerError } from "../registry/answer.ts";
+import { respondError } from "../registry/answer.ts";
 import { splitUrl } from "../registry/route.ts";
 import { isLoopback } from "./own_hosts.ts";
 
@@ -46,8 +46,7 @@ function answerBadHost(method: string, where: string, text: string): Response {
 }
 
 function refuse(method: string, reason: string, code: ErrorCode = "BAD_REQUEST"): Response {
-  const answer = answerError(new RegistryError(code, cannot("answer", reason)));
-  return new Response(method === "HEAD" ? null : answer.body as BodyInit, answer);
+  return respondError(new RegistryError(code, cannot("answer", reason)), method);
 }
 
 const FORWARDED = ["forwarded", "x-forwarded-for", "via"];

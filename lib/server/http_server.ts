@@ -1,7 +1,7 @@
 import type { MemoryBudget } from "../bytes/memory_budget.ts";
 import { pause } from "../bytes/pause.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
-import { answerError } from "../registry/answer.ts";
+import { respondError } from "../registry/answer.ts";
 import { type ConnectionLimits, ConnectionTable } from "./connection_table.ts";
 import type { ServedConnection, ShedReason } from "./connection_table.ts";
 import { EXTRA_CONNECTIONS } from "./file_limit.ts";
@@ -151,7 +151,7 @@ export class HttpServer implements Server {
 
   #answer(request: Request, info: ConnectionInfo, connection: ServedConnection): Response | Promise<Response> {
     const onBackpressure = this.#table.begin(connection, info.completed);
-    if (connection.isClosed) return unavailable();
+    if (connection.isClosed) return unavailable(request.method);
     const pending: PendingRequest = {
       // Read now, because the runtime releases a request when its response is sent.
       method: request.method,
@@ -171,7 +171,7 @@ export class HttpServer implements Server {
     if (!connection.isClosed && !this.#table.isCrowded(connection)) return await this.#handle(pending);
     if (!connection.isClosed) this.#options.onShed?.("streams");
     this.#table.close(connection);
-    return unavailable();
+    return unavailable(pending.method);
   }
 
   /** Answers a request on a connection beyond the limit when there is room for it. */
@@ -191,7 +191,7 @@ export class HttpServer implements Server {
     // Such a connection is not kept for further requests. The runtime reports a response shortly before it is sent.
     const close = () => pause(CLOSE_MILLISECONDS).then(connection.close);
     completed.then(close, close);
-    return unavailable();
+    return unavailable(pending.method);
   }
 
   async #handle(pending: PendingRequest): Promise<Response> {
@@ -206,7 +206,7 @@ export class HttpServer implements Server {
     if (lease === undefined) {
       onShed?.("memory");
       response.body?.cancel().catch(() => {});
-      return unavailable();
+      return unavailable(method);
     }
     const release = () => lease[Symbol.dispose]();
     completed.then(release, release);
@@ -230,14 +230,14 @@ interface PendingRequest {
 }
 
 /** Handles a request that may be answered with 503 as long as its response has not started. */
-function handleRefusable({ handle, connection }: PendingRequest): Response | Promise<Response> {
+function handleRefusable({ method, handle, connection }: PendingRequest): Response | Promise<Response> {
   const response = handle();
   if (!(response instanceof Promise)) return response;
   const refused = Promise.withResolvers<Response>();
   const refuse = () => {
     connection.refuse = undefined;
     response.then(({ body }) => body?.cancel()).catch(() => {});
-    refused.resolve(unavailable());
+    refused.resolve(unavailable(method));
   };
   connection.refuse = refuse;
   const end = () => {
@@ -247,16 +247,9 @@ function handleRefusable({ handle, connection }: PendingRequest): Response | Pro
   return Promise.race([response, refused.promise]);
 }
 
-function unavailable(): Response {
-  const error = new RegistryError(
-    "UNAVAILABLE",
-    cannot("answer now", "there are too many requests", "try again later"),
-    {
-      retryAfter: RETRY_AFTER_SECONDS,
-    },
-  );
-  const answer = answerError(error);
-  return new Response(answer.body as BodyInit, answer);
+function unavailable(method: string): Response {
+  const failure = cannot("answer now", "there are too many requests", "try again later");
+  return respondError(new RegistryError("UNAVAILABLE", failure, { retryAfter: RETRY_AFTER_SECONDS }), method);
 }
 
 function isHealthCheck(request: Request): boolean {

@@ -1,6 +1,6 @@
 import { cannot, RegistryError } from "../oci/error.ts";
 import { normalizeHost, splitRepository } from "../oci/reference.ts";
-import { answerError } from "../registry/answer.ts";
+import { respondError } from "../registry/answer.ts";
 import { matchRoute, type Route } from "../registry/route.ts";
 import type { Login } from "./htpasswd.ts";
 
@@ -42,7 +42,7 @@ export function createLoginCheck(
         if (await check(login, client)) return { headers: {} };
       } catch (error) {
         if (!(error instanceof RegistryError)) throw error;
-        return { refusal: toResponse(error, method) };
+        return { refusal: respondError(error, method) };
       }
       return { refusal: refuse(method, "the user name or the password is wrong") };
     }
@@ -106,13 +106,5 @@ function parseBasic(header: string | null): Login | "malformed" | undefined {
 
 function refuse(method: string, reason: string, advice?: string): Response {
   const error = new RegistryError("UNAUTHORIZED", cannot("answer", reason, advice));
-  return toResponse(error, method, { ...CHALLENGE, "docker-distribution-api-version": "registry/2.0" });
-}
-
-function toResponse(error: RegistryError, method: string, headers: Record<string, string> = {}): Response {
-  const answer = answerError(error);
-  return new Response(method === "HEAD" ? null : answer.body as BodyInit, {
-    status: answer.status,
-    headers: { ...answer.headers, ...headers },
-  });
+  return respondError(error, method, { ...CHALLENGE, "docker-distribution-api-version": "registry/2.0" });
 }

@@ -1,7 +1,7 @@
 import type { AsyncLocalStorage } from "node:async_hooks";
 import { formatVia, isLoop } from "../../http/via.ts";
 import { cannot, RegistryError } from "../../oci/error.ts";
-import { answerError } from "../../registry/answer.ts";
+import { respondError } from "../../registry/answer.ts";
 import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 
@@ -45,6 +45,5 @@ export class LoopGuard {
 
 function refuseLoop(method: string): Response {
   const reason = "the request came from this registry itself; one of its upstreams leads back to it";
-  const answer = answerError(new RegistryError("BAD_GATEWAY", cannot("answer", reason), { status: 508 }));
-  return new Response(method === "HEAD" ? null : answer.body as BodyInit, answer);
+  return respondError(new RegistryError("BAD_GATEWAY", cannot("answer", reason), { status: 508 }), method);
 }
