@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { formatGzipEnd, type GzipState, STORED_BYTES, STORED_HEADER_BYTES } from "../archive/gzip_writer.ts";
+import { isSameBytes } from "../bytes/shared_bytes.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { type BundleFile, END_BYTES, positionInFile, sizeOfEntry } from "./bundle_layout.ts";
 import type { EntryVerifier } from "./entry_verifier.ts";
@@ -96,7 +97,7 @@ async function compareFile(
 ): Promise<ResumePoint | { readonly matching: number }> {
   const { head, bodySize } = layout;
   const headRead = new Uint8Array(head.bytes.length);
-  if (await file.readAt(0, headRead) < headRead.length || !isSame(headRead, head.bytes)) return { matching: 0 };
+  if (await file.readAt(0, headRead) < headRead.length || !isSameBytes(headRead, head.bytes)) return { matching: 0 };
   const { check, hash } = beginFile(options);
   hash?.update(headRead);
   const comparer = new LayoutComparer(layout, check);
@@ -171,7 +172,7 @@ class LayoutComparer {
     const entry = this.#layout.entries[this.entry];
     const at = this.offset;
     if (entry !== undefined && at < entry.header.length) {
-      return isSame(piece, entry.header.subarray(at, at + piece.length));
+      return isSameBytes(piece, entry.header.subarray(at, at + piece.length));
     }
     if (entry === undefined || at >= entry.header.length + entry.length) return piece.every((byte) => byte === 0);
     return isAccepted(() => this.#check.update(piece));
@@ -205,7 +206,8 @@ function isAccepted(check: () => void): boolean {
 
 async function isEnd(file: Pick<PartialFile, "readAt">, position: number, expected: Uint8Array): Promise<boolean> {
   const end = new Uint8Array(expected.length + 1);
-  return await file.readAt(position, end) === expected.length && isSame(end.subarray(0, expected.length), expected);
+  return await file.readAt(position, end) === expected.length &&
+    isSameBytes(end.subarray(0, expected.length), expected);
 }
 
 // RFC 1951, 3.2.4. The header of a truncated block has the full length of the block.
@@ -213,8 +215,4 @@ function isBlockHeader(block: Uint8Array, length: number): boolean {
   if (block.length <= STORED_HEADER_BYTES) return false;
   const view = new DataView(block.buffer, block.byteOffset);
   return block[0] === 0 && view.getUint16(1, true) === length && view.getUint16(3, true) === (~length & 0xffff);
-}
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -65,7 +65,7 @@ export class SharedResults<Result extends WithBytes> {
     try {
       const result = await compute();
       const last = entry.last?.deref();
-      if (last !== undefined && isSame(last, result.body)) return { ...result, body: last };
+      if (last !== undefined && isSameBytes(last, result.body)) return { ...result, body: last };
       entry.last = new WeakRef(result.body);
       return result;
     } finally {
@@ -94,6 +94,7 @@ export function streamCopies(bytes: Uint8Array, onEnd: () => void = () => {}): R
   }, { highWaterMark: 0 });
 }
 
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
+/** Reports whether two arrays have the same bytes. */
+export function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -33,9 +33,7 @@ export function answerContent(descriptor: ResolvedManifest, body?: Uint8Array): 
     headers: {
       "content-type": formatType(descriptor.mediaType),
       "content-length": String(length),
-      "docker-content-digest": descriptor.digest,
-      etag: `"${descriptor.digest}"`,
-      "cache-control": NO_TRANSFORM["cache-control"],
+      ...contentHeaders(descriptor.digest),
       ...warningHeader(descriptor),
     },
     body: body ?? null,
