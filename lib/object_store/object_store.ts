@@ -8,7 +8,7 @@ import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
-import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 import { checkTag } from "../oci/reference.ts";
 import type { GrantingStore, ImportStore, TaggedStore } from "../store/blob_store.ts";
 import type { BlobState } from "../store/held_blobs.ts";
@@ -247,9 +247,8 @@ export class ObjectStore implements GrantingStore, ImportStore, TaggedStore {
   }
 
   async writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void> {
-    const { digest, size, mediaType, isFetched = false } = expected;
+    const { digest, size, isFetched = false } = expected;
     verifyBytes(bytes, digest, size);
-    parseManifest(bytes, mediaType);
     await this.#manifests.write(repo, expected, { bytes, isFetched });
   }
 
