@@ -1,14 +1,7 @@
 import { Go1Matcher } from "./go1_matcher.ts";
 import { GoHeaders } from "./go_headers.ts";
-import type { DeflateModel, DynamicHeader } from "./model.ts";
-import {
-  type Part,
-  PART_HISTORY,
-  PART_LOOKAHEAD,
-  type PartCompressor,
-  PartPredictor,
-  type TokenList,
-} from "./part_predictor.ts";
+import type { DeflateModel } from "./model.ts";
+import { type Part, PART_HISTORY, PART_LOOKAHEAD, type PartCompressor, PartPredictor } from "./part_predictor.ts";
 import { cannot, CorruptError } from "../../oci/error.ts";
 
 /** A last part smaller than this is not searched for matches. */
@@ -32,8 +25,8 @@ export const GO1: DeflateModel = {
 
 /** Every part is a block of its own. */
 class Go1Compressor implements PartCompressor {
+  readonly headers = new GoHeaders();
   readonly #matcher: Go1Matcher;
-  readonly #headers = new GoHeaders();
 
   constructor(bytes: Uint8Array) {
     this.#matcher = new Go1Matcher(bytes);
@@ -57,17 +50,5 @@ class Go1Compressor implements PartCompressor {
     if (size >= SMALL || !part.isLast) this.#matcher.encode(part, part);
     // Matches that save less than a sixteenth of the tokens are not used.
     if (part.count === 0 || part.count > size - (size >> 4)) part.setLiterals();
-  }
-
-  codeLengths(list: TokenList, { header }: { header: DynamicHeader }): void {
-    this.#headers.codeLengths({ ...list, start: 0, bytes: 0 }, header);
-  }
-
-  runLengths(header: DynamicHeader): void {
-    this.#headers.runLengths(header);
-  }
-
-  runCodeLengths(header: DynamicHeader): void {
-    this.#headers.runCodeLengths(header);
   }
 }

@@ -14,8 +14,8 @@ export class GoHeaders implements HeaderStyle {
   readonly #runFrequencies = new Int32Array(19);
   readonly #lengths = new Uint8Array(320);
 
-  codeLengths(block: BlockTokens, header: DynamicHeader): void {
-    this.#frequencies.count(block);
+  codeLengths(list: Pick<BlockTokens, "tokens" | "count">, header: DynamicHeader): void {
+    this.#frequencies.count(list);
     const { literals, distances } = this.#frequencies;
     let literalCount = 286;
     while (literals[literalCount - 1] === 0) literalCount--;

@@ -15,7 +15,7 @@ import { countRuns, Frequencies, writeRuns } from "./frequencies.ts";
 import { HuffmanTree } from "./huffman_tree.ts";
 import { estimateBits } from "./klauspost_estimate.ts";
 import type { DynamicHeader } from "./model.ts";
-import type { Part, TokenList } from "./part_predictor.ts";
+import type { Part, PartHeaders, TokenList } from "./part_predictor.ts";
 
 const LITERAL_CODES = 286;
 const DISTANCE_CODES = 30;
@@ -39,7 +39,7 @@ export interface BlockStyle {
 }
 
 /** Decides about the parts of one stream in their order. */
-export class KlauspostBlocks {
+export class KlauspostBlocks implements PartHeaders {
   readonly #style: BlockStyle;
   readonly #tree: HuffmanTree;
   readonly #frequencies = new Frequencies();
@@ -130,7 +130,7 @@ export class KlauspostBlocks {
   }
 
   /** Sets the code lengths of a block whose first part has these tokens. */
-  codeLengths(list: TokenList, { isLast, header }: { isLast: boolean; header: DynamicHeader }): void {
+  codeLengths(list: TokenList, header: DynamicHeader, isLast: boolean): void {
     this.#frequencies.count(list);
     const isFull = this.#style.fullHeaders && !isLast && this.#frequencies.distances.some((it) => it > 0);
     this.#makeLengths({ isFull }, header);

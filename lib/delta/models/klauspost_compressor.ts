@@ -4,8 +4,7 @@
 import { Klauspost1Matcher } from "./klauspost1_matcher.ts";
 import { type BlockStyle, KlauspostBlocks } from "./klauspost_blocks.ts";
 import { KlauspostMatcher, type MatchStyle, SHORTEST_SEARCH } from "./klauspost_matcher.ts";
-import type { DynamicHeader } from "./model.ts";
-import type { Part, PartCompressor, TokenList } from "./part_predictor.ts";
+import type { Part, PartCompressor, PartHeaders } from "./part_predictor.ts";
 
 /** pgzip reads so many bytes before a chunk as a dictionary. */
 const DICTIONARY = 16_384;
@@ -23,6 +22,7 @@ export interface KlauspostStyle extends BlockStyle, MatchStyle {
 }
 
 export class KlauspostCompressor implements PartCompressor {
+  readonly headers: PartHeaders;
   readonly #style: KlauspostStyle;
   readonly #matcher: Klauspost1Matcher | KlauspostMatcher;
   readonly #blocks: KlauspostBlocks;
@@ -30,7 +30,7 @@ export class KlauspostCompressor implements PartCompressor {
   constructor(style: KlauspostStyle, bytes: Uint8Array) {
     this.#style = style;
     this.#matcher = style.level === 1 ? new Klauspost1Matcher(bytes) : new KlauspostMatcher(bytes, style);
-    this.#blocks = new KlauspostBlocks(style);
+    this.headers = this.#blocks = new KlauspostBlocks(style);
   }
 
   get work(): number {
@@ -59,18 +59,6 @@ export class KlauspostCompressor implements PartCompressor {
     part.setLiterals();
     if (isStored) this.#blocks.close();
     part.startsBlock = isStored || this.#blocks.addLiterals(part);
-  }
-
-  codeLengths(list: TokenList, options: { isLast: boolean; header: DynamicHeader }): void {
-    this.#blocks.codeLengths(list, options);
-  }
-
-  runLengths(header: DynamicHeader): void {
-    this.#blocks.runLengths(header);
-  }
-
-  runCodeLengths(header: DynamicHeader): void {
-    this.#blocks.runCodeLengths(header);
   }
 
   // A new chunk can only refer to the dictionary. The tokens of the dictionary are of no use.

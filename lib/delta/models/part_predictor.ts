@@ -24,8 +24,15 @@ export interface TokenList {
   count: number;
 }
 
+/** Makes the headers of blocks. */
+export interface PartHeaders extends Omit<HeaderStyle, "codeLengths"> {
+  /** Sets the code lengths of a block whose first part has these tokens. */
+  codeLengths(list: TokenList, header: DynamicHeader, isLast: boolean): void;
+}
+
 /** Decides about the parts of a stream in their order. */
-export interface PartCompressor extends Pick<HeaderStyle, "runLengths" | "runCodeLengths"> {
+export interface PartCompressor {
+  readonly headers: PartHeaders;
   /** Candidates that were compared so far. */
   readonly work: number;
   /** A new stream starts. */
@@ -34,8 +41,6 @@ export interface PartCompressor extends Pick<HeaderStyle, "runLengths" | "runCod
   slide(count: number): void;
   /** Sets the tokens of a part, which are none at first, and `startsBlock`. */
   plan(part: Part): void;
-  /** Sets the code lengths of a block whose first part has these tokens. */
-  codeLengths(list: TokenList, options: { isLast: boolean; header: DynamicHeader }): void;
 }
 
 /** A part with its predicted tokens. */
@@ -178,15 +183,15 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     const end = start + this.#partSize(start);
     let [at, count] = [start, 0];
     while (count < block.count && at < end) at += tokenBytes(block.tokens[count++]!);
-    this.#compressor.codeLengths({ tokens: block.tokens, count }, { isLast: this.#isLast(end), header });
+    this.#compressor.headers.codeLengths({ tokens: block.tokens, count }, header, this.#isLast(end));
   }
 
   runLengths(header: DynamicHeader): void {
-    this.#compressor.runLengths(header);
+    this.#compressor.headers.runLengths(header);
   }
 
   runCodeLengths(header: DynamicHeader): void {
-    this.#compressor.runCodeLengths(header);
+    this.#compressor.headers.runCodeLengths(header);
   }
 
   // The tokens of the block are those of the part, so that the code lengths are, too.
