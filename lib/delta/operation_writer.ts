@@ -1,10 +1,11 @@
 import type { Scratch } from "../bytes/scratch.ts";
 import { MAX_REPLACED_BYTES, type OperationStreams } from "./operations.ts";
 import { type CopiedSpan, MIN_SPAN_BYTES } from "./find_copied_runs.ts";
+import { SectionWriter } from "./section_bytes.ts";
 import type { BaseRange, DiffSink } from "./tar_diff.ts";
 
 /** The numbers of a delta are in memory while it is made. With more, it would not be smaller than its layer. */
-const MAX_NUMBER_BYTES = 48 << 20;
+const MAX_NUMBER_BYTES = 64 << 20;
 /** Larger than any varint of a number below 2^53. */
 const MAX_VARINT_BYTES = 8;
 
@@ -27,9 +28,9 @@ export class OperationWriter implements DiffSink {
   /** The long ranges that were copied. */
   readonly spans: CopiedSpan[] = [];
   readonly #options: OperationWriterOptions;
-  readonly #inserts = new NumberList();
-  readonly #copies = new NumberList();
-  readonly #jumps = new NumberList();
+  readonly #inserts = new SectionWriter();
+  readonly #copies = new SectionWriter();
+  readonly #jumps = new SectionWriter();
   /** Inserted bytes of the operation, as long as they may become differences. */
   readonly #pending = new Uint8Array(MAX_REPLACED_BYTES);
   readonly #before = new Uint8Array(MAX_REPLACED_BYTES);
@@ -71,8 +72,8 @@ export class OperationWriter implements DiffSink {
     this.#flushCopy();
     if (this.#insert > 0) {
       this.#writeInserted(false);
-      this.#inserts.add(this.#insert);
-      this.#copies.add(0);
+      addNumber(this.#inserts, this.#insert);
+      addNumber(this.#copies, 0);
     }
     return { inserts: this.#inserts.bytes, copies: this.#copies.bytes, jumps: this.#jumps.bytes };
   }
@@ -85,9 +86,9 @@ export class OperationWriter implements DiffSink {
     this.#made = start + length;
     const jump = position - (this.#expected + this.#insert);
     this.#writeInserted(jump === 0);
-    this.#inserts.add(this.#insert);
-    this.#copies.add(length);
-    this.#jumps.add(jump >= 0 ? jump * 2 : -jump * 2 - 1);
+    addNumber(this.#inserts, this.#insert);
+    addNumber(this.#copies, length);
+    addNumber(this.#jumps, jump >= 0 ? jump * 2 : -jump * 2 - 1);
     this.#expected = position + length;
     this.#insert = 0;
     this.#copy = undefined;
@@ -114,23 +115,7 @@ export class OperationWriter implements DiffSink {
   }
 }
 
-class NumberList {
-  #bytes = new Uint8Array(64 << 10);
-  #length = 0;
-
-  get bytes(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
-  }
-
-  add(value: number): void {
-    if (this.#length + MAX_VARINT_BYTES > this.#bytes.length) {
-      if (this.#length > MAX_NUMBER_BYTES) throw new TooManyOperationsError("too many operations");
-      const larger = new Uint8Array(this.#bytes.length * 2);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-    }
-    let rest = value;
-    for (; rest > 127; rest = Math.floor(rest / 128)) this.#bytes[this.#length++] = rest % 128 | 128;
-    this.#bytes[this.#length++] = rest;
-  }
+function addNumber(numbers: SectionWriter, value: number): void {
+  if (numbers.length + MAX_VARINT_BYTES > MAX_NUMBER_BYTES) throw new TooManyOperationsError("too many operations");
+  numbers.number(value);
 }

@@ -1,6 +1,6 @@
 import { cannot, CorruptError } from "../oci/error.ts";
 
-/** Writes a section of a recipe: bytes and numbers. */
+/** Writes a section of a delta: bytes and numbers. */
 export class SectionWriter {
   #bytes = new Uint8Array(1024);
   #length = 0;
@@ -8,6 +8,11 @@ export class SectionWriter {
   /** The bytes written so far. */
   get length(): number {
     return this.#length;
+  }
+
+  /** What was written so far, without a copy: valid until more is written. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.#length);
   }
 
   /** Writes one byte. */
@@ -34,12 +39,12 @@ export class SectionWriter {
 
   /** @returns what was written */
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+    return this.bytes.slice();
   }
 
   #grow(count: number): void {
     const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + count));
-    grown.set(this.#bytes.subarray(0, this.#length));
+    grown.set(this.bytes);
     this.#bytes = grown;
   }
 }
