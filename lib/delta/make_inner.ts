@@ -4,7 +4,7 @@ import { Turns } from "../bytes/turns.ts";
 import { type InnerPart, MAX_INNER_RATIO } from "./delta_format.ts";
 import { describeGzip } from "./describe_gzip.ts";
 import { type GzipMember, joinStreams } from "./inner_gzip.ts";
-import { type BasePlace, formatBasePlaces, formatPlaces, type Place } from "./inner_places.ts";
+import { formatPlaces, type Place } from "./inner_places.ts";
 import {
   type Bytes,
   findInnerStreams,
@@ -90,8 +90,8 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
     sections: {
       ...operations.sections,
       ...await packRecipe(recipe.sections, packed),
-      places: await packCorrections(formatPlaces(placesOf(changed)), packed),
-      basePlaces: await packCorrections(formatBasePlaces(placesOf(old)), packed),
+      places: await packCorrections(formatPlaces(placesOf(changed).map(({ gap, size }) => ({ gap, size }))), packed),
+      basePlaces: await packCorrections(formatPlaces(placesOf(old)), packed),
     },
   };
   if (packed.size >= size * WORTH_IT) return undefined;
@@ -159,7 +159,7 @@ function* readMembers(streams: readonly InflatedStream[], bytes: Bytes): Generat
   }
 }
 
-function placesOf(streams: readonly InflatedStream[]): (Place & BasePlace)[] {
+function placesOf(streams: readonly InflatedStream[]): Place[] {
   let end = 0;
   return streams.map(({ start, size, plainSize }) => {
     const gap = start - end;

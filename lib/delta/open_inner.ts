@@ -2,7 +2,7 @@ import type { Scratch } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { type DeltaHeader, sizeOfBases } from "./delta_format.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
-import { type BasePlace, parseBasePlaces, parsePlaces, type Place } from "./inner_places.ts";
+import { parsePlaces, type Place } from "./inner_places.ts";
 import { type Bytes, freeInflated, inflateStream } from "./inner_streams.ts";
 import { wrongDelta } from "./operation_inputs.ts";
 import { applyOperations } from "./operations.ts";
@@ -38,7 +38,7 @@ export async function openInner(
   const { plainSize, basePlainSize } = header.inner!;
   const places = await reader.read("places");
   const basePlaces = await reader.read("basePlaces");
-  await inflateStreams(parseBasePlaces(basePlaces, sizeOfBases(header), basePlainSize), bases, innerBases);
+  await inflateStreams(parsePlaces(basePlaces, sizeOfBases(header), basePlainSize), bases, innerBases);
   let size = 0;
   for (const place of parsePlaces(places, header.plainSize)) size += place.size;
   return {
@@ -49,10 +49,10 @@ export async function openInner(
   };
 }
 
-async function inflateStreams(places: Iterable<BasePlace>, bases: Bytes, output: Scratch): Promise<void> {
+async function inflateStreams(places: Iterable<Place>, bases: Bytes, output: Scratch): Promise<void> {
   const turns = new Turns();
   let position = 0;
-  for (const { gap, size, plainSize } of places) {
+  for (const { gap, size, plainSize = 0 } of places) {
     await turns.next();
     const plain = inflateStream(bases, { start: position + gap, size }, plainSize);
     if (plain?.length !== plainSize) throw wrongDelta("its bases do not have the inner streams that it needs");
