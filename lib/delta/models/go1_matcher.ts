@@ -1,4 +1,4 @@
-import type { TokenList } from "./part_predictor.ts";
+import type { Part } from "./part_predictor.ts";
 import { OUT_OF_REACH, renumber } from "./renumber.ts";
 
 const TABLE_SIZE = 1 << 14;
@@ -41,7 +41,7 @@ export class Go1Matcher {
   }
 
   /** Finds the tokens of at least 17 bytes. */
-  encode({ start, end }: { start: number; end: number }, list: TokenList): void {
+  encode({ start, end }: { start: number; end: number }, list: Part): void {
     const view = this.#view;
     const limit = end - INPUT_MARGIN;
     list.count = 0;
@@ -50,7 +50,7 @@ export class Go1Matcher {
       let from = this.#search(at, limit);
       if (from === undefined) break;
       at = this.#found;
-      this.#putLiterals(literalsFrom, at, list);
+      list.putLiterals(literalsFrom, at);
       // Matches that follow each other without a literal.
       do {
         const length = this.#match(at, from, Math.min(end, at + LONGEST_MATCH));
@@ -64,7 +64,7 @@ export class Go1Matcher {
       if (at >= limit) break;
       at++;
     }
-    this.#putLiterals(literalsFrom, end, list);
+    list.putLiterals(literalsFrom, end);
   }
 
   // Where #search found a match.
@@ -108,9 +108,5 @@ export class Go1Matcher {
     let length = 4;
     while (at + length < end && bytes[at + length] === bytes[from + length]) length++;
     return length;
-  }
-
-  #putLiterals(start: number, end: number, list: TokenList): void {
-    for (let at = start; at < end; at++) list.tokens[list.count++] = this.#bytes[at]!;
   }
 }

@@ -5,7 +5,7 @@
 // the literals before it. At its end the next one is tried at once.
 
 import { putMatch, SHORTEST_SEARCH } from "./klauspost_matcher.ts";
-import type { TokenList } from "./part_predictor.ts";
+import type { Part } from "./part_predictor.ts";
 import { OUT_OF_REACH, renumber } from "./renumber.ts";
 
 const TABLE_SIZE = 1 << 15;
@@ -62,7 +62,7 @@ export class Klauspost1Matcher {
   }
 
   /** Finds the tokens of the bytes. Without any match, the list stays empty. */
-  encode({ start, end }: { start: number; end: number }, list: TokenList): void {
+  encode({ start, end }: { start: number; end: number }, list: Part): void {
     list.count = 0;
     if (end - start < SHORTEST_SEARCH) return;
     const limit = end - INPUT_MARGIN;
@@ -80,7 +80,7 @@ export class Klauspost1Matcher {
       } while (at - from <= LONGEST_DISTANCE && this.#isMatch(at, from));
       at++;
     }
-    if (list.count > 0) this.#putLiterals(literalsFrom, end, list);
+    if (list.count > 0) list.putLiterals(literalsFrom, end);
   }
 
   #search(at: number, { literalsFrom, limit }: { literalsFrom: number; limit: number }): boolean {
@@ -117,20 +117,16 @@ export class Klauspost1Matcher {
   // Puts the literals before a match, and the match. @returns its end
   #putMatch(
     { at, from, literalsFrom, end }: { at: number; from: number; literalsFrom: number; end: number },
-    list: TokenList,
+    list: Part,
   ): number {
     const bytes = this.#bytes;
     const distance = at - from;
     let matchEnd = at + 4;
     while (matchEnd < end && bytes[matchEnd] === bytes[matchEnd - distance]) matchEnd++;
     while (at - distance > this.#base && at > literalsFrom && bytes[at - 1] === bytes[at - 1 - distance]) at--;
-    this.#putLiterals(literalsFrom, at, list);
+    list.putLiterals(literalsFrom, at);
     putMatch(matchEnd - at, distance, list);
     return matchEnd;
-  }
-
-  #putLiterals(start: number, end: number, list: TokenList): void {
-    for (let at = start; at < end; at++) list.tokens[list.count++] = this.#bytes[at]!;
   }
 
   // Remembers a position. @returns the last one with its hash

@@ -7,7 +7,7 @@
 // literals before it. Positions inside a match enter the tables sparsely.
 
 import { hashLong, hashShort, KlauspostTables } from "./klauspost_tables.ts";
-import type { TokenList } from "./part_predictor.ts";
+import type { Part } from "./part_predictor.ts";
 
 /** A distance must be less, although deflate allows this one too. */
 const DISTANCE_LIMIT = 32_768;
@@ -80,7 +80,7 @@ export class KlauspostMatcher {
   }
 
   /** Finds the tokens of the bytes. Without any match, the list stays empty. */
-  encode({ start, end }: { start: number; end: number }, list: TokenList): void {
+  encode({ start, end }: { start: number; end: number }, list: Part): void {
     list.count = 0;
     if (end - start < SHORTEST_SEARCH) return;
     this.#end = end;
@@ -90,7 +90,7 @@ export class KlauspostMatcher {
     while (at < limit && this.#search(at, { literalsFrom, limit })) {
       this.#extend(limit);
       this.#extendBackwards(literalsFrom);
-      this.#putLiterals(literalsFrom, this.#at, list);
+      list.putLiterals(literalsFrom, this.#at);
       putMatch(this.#length, this.#at - this.#from, list);
       this.#lastDistance = this.#at - this.#from;
       literalsFrom = this.#at + this.#length;
@@ -98,7 +98,7 @@ export class KlauspostMatcher {
       if (this.#isLevel6) this.#rememberEverySecond(at, limit);
       else if (at < limit) this.#rememberEveryThird(at - this.#length + 1, at - 1);
     }
-    if (list.count > 0) this.#putLiterals(literalsFrom, end, list);
+    if (list.count > 0) list.putLiterals(literalsFrom, end);
   }
 
   /** Searches for a match at `at` and after it. @returns `false` when there is none up to `limit` */
@@ -269,17 +269,10 @@ export class KlauspostMatcher {
     }
     return at - start;
   }
-
-  #putLiterals(start: number, end: number, list: TokenList): void {
-    const [bytes, tokens] = [this.#bytes, list.tokens];
-    let count = list.count;
-    for (let at = start; at < end; at++) tokens[count++] = bytes[at]!;
-    list.count = count;
-  }
 }
 
 /** A long match becomes several tokens. The last one needs three bytes, so that the one before it may be shorter. */
-export function putMatch(length: number, distance: number, list: TokenList): void {
+export function putMatch(length: number, distance: number, list: Part): void {
   for (let rest = length; rest > 0;) {
     const bytes = rest <= LONGEST_TOKEN ? rest : rest > LONGEST_TOKEN + 3 ? LONGEST_TOKEN : LONGEST_TOKEN - 3;
     list.tokens[list.count++] = bytes << 16 | distance;

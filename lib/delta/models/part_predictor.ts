@@ -71,8 +71,16 @@ export class Part implements TokenList {
 
   /** Makes every byte a literal token. */
   setLiterals(): void {
-    for (let at = this.start; at < this.end; at++) this.tokens[at - this.start] = this.bytes[at]!;
-    this.count = this.size;
+    this.count = 0;
+    this.putLiterals(this.start, this.end);
+  }
+
+  /** Adds bytes as literal tokens. */
+  putLiterals(start: number, end: number): void {
+    const { bytes, tokens } = this;
+    let count = this.count;
+    for (let at = start; at < end; at++) tokens[count++] = bytes[at]!;
+    this.count = count;
   }
 }
 
