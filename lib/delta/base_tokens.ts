@@ -8,6 +8,7 @@ import { tokenBytes } from "./deflate_tables.ts";
 import { readChunks } from "./inflate_layers.ts";
 import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
+import { selectRanges } from "./select_ranges.ts";
 import type { CopiedRun } from "./copied_runs.ts";
 import { cannot } from "../oci/error.ts";
 
@@ -27,13 +28,6 @@ const HISTORY = 32_768;
 /** A block has so many plain bytes on average, but for the first ones. */
 const BYTES_PER_BLOCK = 64;
 const FREE_BLOCKS = 64;
-
-/** Reads bytes from a position to the end. */
-export function readFrom(bytes: Bytes, start: number): AsyncIterator<Uint8Array> {
-  const readAt = (position: number, target: Uint8Array) => bytes.readAt(start + position, target);
-  const rest: Bytes = { size: bytes.size - start, readAt };
-  return readChunks(openScratch(rest));
-}
 
 /** What all runs are decoded with. */
 export class TokenDecoder {
@@ -65,7 +59,8 @@ export class BaseTokens {
   constructor(run: CopiedRun, compressed: Bytes, decoder: TokenDecoder) {
     this.#run = run;
     this.#decoder = decoder;
-    this.#source = readFrom(compressed, Math.floor(run.bit / 8));
+    const rest = selectRanges(compressed, [{ start: Math.floor(run.bit / 8), end: compressed.size }]);
+    this.#source = readChunks(openScratch(rest));
     this.#input = new BitInput(this.#source);
     this.#position = run.start - run.before;
     const { window, decoded, codes } = decoder;

@@ -1,11 +1,12 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { Turns } from "../bytes/turns.ts";
 import { cannot } from "../oci/error.ts";
-import { readFrom } from "./base_tokens.ts";
 import { DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import type { DeltaBase } from "./delta_format.ts";
+import { openScratch } from "./delta_sections.ts";
 import { GzipReader } from "./gzip_reader.ts";
+import { readChunks } from "./inflate_layers.ts";
 import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
 import { selectRanges } from "./select_ranges.ts";
@@ -54,10 +55,8 @@ export async function findCopiedRuns(
     const end = plainStart + plainSize;
     const inBase = spans.filter(({ from }) => from >= plainStart && from < end);
     if (inBase.length > 0) {
-      const blocks = await listBlocks(
-        readFrom(selectRanges(compressed, [{ start: sizeBefore, end: sizeBefore + size }]), 0),
-        signal,
-      );
+      const base = selectRanges(compressed, [{ start: sizeBefore, end: sizeBefore + size }]);
+      const blocks = await listBlocks(readChunks(openScratch(base)), signal);
       for (const span of inBase) {
         const run = findRun({ ...span, from: span.from - plainStart }, blocks);
         if (run !== undefined) runs.push({ ...run, bit: 8 * sizeBefore + run.bit });

@@ -21,6 +21,7 @@ import type { DeflateModel, Effort } from "./models/model.ts";
 import type { OldLayers } from "./old_layers.ts";
 import { packCorrections, packOperations, packRecipe } from "./pack_part.ts";
 import type { DeltaFile } from "./part_reader.ts";
+import { selectRanges } from "./select_ranges.ts";
 import { type BaseRange, diffPlain } from "./tar_diff.ts";
 import { type CopiedRun, formatCopiedRuns } from "./copied_runs.ts";
 
@@ -199,10 +200,7 @@ export function fileOf(bytes: Pick<Scratch, "size" | "readAt">): DeltaFile {
   return {
     size: bytes.size,
     open: (start, length) => {
-      const range: Pick<Scratch, "size" | "readAt"> = {
-        size: length,
-        readAt: (position, target) => bytes.readAt(start + position, target.subarray(0, length - position)),
-      };
+      const range = selectRanges(bytes, [{ start, end: start + length }]);
       return Promise.resolve(streamBytes(openScratchSource(range), COPY_BYTES));
     },
   };

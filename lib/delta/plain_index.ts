@@ -1,4 +1,5 @@
 import { free } from "../bytes/lent_chunks.ts";
+import { pause } from "../bytes/pause.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { PagedBytes } from "./paged_bytes.ts";
 
@@ -69,7 +70,7 @@ export class PlainIndex {
       for (let start = 0; start < source.size;) {
         options.signal?.throwIfAborted();
         start = index.#addChunk(start, buffer.subarray(0, source.readAt(start, buffer)));
-        await pause();
+        await pause(0);
       }
       return index;
     } catch (error) {
@@ -119,9 +120,4 @@ export class PlainIndex {
     }
     return start + Math.max(at, this.step);
   }
-}
-
-/** Lets other work of the process run. */
-export function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -1,6 +1,7 @@
 import { free } from "../bytes/lent_chunks.ts";
+import { pause } from "../bytes/pause.ts";
 import type { Scratch } from "../bytes/scratch.ts";
-import { pause, type PlainIndex } from "./plain_index.ts";
+import type { PlainIndex } from "./plain_index.ts";
 import { findSimilar } from "./similar_bytes.ts";
 
 /** Receives the operations that make the new bytes out of the old ones, in order. */
@@ -57,7 +58,7 @@ export async function diffPlain(
         options.signal?.throwIfAborted();
         stop = Math.min(window.length, stop + PAUSE_BYTES);
         at = differ.run(window, at, stop);
-        await pause();
+        await pause(0);
       }
       const done = differ.endWindow(window, isLast);
       options.onBytes?.(done);
