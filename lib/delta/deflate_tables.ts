@@ -44,6 +44,13 @@ export const FIXED_DISTANCE_LENGTHS = new Uint8Array(DISTANCE_CODES).fill(5);
 export const LENGTH_CODE = makeLengthCodes();
 const DISTANCE_CODE = makeDistanceCodes();
 
+/** How many code lengths of run-length symbols a header has: it leaves out unused ones at the end, but has four. */
+export function countRunCodes(lengths: Uint8Array): number {
+  let count = RUN_CODE_ORDER.length;
+  while (count > 4 && lengths[RUN_CODE_ORDER[count - 1]!] === 0) count--;
+  return count;
+}
+
 /** The distance code of a distance (1 to 32,768). */
 export function distanceCode(distance: number): number {
   return distance <= 256 ? DISTANCE_CODE[distance - 1]! : DISTANCE_CODE[256 + ((distance - 1) >> 7)]!;

@@ -22,6 +22,17 @@ export class Frequencies {
       }
     }
   }
+
+  /** Sets how many codes a header has that leaves out unused ones at the end. */
+  setCodeCounts(header: DynamicHeader): void {
+    const { literals, distances } = this;
+    let [literalCount, distanceCount] = [literals.length, distances.length];
+    while (literals[literalCount - 1] === 0) literalCount--;
+    while (distanceCount > 0 && distances[distanceCount - 1] === 0) distanceCount--;
+    // Without any match one distance code is counted, because a header needs one.
+    if (distanceCount === 0) distances[0] = distanceCount = 1;
+    [header.literalCount, header.distanceCount] = [literalCount, distanceCount];
+  }
 }
 
 /** Counts the run-length symbols of a header. */

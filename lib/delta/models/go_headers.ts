@@ -1,4 +1,4 @@
-import { RUN_CODE_ORDER } from "../deflate_tables.ts";
+import { countRunCodes } from "../deflate_tables.ts";
 import { countRuns, Frequencies, writeRuns } from "./frequencies.ts";
 import type { BlockTokens, DynamicHeader, HeaderStyle } from "./model.ts";
 
@@ -16,18 +16,11 @@ export class GoHeaders implements HeaderStyle {
 
   codeLengths(list: Pick<BlockTokens, "tokens" | "count">, header: DynamicHeader): void {
     this.#frequencies.count(list);
-    const { literals, distances } = this.#frequencies;
-    let literalCount = 286;
-    while (literals[literalCount - 1] === 0) literalCount--;
-    let distanceCount = 30;
-    while (distanceCount > 0 && distances[distanceCount - 1] === 0) distanceCount--;
-    // Without any match one distance code is counted, because a header needs one.
-    if (distanceCount === 0) distances[0] = distanceCount = 1;
-    goCodeLengths(literals, 15, this.#lengths);
-    header.lengths.set(this.#lengths.subarray(0, literalCount));
-    goCodeLengths(distances, 15, this.#lengths);
-    header.lengths.set(this.#lengths.subarray(0, distanceCount), literalCount);
-    [header.literalCount, header.distanceCount] = [literalCount, distanceCount];
+    this.#frequencies.setCodeCounts(header);
+    goCodeLengths(this.#frequencies.literals, 15, this.#lengths);
+    header.lengths.set(this.#lengths.subarray(0, header.literalCount));
+    goCodeLengths(this.#frequencies.distances, 15, this.#lengths);
+    header.lengths.set(this.#lengths.subarray(0, header.distanceCount), header.literalCount);
   }
 
   runLengths(header: DynamicHeader): void {
@@ -37,9 +30,7 @@ export class GoHeaders implements HeaderStyle {
   runCodeLengths(header: DynamicHeader): void {
     countRuns(header, this.#runFrequencies);
     goCodeLengths(this.#runFrequencies, 7, header.runCodeLengths);
-    let count = 19;
-    while (count > 4 && this.#runFrequencies[RUN_CODE_ORDER[count - 1]!] === 0) count--;
-    header.runCodeCount = count;
+    header.runCodeCount = countRunCodes(header.runCodeLengths);
   }
 }
 

@@ -4,11 +4,11 @@
 // numbers of 32 bits, which are computed here exactly as there.
 
 import {
+  countRunCodes,
   DISTANCE_EXTRA_BITS,
   END_OF_BLOCK,
   FIXED_LITERAL_LENGTHS,
   LENGTH_EXTRA_BITS,
-  RUN_CODE_ORDER,
   RUN_EXTRA_BITS,
 } from "../deflate_tables.ts";
 import { countRuns, Frequencies, writeRuns } from "./frequencies.ts";
@@ -143,9 +143,7 @@ export class KlauspostBlocks implements PartHeaders {
   runCodeLengths(header: DynamicHeader): void {
     countRuns(header, this.#runFrequencies);
     this.#tree.setLengths(this.#runFrequencies, LONGEST_RUN_CODE, header.runCodeLengths);
-    let count = RUN_CODE_ORDER.length;
-    while (count > 4 && this.#runFrequencies[RUN_CODE_ORDER[count - 1]!] === 0) count--;
-    header.runCodeCount = count;
+    header.runCodeCount = countRunCodes(header.runCodeLengths);
   }
 
   // A stored block or one of fixed codes starts.
@@ -172,19 +170,12 @@ export class KlauspostBlocks implements PartHeaders {
 
   // Sets the code lengths of the counted symbols.
   #makeLengths({ isFull }: { isFull: boolean }, header: DynamicHeader): void {
-    const { literals, distances } = this.#frequencies;
-    let [literalCount, distanceCount] = [LITERAL_CODES, DISTANCE_CODES];
-    if (!isFull) {
-      while (literals[literalCount - 1] === 0) literalCount--;
-      while (distanceCount > 0 && distances[distanceCount - 1] === 0) distanceCount--;
-      // Without any match one distance code is counted, because a header needs one.
-      if (distanceCount === 0) distances[0] = distanceCount = 1;
-    }
-    this.#tree.setLengths(literals, LONGEST_CODE, this.#literalLengths);
-    this.#tree.setLengths(distances, LONGEST_CODE, this.#distanceLengths);
-    header.lengths.set(this.#literalLengths.subarray(0, literalCount));
-    header.lengths.set(this.#distanceLengths.subarray(0, distanceCount), literalCount);
-    [header.literalCount, header.distanceCount] = [literalCount, distanceCount];
+    if (isFull) [header.literalCount, header.distanceCount] = [LITERAL_CODES, DISTANCE_CODES];
+    else this.#frequencies.setCodeCounts(header);
+    this.#tree.setLengths(this.#frequencies.literals, LONGEST_CODE, this.#literalLengths);
+    this.#tree.setLengths(this.#frequencies.distances, LONGEST_CODE, this.#distanceLengths);
+    header.lengths.set(this.#literalLengths.subarray(0, header.literalCount));
+    header.lengths.set(this.#distanceLengths.subarray(0, header.distanceCount), header.literalCount);
   }
 
   // The bits of the header with the last made code lengths.

@@ -1,4 +1,4 @@
-import { RUN_CODE_ORDER } from "../deflate_tables.ts";
+import { countRunCodes } from "../deflate_tables.ts";
 import { countRuns, Frequencies, writeRuns } from "./frequencies.ts";
 import type { BlockTokens, DynamicHeader, HeaderStyle } from "./model.ts";
 
@@ -31,9 +31,7 @@ export class ZlibHeaders implements HeaderStyle {
   runCodeLengths(header: DynamicHeader): void {
     countRuns(header, this.#runFrequencies);
     this.#tree.codeLengths(this.#runFrequencies, 7, header.runCodeLengths);
-    let count = 19;
-    while (count > 4 && header.runCodeLengths[RUN_CODE_ORDER[count - 1]!] === 0) count--;
-    header.runCodeCount = count;
+    header.runCodeCount = countRunCodes(header.runCodeLengths);
   }
 }
 
