@@ -1,5 +1,5 @@
 import { readBounded } from "../bytes/read_bounded.ts";
-import type { OpenScratch } from "../bytes/scratch.ts";
+import type { OpenScratch, ReadableBytes } from "../bytes/scratch.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { CopiedTokens } from "./copied_tokens.ts";
 import {
@@ -14,7 +14,6 @@ import {
 } from "./delta_format.ts";
 import { readSection } from "./delta_sections.ts";
 import { insertStreams } from "./inner_gzip.ts";
-import type { Bytes } from "./inner_streams.ts";
 import { modelById } from "./models/all.ts";
 import type { DeflateModel } from "./models/model.ts";
 import { openInner } from "./open_inner.ts";
@@ -28,7 +27,7 @@ interface RebuildLayerOptions {
   /** Opens space for the plain bytes of inner streams of the bases. */
   readonly openScratch: OpenScratch;
   /** The compressed bytes of all bases, one after the other; only needed for copied tokens. */
-  readonly compressed?: Bytes | undefined;
+  readonly compressed?: ReadableBytes | undefined;
   /** Finds a compressor model; default: those of this program. */
   readonly findModel?: (id: string, version: number) => DeflateModel | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -60,7 +59,7 @@ export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
  */
 export async function* rebuildLayer(
   file: DeltaFile,
-  bases: Bytes,
+  bases: ReadableBytes,
   { openScratch, compressed, findModel = modelById, signal }: RebuildLayerOptions,
 ): AsyncGenerator<Uint8Array> {
   const header = await readDeltaHeader(file);
@@ -97,7 +96,7 @@ export async function* rebuildLayer(
 
 async function readCopied(
   file: DeltaFile,
-  { header, compressed }: { readonly header: DeltaHeader; readonly compressed: Bytes | undefined },
+  { header, compressed }: { readonly header: DeltaHeader; readonly compressed: ReadableBytes | undefined },
 ): Promise<CopiedTokens | undefined> {
   const { copied, plainSize, bases } = header;
   if (copied === undefined || copied.size === 0) return undefined;

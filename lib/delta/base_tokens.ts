@@ -1,12 +1,12 @@
 import { free } from "../bytes/lent_chunks.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { BitInput, DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import { DeflateCodes, DeflateReader } from "./deflate_reader.ts";
-import { openScratch } from "./delta_sections.ts";
+import { openBytes } from "./delta_sections.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import { readChunks } from "./inflate_layers.ts";
-import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
 import { selectRanges } from "./select_ranges.ts";
 import type { CopiedRun } from "./copied_runs.ts";
@@ -56,11 +56,11 @@ export class BaseTokens {
   #blocks = 0;
 
   /** @param compressed the bytes of all bases */
-  constructor(run: CopiedRun, compressed: Bytes, decoder: TokenDecoder) {
+  constructor(run: CopiedRun, compressed: ReadableBytes, decoder: TokenDecoder) {
     this.#run = run;
     this.#decoder = decoder;
     const rest = selectRanges(compressed, [{ start: Math.floor(run.bit / 8), end: compressed.size }]);
-    this.#source = readChunks(openScratch(rest));
+    this.#source = readChunks(openBytes(rest));
     this.#input = new BitInput(this.#source);
     this.#position = run.start - run.before;
     const { window, decoded, codes } = decoder;

@@ -1,8 +1,8 @@
 import { free } from "../bytes/lent_chunks.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { BaseTokens, TokenDecoder, type TokenPiece } from "./base_tokens.ts";
 import { DeflateError } from "./bit_input.ts";
 import { tokenBytes } from "./deflate_tables.ts";
-import type { Bytes } from "./inner_streams.ts";
 import type { BlockTokens, HeaderStyle, PlainWindow, TokenPredictor } from "./models/model.ts";
 import type { CopiedRun } from "./copied_runs.ts";
 import { cannot } from "../oci/error.ts";
@@ -11,7 +11,7 @@ import { cannot } from "../oci/error.ts";
 interface CopiedTokensInput {
   readonly runs: Iterable<CopiedRun>;
   /** The compressed bytes of all bases, one after the other. */
-  readonly compressed: Bytes;
+  readonly compressed: ReadableBytes;
   /** Whether too many wrong tokens are an error. Default: no; they have corrections. */
   readonly givesUp?: boolean;
 }
@@ -30,7 +30,7 @@ export class CopiedTokens {
   hasFailed = false;
   readonly #decoder = new TokenDecoder();
   readonly #runs: Iterator<CopiedRun>;
-  readonly #compressed: Bytes;
+  readonly #compressed: ReadableBytes;
   readonly #givesUp: boolean;
   #run: CopiedRun | undefined;
   #base: BaseTokens | undefined;

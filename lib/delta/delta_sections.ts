@@ -3,7 +3,7 @@ import { freePiece, TransformSource } from "../archive/zlib_source.ts";
 import { ZstdFrames } from "../archive/zstd_frames.ts";
 import { ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
 import { free, LentMemory, returnUsedChunks } from "../bytes/lent_chunks.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import type { Section } from "./delta_format.ts";
 
@@ -28,7 +28,7 @@ interface PackLevel {
  * Compresses bytes to the end of `output`, as one zstd frame; nothing for no bytes.
  */
 export async function packSection(
-  input: Pick<Scratch, "size" | "readAt">,
+  input: ReadableBytes,
   output: Scratch,
   { level, maxWindowLog = WINDOW_LOG }: PackLevel,
 ): Promise<Section> {
@@ -38,7 +38,7 @@ export async function packSection(
     [constants.ZSTD_c_compressionLevel]: level,
     [constants.ZSTD_c_windowLog]: Math.max(MIN_WINDOW_LOG, Math.min(maxWindowLog, Math.ceil(Math.log2(input.size)))),
   };
-  const source = returnUsedChunks(openScratch(input));
+  const source = returnUsedChunks(openBytes(input));
   const packed = new TransformSource(source, createZstdCompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
   for (let piece = await packed.read(); piece !== undefined; piece = await packed.read()) {
     output.append(piece);
@@ -101,7 +101,7 @@ export async function readSection(input: ReadableStream<Uint8Array>, section: Se
 }
 
 /** Bytes in memory as scratch space that is only read. */
-export function scratchOf(bytes: Uint8Array): Pick<Scratch, "size" | "readAt"> {
+export function scratchOf(bytes: Uint8Array): ReadableBytes {
   return {
     size: bytes.length,
     readAt: (position, target) => {
@@ -112,8 +112,8 @@ export function scratchOf(bytes: Uint8Array): Pick<Scratch, "size" | "readAt"> {
   };
 }
 
-/** Opens scratch space for reading from its start to its end. Chunks are lent: a reader may return them. */
-export function openScratch(input: Pick<Scratch, "size" | "readAt">): ByteSource {
+/** Opens bytes for reading from their start to their end. Chunks are lent: a reader may return them. */
+export function openBytes(input: ReadableBytes): ByteSource {
   let at = 0;
   return {
     read: async () => {

@@ -1,13 +1,13 @@
 import { free } from "../bytes/lent_chunks.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { cannot } from "../oci/error.ts";
 import { DeflateError } from "./bit_input.ts";
 import { DecodedBlocks } from "./decoded_blocks.ts";
 import type { DeltaBase } from "./delta_format.ts";
-import { openScratch } from "./delta_sections.ts";
+import { openBytes } from "./delta_sections.ts";
 import { GzipReader } from "./gzip_reader.ts";
 import { readChunks } from "./inflate_layers.ts";
-import type { Bytes } from "./inner_streams.ts";
 import { MemberWindow } from "./member_window.ts";
 import { selectRanges } from "./select_ranges.ts";
 import type { BaseRange } from "./tar_diff.ts";
@@ -25,7 +25,7 @@ export interface CopiedSpan {
 /** The bases, and their compressed bytes. */
 interface CompressedBases {
   readonly bases: readonly Pick<DeltaBase, "size" | "plainSize">[];
-  readonly compressed: Bytes;
+  readonly compressed: ReadableBytes;
 }
 
 /** What a token depends on: the plain bytes before it, and those from it on. */
@@ -56,7 +56,7 @@ export async function findCopiedRuns(
     const inBase = spans.filter(({ from }) => from >= plainStart && from < end);
     if (inBase.length > 0) {
       const base = selectRanges(compressed, [{ start: sizeBefore, end: sizeBefore + size }]);
-      const blocks = await listBlocks(readChunks(openScratch(base)), signal);
+      const blocks = await listBlocks(readChunks(openBytes(base)), signal);
       for (const span of inBase) {
         const run = findRun({ ...span, from: span.from - plainStart }, blocks);
         if (run !== undefined) runs.push({ ...run, bit: 8 * sizeBefore + run.bit });

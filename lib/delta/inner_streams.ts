@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { inflateRawSync } from "node:zlib";
 import { free } from "../bytes/lent_chunks.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 
 /** The deflate stream of a file in a zip archive, or of a gzip file. */
@@ -56,9 +56,6 @@ const BYTES = new TextDecoder("windows-1252");
 /** Enough of a hash that no two streams have the same. */
 const HASH_BYTES = 18;
 
-/** Bytes in which streams are looked for. */
-export type Bytes = Pick<Scratch, "size" | "readAt">;
-
 /** Options of `findInnerStreams`. */
 interface FindOptions {
   /** Most bytes of memory that the list may take, as `listBytes` counts them; streams beyond it are left out. */
@@ -76,7 +73,7 @@ export function listBytes(streams: readonly InnerStream[]): number {
  * too.
  */
 export async function findInnerStreams(
-  source: Bytes,
+  source: ReadableBytes,
   { maxListBytes = MAX_LIST_BYTES, signal }: FindOptions = {},
 ): Promise<InnerStream[]> {
   const window = Buffer.alloc(WINDOW_BYTES);
@@ -110,7 +107,7 @@ export async function findInnerStreams(
 }
 
 /** The bytes of one search. */
-interface SearchedBytes extends Bytes {
+interface SearchedBytes extends ReadableBytes {
   /** Plain bytes that may still be inflated to find the ends of streams. */
   workLeft: number;
 }
@@ -142,7 +139,11 @@ class Signature {
  * @param limit most plain bytes
  * @returns `undefined` when the bytes from its start are not a deflate stream of its size
  */
-export function inflateStream(bytes: Bytes, { start, size }: InnerRange, limit: number): Uint8Array | undefined {
+export function inflateStream(
+  bytes: ReadableBytes,
+  { start, size }: InnerRange,
+  limit: number,
+): Uint8Array | undefined {
   const packed = readRange(bytes, start, size);
   const inflated = inflate(packed, limit);
   freeInflated(packed);
@@ -199,7 +200,7 @@ function readGzipMember(bytes: SearchedBytes, position: number): InnerStream | u
 }
 
 function describe(
-  bytes: Bytes,
+  bytes: ReadableBytes,
   { start, size }: { readonly start: number; readonly size: number | undefined },
   name: string,
 ): InnerStream | undefined {
@@ -247,7 +248,7 @@ function inflate(bytes: Uint8Array, limit: number): { plain: Uint8Array; size: n
   }
 }
 
-function readRange(bytes: Bytes, start: number, length: number): Buffer {
+function readRange(bytes: ReadableBytes, start: number, length: number): Buffer {
   const buffer = Buffer.alloc(Math.max(0, Math.min(length, bytes.size - start)));
   return buffer.subarray(0, bytes.readAt(start, buffer));
 }

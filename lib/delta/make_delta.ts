@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { openByteSource, streamBytes } from "../bytes/byte_reader.ts";
 import { returnUsedChunks } from "../bytes/lent_chunks.ts";
-import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
+import type { OpenScratch, ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -9,12 +9,11 @@ import { rebuildLayer } from "./apply_delta.ts";
 import { DeflateError } from "./bit_input.ts";
 import { CopiedTokens } from "./copied_tokens.ts";
 import { COPIED_NAME, type DeltaBase, type DeltaHeader, formatDeltaHeader, INNER_NAME } from "./delta_format.ts";
-import { openScratch as openScratchSource } from "./delta_sections.ts";
+import { openBytes } from "./delta_sections.ts";
 import { describeGzip } from "./describe_gzip.ts";
 import { type CopiedSpan, findCopiedRuns, unselectSpans } from "./find_copied_runs.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
 import { inflateLayer, type LayerInput, readChunks } from "./inflate_layers.ts";
-import type { Bytes } from "./inner_streams.ts";
 import { makeInner } from "./make_inner.ts";
 import { modelNames, MODELS } from "./models/all.ts";
 import type { DeflateModel, Effort } from "./models/model.ts";
@@ -137,7 +136,7 @@ interface DescribeJob {
   readonly target: LayerInput;
   readonly spans: readonly CopiedSpan[];
   readonly bases: readonly DeltaBase[];
-  readonly compressed: Bytes | undefined;
+  readonly compressed: ReadableBytes | undefined;
 }
 
 /** A recipe, with the tokens that it has from the bases. */
@@ -184,7 +183,7 @@ async function assemble(header: DeltaHeader, parts: readonly Scratch[], bytes: S
     bytes.append(piece);
   };
   append(formatDeltaHeader(header));
-  for (const source of parts.map((part) => returnUsedChunks(openScratchSource(part)))) {
+  for (const source of parts.map((part) => returnUsedChunks(openBytes(part)))) {
     for (let piece = await source.read(); piece !== undefined; piece = await source.read()) append(piece);
   }
   return {
@@ -196,19 +195,19 @@ async function assemble(header: DeltaHeader, parts: readonly Scratch[], bytes: S
 }
 
 /** Scratch space as the file of a delta. */
-export function fileOf(bytes: Pick<Scratch, "size" | "readAt">): DeltaFile {
+export function fileOf(bytes: ReadableBytes): DeltaFile {
   return {
     size: bytes.size,
     open: (start, length) => {
       const range = selectRanges(bytes, [{ start, end: start + length }]);
-      return Promise.resolve(streamBytes(openScratchSource(range), COPY_BYTES));
+      return Promise.resolve(streamBytes(openBytes(range), COPY_BYTES));
     },
   };
 }
 
 async function verify(
   { file, header }: MadeDelta,
-  { bases, compressed }: { readonly bases: Bytes; readonly compressed: Bytes | undefined },
+  { bases, compressed }: { readonly bases: ReadableBytes; readonly compressed: ReadableBytes | undefined },
   { openScratch, onBytes, signal }: MakeDeltaOptions,
 ): Promise<string | undefined> {
   const { digest, size } = header.target;

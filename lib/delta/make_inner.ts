@@ -1,18 +1,11 @@
 import { crc32 } from "node:zlib";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { type InnerPart, MAX_INNER_RATIO } from "./delta_format.ts";
 import { describeGzip } from "./describe_gzip.ts";
 import { type GzipMember, joinStreams } from "./inner_gzip.ts";
 import { formatPlaces, type Place } from "./inner_places.ts";
-import {
-  type Bytes,
-  findInnerStreams,
-  freeInflated,
-  inflateStream,
-  type InnerStream,
-  MAX_STREAM_BYTES,
-} from "./inner_streams.ts";
+import { findInnerStreams, freeInflated, inflateStream, type InnerStream, MAX_STREAM_BYTES } from "./inner_streams.ts";
 import type { DeflateModel } from "./models/model.ts";
 import { type OldLayers, SEARCH } from "./old_layers.ts";
 import { packCorrections, packOperations, type PackOptions, packRecipe } from "./pack_part.ts";
@@ -26,7 +19,7 @@ interface InnerJob {
   /** The ranges of the old layers that the new one needs. */
   readonly ranges: readonly BaseRange[];
   /** The plain bytes of the new layer. */
-  readonly plain: Bytes;
+  readonly plain: ReadableBytes;
 }
 
 /** Options of `makeInner`. */
@@ -40,7 +33,7 @@ interface MadeInner extends Disposable {
   /** The sections, one after the other. */
   readonly packed: Scratch;
   /** The plain bytes of the layer without the inner streams, and where they are. */
-  readonly rest: Bytes;
+  readonly rest: ReadableBytes;
   readonly ranges: readonly BaseRange[];
 }
 
@@ -62,7 +55,7 @@ export async function makeInner(job: InnerJob, options: MakeInnerOptions): Promi
   const found = await findChanged(job, options);
   using plain = await openScratch();
   using oldPlain = await openScratch();
-  const limit = (bytes: Bytes) => Math.min(MAX_PLAIN_BYTES, bytes.size * MAX_INNER_RATIO);
+  const limit = (bytes: ReadableBytes) => Math.min(MAX_PLAIN_BYTES, bytes.size * MAX_INNER_RATIO);
   const oldBytes = job.old.select(job.ranges);
   const old = await inflateAll(found.old, oldBytes, { output: oldPlain, limit: limit(oldBytes), signal });
   const changed = await inflateAll(found.changed, job.plain, { output: plain, limit: limit(job.plain), signal });
@@ -132,7 +125,7 @@ interface InflateTarget {
 
 async function inflateAll(
   streams: readonly InnerStream[],
-  bytes: Bytes,
+  bytes: ReadableBytes,
   { output, limit, signal }: InflateTarget,
 ): Promise<InflatedStream[]> {
   const turns = new Turns();
@@ -151,7 +144,7 @@ async function inflateAll(
   return inflated;
 }
 
-function* readMembers(streams: readonly InflatedStream[], bytes: Bytes): Generator<GzipMember> {
+function* readMembers(streams: readonly InflatedStream[], bytes: ReadableBytes): Generator<GzipMember> {
   for (const { start, size, crc, plainSize } of streams) {
     const member = new Uint8Array(size);
     bytes.readAt(start, member);

@@ -1,7 +1,7 @@
-import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
+import type { OpenScratch, ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { COPIED_NAME, type DeltaBase } from "./delta_format.ts";
 import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
-import { type Bytes, findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
+import { findInnerStreams, type InnerStream, listBytes, MAX_LIST_BYTES } from "./inner_streams.ts";
 import { modelNames } from "./models/all.ts";
 import type { Effort } from "./models/model.ts";
 import { type IndexSearch, PlainIndex } from "./plain_index.ts";
@@ -73,7 +73,7 @@ export class OldLayers implements Disposable {
   }
 
   /** The plain bytes of some of the ranges, one after the other. */
-  select(ranges: readonly BaseRange[]): Bytes {
+  select(ranges: readonly BaseRange[]): ReadableBytes {
     return selectRanges(this.#bytes, ranges);
   }
 
@@ -81,7 +81,7 @@ export class OldLayers implements Disposable {
    * The compressed bytes of some of the ranges, one after the other; `undefined` if they are not needed, or a layer was
    * not read to its end.
    */
-  selectCompressed(ranges: readonly BaseRange[]): Bytes | undefined {
+  selectCompressed(ranges: readonly BaseRange[]): ReadableBytes | undefined {
     let end = 0;
     const all = this.bases.map(({ size }) => ({ start: end, end: end += size }));
     if (this.#compressed === undefined || this.#compressed.size !== end) return undefined;

@@ -1,9 +1,9 @@
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { type DeltaHeader, sizeOfBases } from "./delta_format.ts";
 import type { GzipRecipe } from "./gzip_recipe.ts";
 import { parsePlaces, type Place } from "./inner_places.ts";
-import { type Bytes, freeInflated, inflateStream } from "./inner_streams.ts";
+import { freeInflated, inflateStream } from "./inner_streams.ts";
 import { wrongDelta } from "./operation_inputs.ts";
 import { applyOperations } from "./operations.ts";
 import type { PartReader } from "./part_reader.ts";
@@ -20,7 +20,7 @@ interface OpenedStreams {
 /** What inner streams are opened with. */
 interface InnerInput {
   readonly header: DeltaHeader;
-  readonly bases: Bytes;
+  readonly bases: ReadableBytes;
   /** Gets the plain bytes of the inner streams of the bases. */
   readonly innerBases: Scratch;
 }
@@ -49,7 +49,7 @@ export async function openInner(
   };
 }
 
-async function inflateStreams(places: Iterable<Place>, bases: Bytes, output: Scratch): Promise<void> {
+async function inflateStreams(places: Iterable<Place>, bases: ReadableBytes, output: Scratch): Promise<void> {
   const turns = new Turns();
   let position = 0;
   for (const { gap, size, plainSize = 0 } of places) {

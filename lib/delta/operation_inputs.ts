@@ -1,6 +1,6 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
 import { free } from "../bytes/lent_chunks.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 
 /** Larger than any varint of a number below 2^53. */
@@ -107,13 +107,13 @@ export class LiteralReader {
  * buffer is filled with a few times as many bytes as were used of it before.
  */
 export class RangeReader {
-  readonly #source: Pick<Scratch, "size" | "readAt">;
+  readonly #source: ReadableBytes;
   readonly #buffer = new Uint8Array(CACHE_BYTES);
   #start = 0;
   #length = 0;
   #used = 0;
 
-  constructor(source: Pick<Scratch, "size" | "readAt">) {
+  constructor(source: ReadableBytes) {
     this.#source = source;
   }
 

@@ -1,4 +1,4 @@
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import { MAX_REPLACED_BYTES, type OperationStreams } from "./operations.ts";
 import { type CopiedSpan, MIN_SPAN_BYTES } from "./find_copied_runs.ts";
 import { SectionWriter } from "./section_bytes.ts";
@@ -17,7 +17,7 @@ interface OperationWriterOptions {
   /** The ranges that copies come from. */
   readonly ranges: readonly BaseRange[];
   /** The old bytes of these ranges, one after the other. */
-  readonly old: Pick<Scratch, "size" | "readAt">;
+  readonly old: ReadableBytes;
   /** Receive the inserted bytes; see `OperationStreams`. */
   readonly literals: Pick<Scratch, "append">;
   readonly differences: Pick<Scratch, "append">;

@@ -1,6 +1,6 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
 import { free } from "../bytes/lent_chunks.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { LiteralReader, NumberReader, RangeReader, wrongDelta } from "./operation_inputs.ts";
 
@@ -46,7 +46,7 @@ export const OPERATION_STREAMS = ["inserts", "copies", "jumps", "literals", "dif
 interface OperationInput {
   readonly streams: OperationStreams<ByteSource>;
   /** The plain bytes of all bases, one after the other. */
-  readonly bases: Pick<Scratch, "size" | "readAt">;
+  readonly bases: ReadableBytes;
   /** Number of bytes that the operations make. */
   readonly plainSize: number;
 }

@@ -1,9 +1,8 @@
-import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
+import type { OpenScratch, ReadableBytes, Scratch } from "../bytes/scratch.ts";
 import type { Section, SectionName } from "./delta_format.ts";
 import { packSection, scratchOf } from "./delta_sections.ts";
 import type { CopiedSpan } from "./find_copied_runs.ts";
 import type { RecipeSections } from "./gzip_recipe.ts";
-import type { Bytes } from "./inner_streams.ts";
 import type { Effort } from "./models/model.ts";
 import { OperationWriter, TooManyOperationsError } from "./operation_writer.ts";
 import type { PlainIndex } from "./plain_index.ts";
@@ -15,8 +14,8 @@ interface OperationJob {
   /** The ranges of the indexed bytes that may be copied. */
   readonly ranges: readonly BaseRange[];
   /** The bytes of these ranges, one after the other. */
-  readonly old: Bytes;
-  readonly target: Bytes;
+  readonly old: ReadableBytes;
+  readonly target: ReadableBytes;
   /** Called when the bytes are compared, before the sections are compressed. The index is not used any more. */
   readonly onCompared?: (() => void) | undefined;
 }

@@ -1,5 +1,5 @@
 import { free } from "../bytes/lent_chunks.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 
 const PAGE_BITS = 16;
 /** Size of a page in bytes. */
@@ -8,14 +8,14 @@ const PAGE_BYTES = 1 << PAGE_BITS;
 /** Reads scratch space at random positions through a cache of pages, the least recently used of which is dropped. */
 export class PagedBytes {
   readonly size: number;
-  readonly #source: Pick<Scratch, "size" | "readAt">;
+  readonly #source: ReadableBytes;
   readonly #maxPages: number;
   readonly #pages = new Map<number, Uint8Array>();
   #lastNumber = -1;
   #lastPage: Uint8Array = new Uint8Array(0);
 
   /** @param cacheBytes size of the cache in bytes */
-  constructor(source: Pick<Scratch, "size" | "readAt">, cacheBytes: number) {
+  constructor(source: ReadableBytes, cacheBytes: number) {
     this.#source = source;
     this.size = source.size;
     this.#maxPages = Math.max(2, Math.floor(cacheBytes / PAGE_BYTES));

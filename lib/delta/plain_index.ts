@@ -1,6 +1,6 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { pause } from "../bytes/pause.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import { PagedBytes } from "./paged_bytes.ts";
 
 /** What an index is made of. */
@@ -46,7 +46,7 @@ export class PlainIndex {
   /** `PRIME` to the power of `window - 1`: the weight of the byte that leaves a rolling hash. */
   readonly #leaving: number;
 
-  private constructor(source: Pick<Scratch, "size" | "readAt">, { window, step, leastStep }: PlainIndexOptions) {
+  private constructor(source: ReadableBytes, { window, step, leastStep }: PlainIndexOptions) {
     this.bytes = new PagedBytes(source, CACHE_BYTES);
     this.window = window;
     const smallStep = Math.max(leastStep, Math.ceil(source.size / SMALL_POSITIONS));
@@ -63,7 +63,7 @@ export class PlainIndex {
   }
 
   /** Indexes all bytes of a source. Yields to other work from time to time. */
-  static async build(source: Pick<Scratch, "size" | "readAt">, options: PlainIndexOptions): Promise<PlainIndex> {
+  static async build(source: ReadableBytes, options: PlainIndexOptions): Promise<PlainIndex> {
     const index = new PlainIndex(source, options);
     const buffer = new Uint8Array(READ_BYTES + index.window);
     try {

@@ -1,8 +1,8 @@
-import type { Bytes } from "./inner_streams.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import type { BaseRange } from "./tar_diff.ts";
 
 /** Some ranges of bytes, one after the other, as if nothing was between them. */
-export function selectRanges(bytes: Bytes, ranges: readonly BaseRange[]): Bytes {
+export function selectRanges(bytes: ReadableBytes, ranges: readonly BaseRange[]): ReadableBytes {
   /** The position behind each range, without what is between them. */
   const ends: number[] = [];
   let size = 0;

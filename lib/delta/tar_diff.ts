@@ -1,6 +1,6 @@
 import { free } from "../bytes/lent_chunks.ts";
 import { pause } from "../bytes/pause.ts";
-import type { Scratch } from "../bytes/scratch.ts";
+import type { ReadableBytes } from "../bytes/scratch.ts";
 import type { PlainIndex } from "./plain_index.ts";
 import { findSimilar } from "./similar_bytes.ts";
 
@@ -44,7 +44,7 @@ const PAUSE_BYTES = 1 << 20;
  */
 export async function diffPlain(
   index: PlainIndex,
-  target: Pick<Scratch, "size" | "readAt">,
+  target: ReadableBytes,
   options: DiffOptions & { readonly sink: DiffSink },
 ): Promise<void> {
   const differ = new Differ(index, options);
