@@ -71,7 +71,7 @@ async function waitForBlob(url: string, digest: ReturnType<typeof computeDigest>
 
 peerTest(
   "[103] a full storage gives clients the right bytes, and nothing that is half visible",
-  ["versitygw"],
+  ["versitygw", "root", "mount"],
   async () => {
     await using mount = await mountSmall(8 * 1024 * 1024);
     const storage = await startVersitygw({ folder: mount.path });
