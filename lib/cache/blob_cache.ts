@@ -131,13 +131,14 @@ export class BlobCache {
       const data = (await this.#known.find(repo, digest))?.data;
       if (data !== undefined) await this.#keepInline(repo, digest, data);
     }
-    // A download that resumed from a corrupt partial file, or from a peer, is retried once, from the start.
+    // A download that resumed from a corrupt partial file, or from a peer, is retried once, from the start; so is one whose
+    // blob a collection has moved aside, for a moment, when it was committed.
     for (let attempt = 1; !await isHeld() && this.#downloads !== undefined; attempt++) {
       const download = await this.#downloads.get(repo, blob);
       if (download !== undefined && !(download instanceof SharedDownload)) throw download.error;
       try {
         await download?.watch(onProgress);
-        break;
+        if (download === undefined || attempt > 1) break;
       } catch (error) {
         if (download?.isCancelled && await isHeld()) break;
         if (attempt > 1 || !await isWorthRetry(error, download)) throw error;

@@ -7,7 +7,8 @@ import { RegistryError } from "../../../lib/oci/error.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { splitRepository } from "../../../lib/oci/reference.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { partialPath } from "../../../lib/store/layout.ts";
+import { blobPath, partialPath } from "../../../lib/store/layout.ts";
+import { moveAside, restoreTrash } from "../../../lib/store/trash.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { FakeUpstream, RoutedUpstream, unreachable } from "../../support/fake_upstream.ts";
@@ -316,4 +317,26 @@ Deno.test("[68] embedded content with a wrong digest is not served", async () =>
   it.registries.a.content.set(artifact.descriptor.digest, artifact);
   await it.cache.readManifest(REPO, artifact.descriptor.digest);
   assertEquals(await it.cache.openBlob(REPO, config.descriptor.digest), undefined);
+});
+
+Deno.test("[35] a blob that a collection moves aside when it was committed is downloaded once more", async () => {
+  await using it = await openCache();
+  let collections = 0;
+  class CollectedStore extends DiskStore {
+    override async openIngest(...args: Parameters<DiskStore["openIngest"]>) {
+      const ingest = await super.openIngest(...args);
+      const commit = ingest.commit.bind(ingest);
+      ingest.commit = async () => {
+        await commit();
+        if (collections++ === 0) await moveAside(it.folder.path, blobPath(layer.descriptor.digest));
+      };
+      return ingest;
+    }
+  }
+  const store = new CollectedStore(it.folder.path);
+  const cache = new PullThrough({ store, upstream: it.upstream });
+  await cache.readManifest(REPO, image.descriptor.digest);
+  await cache.fetchBlob(REPO, layer.descriptor);
+  assertEquals([collections, await store.statBlob(REPO, layer.descriptor.digest)], [2, layer.bytes.length]);
+  await restoreTrash(it.folder.path);
 });
