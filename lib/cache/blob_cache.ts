@@ -125,27 +125,38 @@ export class BlobCache {
     blob: WantedBlob & { size: number },
     onProgress: (bytes: number) => void = () => {},
   ): Promise<void> {
-    const { digest, size } = blob;
-    const isHeld = async () => await this.#store.statBlob(repo, digest) === size;
-    if (!await isHeld()) {
-      const data = (await this.#known.find(repo, digest))?.data;
-      if (data !== undefined) await this.#keepInline(repo, digest, data);
+    if (!await this.#fetch(repo, blob, onProgress)) {
+      throw new RegistryError("BLOB_UNKNOWN", cannot(`find blob ${blob.digest} of ${repo}`));
     }
+    await this.#store.linkBlob(repo, blob.digest);
+  }
+
+  // The store is asked once whether it has the blob: a collection may move the blob aside after that, until it has seen the
+  // manifest.
+  async #fetch(
+    repo: string,
+    blob: WantedBlob & { size: number },
+    onProgress: (bytes: number) => void,
+  ): Promise<boolean> {
+    const isHeld = async () => await this.#store.statBlob(repo, blob.digest) === blob.size;
+    if (await isHeld()) return true;
+    const data = (await this.#known.find(repo, blob.digest))?.data;
+    if (data !== undefined) await this.#keepInline(repo, blob.digest, data);
     // A download that resumed from a corrupt partial file, or from a peer, is retried once, from the start; so is one whose
-    // blob a collection has moved aside, for a moment, when it was committed.
-    for (let attempt = 1; !await isHeld() && this.#downloads !== undefined; attempt++) {
-      const download = await this.#downloads.get(repo, blob);
-      if (download !== undefined && !(download instanceof SharedDownload)) throw download.error;
+    // blob was moved aside when it was committed.
+    for (let attempt = 1;; attempt++) {
+      if (await isHeld()) return true;
+      if (attempt > 2) return false;
+      const download = await this.#downloads?.get(repo, blob);
+      if (download === undefined) return await isHeld();
+      if (!(download instanceof SharedDownload)) throw download.error;
       try {
-        await download?.watch(onProgress);
-        if (download === undefined || attempt > 1) break;
+        await download.watch(onProgress);
       } catch (error) {
-        if (download?.isCancelled && await isHeld()) break;
+        if (download.isCancelled && await isHeld()) return true;
         if (attempt > 1 || !await isWorthRetry(error, download)) throw error;
       }
     }
-    if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", cannot(`find blob ${digest} of ${repo}`));
-    await this.#store.linkBlob(repo, digest);
   }
 
   /** See `RunningDownloads.stop`. */
