@@ -52,8 +52,8 @@ export async function probeMirror(
     return { status: "skipped", message: `${where}, is not contacted` };
   }
   try {
-    const http = await openClient(mirror, reader, createHttpClient);
-    if (!await isCrpe(url, (request) => fetch(request, http))) {
+    using http = await openClient(mirror, reader, createHttpClient);
+    if (!await isCrpe(url, (request) => fetch(request, { client: http }))) {
       return { status: "ok", message: `${where}, answers; it is not a crpe` };
     }
   } catch (error) {
@@ -83,7 +83,8 @@ export async function asksForLogin(
   try {
     const signal = AbortSignal.timeout(PROBE_TIMEOUT);
     const request = new Request(new URL("/v2/", mirror.url), { redirect: "manual", signal });
-    const response = await fetch(request, await openClient(mirror, reader, createHttpClient));
+    using client = await openClient(mirror, reader, createHttpClient);
+    const response = await fetch(request, { client });
     await response.body?.cancel();
     return response.status === 401;
   } catch {
@@ -96,20 +97,18 @@ function isContacted(url: string, isOffline: boolean): boolean {
   return !isOffline || isPrivateHost(new URL(url).host);
 }
 
-/** Opens a client that trusts for a mirror what the mirror's clients trust. It is not closed: the process ends soon. */
+/** Opens a client that trusts for a mirror what the mirror's clients trust; none for plain http. */
 async function openClient(
   mirror: UsedMirror,
   reader: FolderReader,
   create: NonNullable<ProbeOptions["createHttpClient"]>,
-): Promise<{ client?: Deno.HttpClient }> {
+): Promise<Deno.HttpClient | undefined> {
   const { url, path, caFile } = mirror;
-  if (!url.startsWith("https:")) return {};
+  if (!url.startsWith("https:")) return undefined;
   const named = caFile === undefined ? undefined : await readReadable(reader, resolvePath(path, caFile));
-  return {
-    client: create({
-      caCerts: [named, ...await readTrusted(mirror, reader)].filter((it) => it !== undefined && it !== "") as string[],
-    }),
-  };
+  return create({
+    caCerts: [named, ...await readTrusted(mirror, reader)].filter((it) => it !== undefined && it !== "") as string[],
+  });
 }
 
 /** Reads the certificates that a client trusts for a mirror without naming them, and those of the system. */

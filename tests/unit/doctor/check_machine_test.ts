@@ -260,16 +260,18 @@ for (const { what, files, expected, part } of uses) {
   });
 }
 
-Deno.test("checkMirrors() trusts the certificates of the client, and names a CA that is missing", async () => {
+Deno.test("checkMirrors() trusts the certificates of the client, names a CA that is missing, and leaves no client open", async () => {
   await using folder = await TestFolder.create();
   await folder.write("etc/docker/daemon.json", '{"registry-mirrors": ["https://crpe.lan:1"]}');
   const given: string[][] = [];
+  let open = 0;
   const check = () =>
     checkMirrors({
       root: folder.path,
       createHttpClient: ({ caCerts }) => {
         given.push(caCerts);
-        return undefined as unknown as Deno.HttpClient;
+        open++;
+        return { [Symbol.dispose]: () => void open-- } as Deno.HttpClient;
       },
       fetch: () =>
         given.at(-1)!.length > 0
@@ -283,6 +285,7 @@ Deno.test("checkMirrors() trusts the certificates of the client, and names a CA 
   await folder.write("etc/docker/certs.d/crpe.lan:1/ca.crt", "PEM");
   assertEquals((await check()).map(({ status }) => status as string), ["ok"]);
   assertEquals(given, [[], ["PEM"]]);
+  assertEquals(open, 0, "a server that answers GET /api/doctor would keep the clients");
 });
 
 Deno.test("checkMirrors() names a k3s that has not been restarted", async () => {
