@@ -1,8 +1,6 @@
-import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
-import { holdLock } from "../files/locked_file.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
-import { temporaryPath } from "../store/layout.ts";
+import { readOrMake, writePrivateFile } from "../store/private_file.ts";
 import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
 
 /** The certificate of an agent, with its key and its fingerprint. */
@@ -11,7 +9,6 @@ interface AgentCertificate extends AgentIdentity {
   readonly fingerprint: string;
 }
 
-const OWNER_ONLY = { mode: 0o600 };
 const HOST_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/;
 const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n?/;
 
@@ -35,15 +32,10 @@ export async function readAgentCertificate(data: string): Promise<AgentCertifica
 
 /** Reads the certificate of an agent, and makes it at the first start. @param names the host names of the machine */
 export async function ensureAgentCertificate(data: string, names: readonly string[]): Promise<AgentCertificate> {
-  const found = await readAgentCertificate(data);
-  if (found !== undefined) return found;
-  using _lock = await holdLock(`${data}/ingest/node-key.lock`);
-  const made = await readAgentCertificate(data);
-  if (made !== undefined) return made;
-  const { cert, key } = createSelfSigned(names.filter((name) => name.length < 254 && HOST_NAME.test(name)));
-  const temporary = temporaryPath(data);
-  await writeFileDurably(pathOf(data), new TextEncoder().encode(cert + key), { temporary, ownership: OWNER_ONLY });
-  return (await readAgentCertificate(data))!;
+  return await readOrMake(data, () => readAgentCertificate(data), async () => {
+    const { cert, key } = createSelfSigned(names.filter((name) => name.length < 254 && HOST_NAME.test(name)));
+    await writePrivateFile(data, pathOf(data), cert + key);
+  });
 }
 
 function pathOf(data: string): string {

@@ -1,8 +1,7 @@
 import { readText } from "../files/read_text.ts";
-import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { cannot, CrpeError } from "../oci/error.ts";
-import { temporaryPath } from "../store/layout.ts";
+import { readOrMake, writePrivateFile } from "../store/private_file.ts";
 
 const TOKEN_BYTES = 32;
 // Shorter tokens can be guessed.
@@ -49,13 +48,11 @@ export async function readTokenFile(path: string): Promise<ApiToken> {
  */
 export async function ensureToken(data: string): Promise<ApiToken> {
   const path = `${data}/kubepkg/.token`;
-  const existing = await ifPresent(readTokenFile(path));
-  if (existing !== undefined) return existing;
-  const token = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES)).toBase64({
-    alphabet: "base64url",
-    omitPadding: true,
+  return await readOrMake(data, () => ifPresent(readTokenFile(path)), async () => {
+    const token = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES)).toBase64({
+      alphabet: "base64url",
+      omitPadding: true,
+    });
+    await writePrivateFile(data, path, `${token}\n`);
   });
-  const temporary = temporaryPath(data);
-  await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
-  return await readTokenFile(path);
 }

@@ -1,9 +1,8 @@
-import { writeFileDurably } from "../files/durable.ts";
 import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { temporaryPath } from "../store/layout.ts";
+import { writePrivateFile } from "../store/private_file.ts";
 
 /** What a `ListFile` has. */
 interface ListFileOptions<T> {
@@ -13,8 +12,6 @@ interface ListFileOptions<T> {
   /** What is wrong with a broken file, and how it is mended: `it is no list of agents; delete it, and add them again`. */
   readonly problem: string;
 }
-
-const OWNER_ONLY = { mode: 0o600 };
 
 /** A list in a JSON file of the data folder, readable by its owner only. Several processes may change it. */
 export class ListFile<T> {
@@ -43,9 +40,8 @@ export class ListFile<T> {
   async change(edit: (list: readonly T[]) => T[]): Promise<void> {
     const { name } = this.#options;
     using _lock = await holdLock(`${this.#data}/ingest/${name}.lock`);
-    const bytes = new TextEncoder().encode(`${JSON.stringify({ [name]: edit(await this.read()) }, undefined, 2)}\n`);
-    const temporary = temporaryPath(this.#data);
-    await writeFileDurably(this.#path, bytes, { temporary, ownership: OWNER_ONLY });
+    const text = `${JSON.stringify({ [name]: edit(await this.read()) }, undefined, 2)}\n`;
+    await writePrivateFile(this.#data, this.#path, text);
   }
 
   get #path(): string {

@@ -1,8 +1,7 @@
-import { writeFileDurably } from "../../files/durable.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
 import { cannot, CorruptError } from "../../oci/error.ts";
-import { temporaryPath } from "../../store/layout.ts";
+import { writePrivateFile } from "../../store/private_file.ts";
 
 const LINE = /^(\S+) (sha256:[0-9a-f]{64})$/;
 
@@ -32,8 +31,7 @@ export class KnownAgents {
     using _lock = await holdLock(`${this.#data}/ingest/known-agents.lock`);
     const known = (await this.#read()).set(host, fingerprint);
     const text = [...known].sort().map(([host, fingerprint]) => `${host} ${fingerprint}\n`).join("");
-    const temporary = temporaryPath(this.#data);
-    await writeFileDurably(this.path, new TextEncoder().encode(text), { temporary, ownership: { mode: 0o600 } });
+    await writePrivateFile(this.#data, this.path, text);
   }
 
   async #read(): Promise<Map<string, string>> {

@@ -1,11 +1,7 @@
-import { writeFileDurably } from "../../files/durable.ts";
 import { ifPresent } from "../../files/if_present.ts";
-import { holdLock } from "../../files/locked_file.ts";
 import { CorruptError, CrpeError } from "../../oci/error.ts";
 import { createKeyPair, parsePrivateKey, type PrivateKey } from "../../signature/keys.ts";
-import { temporaryPath } from "../../store/layout.ts";
-
-const OWNER_ONLY = { mode: 0o600 };
+import { readOrMake, writePrivateFile } from "../../store/private_file.ts";
 
 /** The key pair of a node, which signs its receipts: `kubepkg/.node-key.pem` in the data folder, Ed25519. */
 export class NodeKey {
@@ -31,15 +27,10 @@ export class NodeKey {
 
   /** Reads the key, and makes it if there is none yet. */
   async ensure(): Promise<PrivateKey> {
-    const key = await this.read();
-    if (key !== undefined) return key;
-    using _lock = await holdLock(`${this.#data}/ingest/node-key.lock`);
-    // Another process may have made it meanwhile.
-    const made = await this.read();
-    if (made !== undefined) return made;
-    const { privateKey } = createKeyPair("ed25519");
-    const temporary = temporaryPath(this.#data);
-    await writeFileDurably(this.#path, new TextEncoder().encode(privateKey), { temporary, ownership: OWNER_ONLY });
-    return (await this.read())!;
+    return await readOrMake(
+      this.#data,
+      () => this.read(),
+      () => writePrivateFile(this.#data, this.#path, createKeyPair("ed25519").privateKey),
+    );
   }
 }

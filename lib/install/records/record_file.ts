@@ -1,10 +1,10 @@
-import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent, syncFolder } from "../../files/durable.ts";
 import { describeReadRefusal } from "../../files/read_refusal.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { cannot, CorruptError, CrpeError, type Failure } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
-import { temporaryPath } from "../../store/layout.ts";
+import { writePrivateFile } from "../../store/private_file.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 import type { SharedRecords } from "./shared_records.ts";
 import { describeSystemError } from "../../oci/system_error.ts";
@@ -12,7 +12,6 @@ import { describeSystemError } from "../../oci/system_error.ts";
 /** What is added to the name of a record that is set aside. */
 export const SET_ASIDE = ".broken";
 
-const OWNER_ONLY = 0o600;
 // A record begins with the checksum of the bytes that remain when this field is taken out.
 const CHECKSUM = /^\{"checksum":"(sha256:[0-9a-f]{64})",/;
 const CHECKSUM_BYTES = `{"checksum":"sha256:${"0".repeat(64)}",`.length;
@@ -154,9 +153,8 @@ export class RecordWriter {
    * enter the folder of all records.
    */
   async write(path: string, text: string): Promise<void> {
-    const temporary = temporaryPath(this.#data);
     await this.change(path, async () => {
-      await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: OWNER_ONLY } });
+      await writePrivateFile(this.#data, path, text);
       await restrictFolder(`${this.#data}/kubepkg`);
     });
   }

@@ -1,10 +1,11 @@
-import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent } from "../../files/durable.ts";
 import { holdLock, tryHoldLock } from "../../files/locked_file.ts";
 import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { cannot, RegistryError } from "../../oci/error.ts";
-import { INGEST, temporaryPath } from "../../store/layout.ts";
+import { INGEST } from "../../store/layout.ts";
+import { writePrivateFile } from "../../store/private_file.ts";
 import { restrictFolder } from "./restrict_folder.ts";
 
 /** A record in a vault. */
@@ -223,8 +224,7 @@ export class SharedRecords {
       if ((await this.#read(name))?.digest === digest) continue;
       const bytes = await this.#vault.read(object);
       if (bytes === undefined) return false;
-      const temporary = temporaryPath(this.folder);
-      await writeFileDurably(path, bytes, { temporary, ownership: { mode: 0o600 } });
+      await writePrivateFile(this.folder, path, bytes);
     }
     for (const name of held) await this.#removeFile(`${this.#root}/${name}`);
     if (entries.size > 0) await restrictFolder(this.#root);
