@@ -14,7 +14,7 @@ import type { Io } from "../console/io.ts";
 import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { adviseToCopyAgain } from "../console/repeat_advice.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { type OpenedTarget, openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
 import { listInputs, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
 import { type CopiedName, writeManifests } from "./copy_manifests.ts";
@@ -63,7 +63,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   }
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const warn = createWarning(io);
-  const [dryRun, asJson] = [invocation.isSet("dry-run"), invocation.isSet("json")];
+  const dryRun = invocation.isSet("dry-run");
   if (manifests !== undefined) {
     await refuseOverwrite([manifests], listInputs(invocation, COMMAND.flags, { output: "manifests" }));
   }
@@ -88,7 +88,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const pusher = new ImagePusher(client, { dryRun, warn });
   const copied = new Map<string, CopiedName>();
   const names = [...sources.images.keys()];
-  const run = async (name: string, report: ReportResult) => {
+  const run = async (name: string, { number, report }: SeveralItem) => {
     const source = sources.images.get(name)!;
     if (source instanceof Error) throw source;
     const { image, copy, graph } = await planCopy(source, {
@@ -108,7 +108,7 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
     }
     const progress = createProgress(io, "copy", {
       quiet: invocation.isSet("quiet"),
-      item: formatItem(name, names.indexOf(name) + 1, names.length),
+      item: formatItem(name, number, names.length),
     });
     const options = {
       blobsAtATime: source.blobsAtATime,
@@ -133,20 +133,18 @@ async function runCopy(invocation: Invocation, io: Io): Promise<number> {
     }).finally(() => progress.finish());
     copied.set(key, copy);
     const [all, referrers] = [sumUp(pushed), pushed.length - 1];
-    if (!asJson) {
-      const attached = referrers === 0 ? "" : `; with ${formatCount(referrers, "referrer")}`;
-      results.out(`${to}@${copy.pushed}  ${describePush(all, dryRun)}${attached}\n`);
-    }
-    report({
+    const attached = referrers === 0 ? "" : `; with ${formatCount(referrers, "referrer")}`;
+    const result = {
       image: formatReference(copy.from),
       to,
       digest: copy.pushed,
       [dryRun ? "toSend" : "sent"]: { ...all.sent, manifests: all.manifests },
       present: all.present,
       referrers: referrers || undefined,
-    });
+    };
+    report(result, `${to}@${copy.pushed}  ${describePush(all, dryRun)}${attached}\n`);
   };
-  const status = await runSeveral(names, results, { run, asJson, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(names, { invocation, io: results }, run);
   if (manifests === undefined || dryRun) return status;
   if (status === 0) await writeManifests(sources.packages, { file: manifests, copied: [...copied.values()], io, warn });
   else io.err(`crpe: the manifests were not written: not all images are at ${target.host}\n`);

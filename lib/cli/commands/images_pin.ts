@@ -9,7 +9,7 @@ import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { cannot, CrpeError, UsageError } from "../../oci/error.ts";
 
@@ -77,19 +77,18 @@ async function changePins(
 ): Promise<number> {
   const data = await readPinnedFolder(invocation, io);
   await warnOfData(data, io);
-  const asJson = invocation.isSet("json");
   invocation.arguments.forEach(readReference);
   using _lease = await takeWriteLease(data);
   // Any number of writers can hold a lease, and two of them must not read the same list.
   await using _lock = await new PackageRecords(data).lock();
   const record = new ImagePins(data);
   const pins = new Set(await record.list());
-  const run = async (name: string, report: ReportResult) => {
+  const run = async (name: string, { report }: SeveralItem) => {
     const reference = await change(pins, name);
-    if (!asJson) io.out(`${pins.has(reference) ? "pinned" : "unpinned"} ${reference}\n`);
-    report({ reference, pinned: pins.has(reference) });
+    const pinned = pins.has(reference);
+    report({ reference, pinned }, `${pinned ? "pinned" : "unpinned"} ${reference}\n`);
   };
-  const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(invocation.arguments, { invocation, io }, run);
   await record.write(pins);
   return status;
 }

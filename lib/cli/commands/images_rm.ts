@@ -9,7 +9,7 @@ import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { openPackages } from "../wiring/open_packages.ts";
@@ -47,7 +47,7 @@ async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> 
   const removed: string[] = [];
   const place = settings.store === undefined ? undefined : await openBucketPlace(settings, io, dryRun);
   const { log, by } = await openAudit(data, createWarning(io));
-  const run = async (name: string, report: ReportResult) => {
+  const run = async (name: string, { report }: SeveralItem) => {
     const reference = readReference(name);
     const remove = async () =>
       place === undefined
@@ -56,10 +56,9 @@ async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> 
     const entry = { action: "image-removal", by, image: name };
     const full = dryRun ? await remove() : await log.run(entry, remove, { isFreeing: true });
     removed.push(full);
-    if (!asJson) io.out(`${dryRun ? "would remove" : "removed"} ${full}\n`);
-    report({ reference: full, removed: !dryRun });
+    report({ reference: full, removed: !dryRun }, `${dryRun ? "would remove" : "removed"} ${full}\n`);
   };
-  const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(invocation.arguments, { invocation, io }, run);
   if (removed.length === 0) return status;
   if (place !== undefined) {
     if (!dryRun && !asJson) io.out("crpe gc --untagged frees the space of what is older than a day\n");

@@ -23,7 +23,7 @@ import { formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount } from "../console/quantity.ts";
-import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
+import { runSeveral, type SeveralItem, ShownError } from "../console/several.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
@@ -95,10 +95,10 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
     const stale = await describeStaleHandover(records, id, "use");
     if (stale !== undefined) warn(stale);
   };
-  const run = async (where: string, report: ReportResult) => {
+  const run = async (where: string, { number, report }: SeveralItem) => {
     const progress = createProgress(io, "import", {
       quiet: invocation.isSet("quiet"),
-      item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
+      item: formatItem(baseName(where), number, files.length),
     });
     const source = await openBundle(where, io);
     const install = (from: BundleSource) =>
@@ -136,9 +136,9 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
     }
     // The error of a file's only package is reported below, as that of a file that cannot be read.
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
-    for (const outcome of reported) report(summarizeOutcome(where, outcome, isDryRun));
-    if (!asJson) {
-      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun, io));
+    for (const outcome of reported) {
+      const text = outcome.result && formatSummary(outcome.result, isDryRun, io);
+      report(summarizeOutcome(where, outcome, isDryRun), text);
     }
     // A dry run prints everything it found out, also why it would refuse a package, and then fails as the import would.
     throwWorst(
@@ -149,7 +149,7 @@ async function runImport(invocation: Invocation, io: Io): Promise<number> {
       io,
     );
   };
-  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return await runSeveral(files, { invocation, io }, run);
 }
 
 /** Verifies the signatures of all images in a bundle of which `document` is the `kubepkg.json`. */

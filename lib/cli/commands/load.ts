@@ -15,7 +15,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
@@ -59,16 +59,15 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const { data } = settings;
   await warnOfData(data, io, { isReading: false });
   reportWriter(data, io);
-  const asJson = invocation.isSet("json");
   using _lease = await takeWriteLease(data);
   await sweepStale(data);
   // A load is also a way to replace corrupt content, so what the store has is hashed.
   const warn = createWarning(io);
   const store = await openPlainStore(settings, io, { warn, isHashing: true });
-  const run = async (where: string, report: ReportResult) => {
+  const run = async (where: string, { number, report }: SeveralItem) => {
     const progress = createProgress(io, "load", {
       quiet: invocation.isSet("quiet"),
-      item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
+      item: formatItem(baseName(where), number, files.length),
     });
     const options = {
       what: nameOfBundle(where),
@@ -83,14 +82,9 @@ async function runLoad(invocation: Invocation, io: Io): Promise<number> {
         ),
     };
     const loaded = await loadImages(await openEntries(where, io), store, options).finally(() => progress.finish());
-    if (!asJson) {
-      for (const { reference, digest, size } of loaded) {
-        io.out(`${formatImage(reference, digest)}  ${formatSize(size)}\n`);
-      }
-    }
-    loaded.forEach(report);
+    for (const one of loaded) report(one, `${formatImage(one.reference, one.digest)}  ${formatSize(one.size)}\n`);
   };
-  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return await runSeveral(files, { invocation, io }, run);
 }
 
 function listInputs(invocation: Invocation, io: Io): readonly string[] {

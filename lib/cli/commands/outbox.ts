@@ -5,7 +5,7 @@ import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate, formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
@@ -72,14 +72,12 @@ async function runOutboxPath(invocation: Invocation, io: Io): Promise<number> {
 
 async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promise<number> {
   const outbox = await openOutbox(invocation, io);
-  const asJson = invocation.isSet("json");
-  const run = async (selector: string, report: ReportResult) => {
+  const run = async (selector: string, { report }: SeveralItem) => {
     const bundle = await outbox.find(selector);
     await outbox.remove(bundle.digest);
-    if (!asJson) io.out(`removed ${namesOf(bundle)}, ${bundle.digest}: ${formatSize(bundle.size)} freed\n`);
-    report(describe(bundle));
+    report(describe(bundle), `removed ${namesOf(bundle)}, ${bundle.digest}: ${formatSize(bundle.size)} freed\n`);
   };
-  return await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return await runSeveral(invocation.arguments, { invocation, io }, run);
 }
 
 async function openOutbox(invocation: Invocation, io: Io): Promise<Outbox> {

@@ -14,7 +14,7 @@ import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
@@ -91,9 +91,7 @@ async function runPull(invocation: Invocation, io: Io): Promise<number> {
     if (asJson) io.out(formatJson(names.map((item) => ({ item, error: describeError(reasonOf(item)) }))));
     throw noRoom;
   });
-  let number = 0;
-  const run = async (name: string, report: ReportResult) => {
-    number++;
+  const run = async (name: string, { number, report }: SeveralItem) => {
     const image = images.get(name)!;
     if (image instanceof Error) throw image;
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
@@ -107,15 +105,12 @@ async function runPull(invocation: Invocation, io: Io): Promise<number> {
       onProgress: (bytes, total) => progress.update(bytes, total),
       warn,
     }).finally(() => progress.finish());
-    if (!asJson) {
-      const { reference, digest, size, platforms, referrers = 0 } = summary;
-      const attached = referrers === 0 ? [] : [formatCount(referrers, "referrer")];
-      const columns = [formatImage(reference, digest), formatSize(size), platforms.join(","), ...attached];
-      io.out(`${columns.join("  ").trimEnd()}\n`);
-    }
-    report(summary);
+    const { reference, digest, size, platforms, referrers = 0 } = summary;
+    const attached = referrers === 0 ? [] : [formatCount(referrers, "referrer")];
+    const columns = [formatImage(reference, digest), formatSize(size), platforms.join(","), ...attached];
+    report(summary, `${columns.join("  ").trimEnd()}\n`);
   };
-  const status = await runSeveral(names, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(names, { invocation, io }, run);
   return isPartial ? Math.max(status, 1) : status;
 }
 

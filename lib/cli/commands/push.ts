@@ -17,7 +17,7 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { adviseToPushAgain } from "../console/repeat_advice.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { formatVerdict, isVerdict } from "../console/verdict_text.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { BLOBS } from "../../store/layout.ts";
@@ -94,12 +94,11 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
     onWarning: warn,
   });
   const dryRun = invocation.isSet("dry-run");
-  const asJson = invocation.isSet("json");
   const isQuiet = invocation.isSet("quiet");
-  const run = async (file: string, report: ReportResult) => {
+  const run = async (file: string, { number, report }: SeveralItem) => {
     const progress = createProgress(io, "push", {
       quiet: isQuiet,
-      item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
+      item: formatItem(baseName(file), number, files.length),
     });
     await using smaller = delta && await packForAgent(file, { ...delta, url: localUrl, caFile, isQuiet }, io);
     const send = async (path: string, size: number) =>
@@ -128,14 +127,16 @@ async function runPush(invocation: Invocation, io: Io): Promise<number> {
     }).finally(() => progress.finish());
     warnOfSameName(result.document, warn);
     const saved = deltas === undefined ? {} : { deltas };
-    report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent, ...saved });
-    if (!asJson && deltas !== undefined) {
+    const lines = resultsOf(result).map((one) => formatSummary(one, url, dryRun));
+    if (deltas !== undefined) {
       const { count, size, layerSize } = deltas;
-      io.out(`${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`);
+      lines.unshift(
+        `${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`,
+      );
     }
-    if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
+    report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent, ...saved }, lines.join(""));
   };
-  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return await runSeveral(files, { invocation, io }, run);
 }
 
 // Without a store there are no older layers to compare with. Nothing else of a push needs one.

@@ -67,7 +67,7 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
     const graph = await readHeldImage(named(readReference(name)), store, "save");
     graphs.set(formatReference(graph.reference), graph);
   };
-  const status = await runSeveral(invocation.arguments, io, { run, asJson: false, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(invocation.arguments, { invocation, io, asJson: false }, run);
   if (status !== 0) {
     // An archive without them would be noticed where it is loaded.
     const what = path === "-" ? "the archive" : path;

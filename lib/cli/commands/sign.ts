@@ -7,7 +7,7 @@ import { FLAG } from "../command_line/flags.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys, readPublicKey } from "../wiring/read_keys.ts";
 import { listInputs, refuseOverwrite } from "../wiring/refuse_overwrite.ts";
@@ -61,7 +61,6 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
     attached === undefined
       ? keys.map((key) => signDocument(document, key))
       : [attachSignature(document, attached, signature!)];
-  const asJson = invocation.isSet("json");
   const paths = await Promise.all(
     files.map((it) => output === undefined ? it : chooseBundlePath(output, baseName(it))),
   );
@@ -74,15 +73,15 @@ async function runSign(invocation: Invocation, io: Io): Promise<number> {
     const operands = output === undefined ? [] : files.filter((_, other) => other !== i);
     await refuseOverwrite([path], listInputs(invocation, COMMAND.flags, { operands }));
   }
-  const run = async (where: string, report: ReportResult) => {
+  const run = async (where: string, { report }: SeveralItem) => {
     const path = paths[files.indexOf(where)]!;
     const lines = await writeBundleFile(
       path,
       async (to) => await signBundle(await openBundle(where, io), to, { what: where, sign }),
     );
     const added = attached === undefined ? keys.map((key) => key.public.id) : [attached.publicKey.id];
-    report({ file: path, signedBy: lines.map(({ keyId }) => keyId) });
-    if (!asJson) io.out(`${path}: signed with key ${added.join(", ")}\n`);
+    const signedBy = lines.map(({ keyId }) => keyId);
+    report({ file: path, signedBy }, `${path}: signed with key ${added.join(", ")}\n`);
   };
-  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return await runSeveral(files, { invocation, io }, run);
 }

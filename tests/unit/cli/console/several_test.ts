@@ -11,18 +11,19 @@ const ERRORS: Readonly<Record<string, Error>> = {
 
 async function runItems(items: readonly string[], asJson = false) {
   const io = createTestIo();
-  const status = await runSeveral(items, io, {
-    asJson,
-    run: (item, report) => {
-      if (item === "reported") report({ item, error: "its own" });
-      if (ERRORS[item] !== undefined) throw ERRORS[item];
-      if (item === "reported") throw new Error("Cannot use reported: it failed");
-      if (!asJson) io.out(`${item}\n`);
-      report({ item });
-      return Promise.resolve();
-    },
+  const numbers: number[] = [];
+  const status = await runSeveral(items, { invocation: { isSet: (name) => asJson && name === "json" }, io }, (
+    item,
+    { number, report },
+  ) => {
+    numbers.push(number);
+    if (item === "reported") report({ item, error: "its own" });
+    if (ERRORS[item] !== undefined) throw ERRORS[item];
+    if (item === "reported") throw new Error("Cannot use reported: it failed");
+    report({ item }, `${item}\n`);
+    return Promise.resolve();
   });
-  return { status, io };
+  return { status, io, numbers };
 }
 
 for (
@@ -57,5 +58,10 @@ Deno.test("runSeveral() prints one array, in which an item that failed without a
 
 Deno.test("runSeveral() stops when the command line is wrong", async () => {
   const run = () => Promise.reject(new UsageError("Cannot use x"));
-  await assertRejects(() => runSeveral(["a", "b"], createTestIo(), { asJson: true, run }), UsageError);
+  const options = { invocation: { isSet: () => true }, io: createTestIo() };
+  await assertRejects(() => runSeveral(["a", "b"], options, run), UsageError);
+});
+
+Deno.test("runSeveral() numbers an item that is named twice", async () => {
+  assertEquals((await runItems(["a", "b", "a"])).numbers, [1, 2, 3]);
 });
