@@ -3,7 +3,7 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
-import { formatReference, parseReference } from "../oci/reference.ts";
+import { formatReference, parseReference, withDefaultTag } from "../oci/reference.ts";
 
 /** Largest size of a list, in bytes. */
 export const MAX_IMAGE_LIST_BYTES = 1024 * 1024;
@@ -26,9 +26,7 @@ export function parseImageList(bytes: Uint8Array, what: string): string[] {
     const name = line.replace(/(?:^|\s)#.*$/, "").trim();
     if (name === "") continue;
     try {
-      const reference = parseReference(name);
-      const isBare = reference.tag === undefined && reference.digest === undefined;
-      found.add(formatReference(isBare ? { ...reference, tag: "latest" } : reference));
+      found.add(formatReference(withDefaultTag(parseReference(name))));
     } catch (cause) {
       const reason = (cause instanceof Error ? cause.message : String(cause)).slice(0, MAX_REASON);
       throw new CorruptError(cannot(`read ${what}, line ${i + 1}`, reason), { cause });

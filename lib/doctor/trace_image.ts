@@ -2,7 +2,7 @@ import type { ContentSource } from "../content/source.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
-import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference, repositoryOf, withDefaultTag } from "../oci/reference.ts";
 import type { UpstreamSource } from "../upstream/upstream_source.ts";
 import { adviseOn } from "./advice.ts";
 import { type Finding, type FindingStatus, reasonOf } from "./finding.ts";
@@ -59,7 +59,7 @@ const OBTAIN_IT = "pull the image on a machine with a network, or import a bundl
 export async function traceImage(text: string, sources: TraceSources): Promise<ImageTrace> {
   let reference: Reference;
   try {
-    reference = withTag(parseReference(text));
+    reference = withDefaultTag(parseReference(text));
   } catch (error) {
     const advice = "write a name such as docker.io/library/nginx:1.27";
     return { findings: [{ step: "name", status: "broken", message: reasonOf(error), advice }] };
@@ -275,11 +275,6 @@ class Trace {
   #find(step: string, status: FindingStatus, result: string | Pick<Finding, "message" | "advice">): void {
     this.findings.push({ step, status, ...(typeof result === "string" ? { message: result } : result) });
   }
-}
-
-// As in docker, a name without tag and digest means the tag `latest`.
-function withTag(reference: Reference): Reference {
-  return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: "latest" } : reference;
 }
 
 function short(digest: Digest): string {

@@ -2,7 +2,7 @@ import { formatPackageId, formatRelease } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference, repositoryOf, withTagOrDigest } from "../oci/reference.ts";
 import { tagLinkPath } from "../store/layout.ts";
 import { readLinkText } from "../store/links.ts";
 import { ManifestReader } from "../store/manifest_reader.ts";
@@ -50,9 +50,8 @@ export class ImagePins {
 }
 
 /** Returns the key of a pin: the reference by tag, or by digest where there is no tag. */
-export function pinOf({ host, path, tag, digest }: Reference): string {
-  const isByDigest = tag === undefined && digest !== undefined;
-  return formatReference(isByDigest ? { host, path, digest } : { host, path, tag: tag ?? "latest" });
+export function pinOf(reference: Reference): string {
+  return formatReference(withTagOrDigest(reference));
 }
 
 /**

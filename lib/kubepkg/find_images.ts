@@ -1,16 +1,9 @@
 import { isJsonObject } from "../oci/json.ts";
-import { formatReference, type Reference } from "../oci/reference.ts";
+import { formatReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import { BUILT_IN_GROUPS } from "./cluster_kinds.ts";
 import { type FieldPath, formatField } from "./field_path.ts";
 import { CONTAINER_FIELDS, IMAGE_PATHS } from "./image_paths.ts";
-import {
-  type ImageEvidence,
-  isImageName,
-  readImageFields,
-  readImageText,
-  readNamedText,
-  withDefaultTag,
-} from "./image_text.ts";
+import { type ImageEvidence, isImageName, readImageFields, readImageText, readNamedText } from "./image_text.ts";
 import { findTextImages } from "./find_text_images.ts";
 import { findValuesImages } from "./find_values_images.ts";
 import type { KubeObject } from "./kubepkg.ts";

@@ -38,15 +38,6 @@ export function isImageText(text: string): boolean {
   }
 }
 
-/**
- * The one spelling of a reference that says which image is meant: with its host, and with `latest` where it has neither
- * tag nor digest.
- */
-export function withDefaultTag(reference: Reference): Reference {
-  const { tag, digest } = reference;
-  return tag === undefined && digest === undefined ? { ...reference, tag: "latest" } : reference;
-}
-
 // `--engine-image`, `queue-sidecar-image`, `image_name`; `jobImage`, `imageName`; `RELATED_IMAGE_PROXY`, `KAFKA_IMAGES`.
 const IMAGE_NAMES = [
   /(?:^|[-_.])image(?:[-_]?(?:name|ref))?$/i,

@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference, withTagOrDigest } from "../oci/reference.ts";
 import { type FieldError, fieldError } from "./field_path.ts";
 import type { KubePkg } from "./kubepkg.ts";
 
@@ -27,7 +27,7 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
   const digests = new Map(imagesOf(kubepkg).map((image) => [formatReference(image.reference), digestOf(image)]));
   const images = Object.fromEntries(
     Object.keys(kubepkg.spec.images).map((name) => {
-      return [name, digests.get(formatReference(referenceOf(name))) ?? ("" as const)];
+      return [name, digests.get(formatReference(withTagOrDigest(parseReference(name)))) ?? ("" as const)];
     }),
   );
   return { ...kubepkg, spec: { ...kubepkg.spec, images } };
@@ -84,12 +84,5 @@ function readImage(
     return undefined;
   }
   const digest = parsed.digest ?? (value === "" ? undefined : value);
-  return { name, reference: referenceOf(name), digest };
-}
-
-// The key of an image. A tag takes precedence over a digest in the name; without a tag the digest is the key.
-function referenceOf(name: string): Reference {
-  const { host, path, tag, digest } = parseReference(name);
-  if (tag !== undefined) return { host, path, tag };
-  return digest === undefined ? { host, path, tag: "latest" } : { host, path, digest };
+  return { name, reference: withTagOrDigest(parsed), digest };
 }

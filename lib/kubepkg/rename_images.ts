@@ -1,8 +1,8 @@
 import { isJsonObject } from "../oci/json.ts";
-import { formatReference, type Reference } from "../oci/reference.ts";
+import { formatReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import { type FieldPath, formatField } from "./field_path.ts";
 import { visitImages } from "./find_images.ts";
-import { readImageFields, readImageText, withDefaultTag } from "./image_text.ts";
+import { readImageFields, readImageText } from "./image_text.ts";
 import type { KubeObject } from "./kubepkg.ts";
 import { formatIdentity, identifyObject } from "./object_identity.ts";
 

@@ -148,6 +148,20 @@ export function parseReference(text: string): Reference {
   };
 }
 
+/**
+ * The one spelling of a reference that says which image is meant: with its host, and with `latest` where it has neither
+ * tag nor digest, as in docker.
+ */
+export function withDefaultTag(reference: Reference): Reference {
+  const { tag, digest } = reference;
+  return tag === undefined && digest === undefined ? { ...reference, tag: "latest" } : reference;
+}
+
+/** A reference by tag, or by digest where it has no tag; with `latest` where it has neither. A tag takes precedence. */
+export function withTagOrDigest({ host, path, tag, digest }: Reference): Reference {
+  return tag === undefined && digest !== undefined ? { host, path, digest } : { host, path, tag: tag ?? "latest" };
+}
+
 /** Formats a complete reference: `docker.io/library/nginx:1.27@sha256:…`. */
 export function formatReference(reference: Reference): string {
   const { host, path, tag, digest } = reference;

@@ -1,6 +1,6 @@
 import { answerJson } from "../agent/answer.ts";
 import { parsePlatforms } from "../oci/platform.ts";
-import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+import { formatReference, parseReference, type Reference, withDefaultTag } from "../oci/reference.ts";
 import type { PageJobs } from "./page_jobs.ts";
 import type { PageImages } from "./page_options.ts";
 
@@ -18,6 +18,5 @@ export async function removeImage(url: URL, images: PageImages): Promise<Respons
 }
 
 function readImage({ searchParams }: URL): Reference {
-  const image = parseReference((searchParams.get("image") ?? "").trim());
-  return image.tag === undefined && image.digest === undefined ? { ...image, tag: "latest" } : image;
+  return withDefaultTag(parseReference((searchParams.get("image") ?? "").trim()));
 }

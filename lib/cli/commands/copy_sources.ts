@@ -6,7 +6,7 @@ import { type AttachedImages, findAttachedImages } from "../../bundle/referrer_g
 import type { ContentCatalog } from "../../content/source.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { formatReference, type Reference, repositoryOf, withDefaultTag } from "../../oci/reference.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import type { Settings } from "../command_line/settings.ts";
@@ -106,15 +106,13 @@ function openHeldImage(
   { store, source }: Pick<OpenedStore, "store" | "source">,
   { isOffline }: { readonly isOffline: boolean },
 ): ImageSource {
-  const { host, path, tag, digest } = given;
-  // An image that is named by tag and digest is that of the tag.
-  const reference = tag === undefined && digest !== undefined ? given : { host, path, tag: tag ?? "latest", digest };
+  const reference = withDefaultTag(given);
   // The store is enough for what it has: its registry is not asked.
   let from: ContentCatalog = store;
   return {
     reference,
     get where() {
-      return from === store ? "the store" : host;
+      return from === store ? "the store" : reference.host;
     },
     blobsAtATime: BLOBS_AT_A_TIME,
     readGraph: async () => {

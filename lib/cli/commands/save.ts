@@ -6,7 +6,7 @@ import type { BundleOutput } from "../../bundle/write_bundle.ts";
 import { findAttachedImages } from "../../bundle/referrer_graphs.ts";
 import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
-import { formatReference } from "../../oci/reference.ts";
+import { formatReference, withDefaultTag } from "../../oci/reference.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG, STORE_FLAGS } from "../command_line/flags.ts";
@@ -64,7 +64,7 @@ async function runSave(invocation: Invocation, io: Io): Promise<number> {
   });
   const graphs = new Map<string, ImageGraph>();
   const run = async (name: string) => {
-    const graph = await readHeldImage(named(readReference(name)), store, "save");
+    const graph = await readHeldImage(withDefaultTag(readReference(name)), store, "save");
     graphs.set(formatReference(graph.reference), graph);
   };
   const status = await runSeveral(invocation.arguments, { invocation, io, asJson: false }, run);
@@ -151,10 +151,4 @@ async function writeArchive(archive: ImageArchive, path: string, progress: Progr
     const onBegin = (partial: string) => void unfinished.use(new UnfinishedFile(partial));
     await writeBundleFile(path, write, { size: archive.size, mode: SHARED_MODE, advice, onBegin });
   }
-}
-
-// An image that is named by tag and digest is that of the tag.
-function named(reference: ReturnType<typeof readReference>) {
-  const { host, path, tag, digest } = reference;
-  return tag === undefined && digest !== undefined ? reference : { host, path, tag: tag ?? "latest", digest };
 }

@@ -16,7 +16,7 @@ import type { PackageImage } from "../../kubepkg/images_of.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { cannot, CorruptError, NoSpaceError, RegistryError } from "../../oci/error.ts";
 import type { Platform } from "../../oci/platform.ts";
-import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { formatReference, type Reference, repositoryOf, withTagOrDigest } from "../../oci/reference.ts";
 import { countMissingBytes } from "../../store/missing_bytes.ts";
 import { formatCount } from "../console/quantity.ts";
 
@@ -134,11 +134,9 @@ export async function downloadImage(
 }
 
 // As in a package, an image with a tag and a digest is named by its tag; one with a digest only, by its digest.
-function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
-  const reference = tag !== undefined || digest === undefined
-    ? { host, path, tag: tag ?? "latest" }
-    : { host, path, digest };
-  return { name: formatReference(reference), reference, digest };
+function toPackageImage(image: Reference): PackageImage {
+  const reference = withTagOrDigest(image);
+  return { name: formatReference(reference), reference, digest: image.digest };
 }
 
 /** Checks that the data folder has room for images. @throws {NoSpaceError} when it does not, with the numbers */

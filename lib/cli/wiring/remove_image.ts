@@ -3,7 +3,7 @@ import { PackageRecords } from "../../install/package_records.ts";
 import type { ContentCatalog } from "../../content/source.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { cannot, RefusedError, RegistryError } from "../../oci/error.ts";
-import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { formatReference, type Reference, repositoryOf, withTagOrDigest } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { forgetImages } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -41,8 +41,7 @@ export async function findImage(
   wanted: Reference,
   store: Pick<ContentCatalog, "resolve" | "listTags">,
 ): Promise<{ readonly reference: Reference; readonly digest: Digest }> {
-  const isByDigest = wanted.tag === undefined && wanted.digest !== undefined;
-  const reference = isByDigest ? wanted : { host: wanted.host, path: wanted.path, tag: wanted.tag ?? "latest" };
+  const reference = withTagOrDigest(wanted);
   const [full, repository] = [formatReference(reference), repositoryOf(reference)];
   const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
   if (found !== undefined && found.digest === (wanted.digest ?? found.digest)) {
