@@ -18,6 +18,7 @@ import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError } from "./records/record_file.ts";
 import { listOtherPackages } from "./read_other_packages.ts";
 import { giveBackTags, ownImages, type TagContext } from "./shared_tags.ts";
+import type { DiskStore } from "../store/disk_store.ts";
 import type { UnwantedImage } from "../store/forget_images.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -32,15 +33,8 @@ export interface RemoveOptions extends TagContext {
   readonly dryRun?: boolean | undefined;
   /** Leaves the cluster and the archive of images alone, and removes the records and images of the package. */
   readonly forget?: boolean | undefined;
-  /**
-   * Removes images from the store, except for content in `keep`; for a dry run, it removes nothing.
-   *
-   * @returns the removed tags, or those that would be, as `repository:tag`
-   */
-  readonly forgetImages: (
-    images: readonly UnwantedImage[],
-    options: { readonly keep: ReadonlySet<Digest>; readonly dryRun: boolean },
-  ) => Promise<readonly string[]>;
+  /** Also removes images, and lists the tags that go, or would. In a bucket nothing but tags go. */
+  readonly store: TagContext["store"] & Pick<DiskStore, "forgetImages">;
 }
 
 /** The result of a removal. */
@@ -158,7 +152,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
 
 async function releaseImages(
   installed: KubePkg,
-  { records, store, forgetImages, dryRun = false }: RemoveOptions,
+  { records, store, dryRun = false }: RemoveOptions,
 ): Promise<Pick<RemoveResult, "untagged" | "movedTags">> {
   const id = packageIdOf(installed);
   const problems: RecordError[] = [];
@@ -171,7 +165,7 @@ async function releaseImages(
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
-  return { untagged: await forgetImages(images, { keep, dryRun }), movedTags };
+  return { untagged: await store.forgetImages(images, { keep, dryRun }), movedTags };
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

@@ -15,6 +15,7 @@ import type { ImportStore, TaggedStore, TagLink } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
 import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
+import { forgetImages, listForgotten, type UnwantedImage } from "./forget_images.ts";
 import type { Ingest } from "./ingest.ts";
 import { blobPath, layerLinkPath, partialPath, revisionsPath, tagIndexLinkPath, tagLinkPath } from "./layout.ts";
 import { Links } from "./links.ts";
@@ -225,6 +226,14 @@ export class DiskStore implements ImportStore, TaggedStore {
 
   discardBlob(digest: Digest): Promise<void> {
     return this.#blobs.discard(digest);
+  }
+
+  /** As the function `forgetImages`; with `dryRun`, only lists the tags that would be removed. */
+  async forgetImages(
+    images: readonly UnwantedImage[],
+    { keep = new Set(), dryRun = false }: { readonly keep?: ReadonlySet<Digest>; readonly dryRun?: boolean },
+  ): Promise<string[]> {
+    return dryRun ? listForgotten(this.#root, images) : await forgetImages(this.#root, images, keep);
   }
 
   /** Drops a manifest from the in-memory cache, after it was removed from the folder. */

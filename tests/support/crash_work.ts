@@ -108,12 +108,7 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
     await rollBackPackage(idOf(PACKAGE), { ...options, store: new DiskStore(data), to: "1.0.0" });
   } else {
     const { removePackage } = await import("../../lib/install/remove_package.ts");
-    const { createForgetter } = await import("../../lib/cli/wiring/create_forgetter.ts");
-    await removePackage(idOf(PACKAGE), {
-      ...options,
-      store: new DiskStore(data),
-      forgetImages: createForgetter(data, new DiskStore(data)),
-    });
+    await removePackage(idOf(PACKAGE), { ...options, store: new DiskStore(data) });
   }
 }
 

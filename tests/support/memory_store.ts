@@ -100,6 +100,11 @@ export class MemoryStore implements ContentStore, ContentCatalog {
     });
   }
 
+  /** Removes nothing. */
+  forgetImages(): Promise<string[]> {
+    return Promise.resolve([]);
+  }
+
   async writeBlob(_repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
     const verifier = new Verifier(expected.digest, expected.size);
     const bytes = new Uint8Array(expected.size);

@@ -1,4 +1,3 @@
-import { createForgetter } from "../../lib/cli/wiring/create_forgetter.ts";
 import type { InstallResult } from "../../lib/install/install_result.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../lib/install/remove_package.ts";
@@ -33,9 +32,8 @@ export class PackageSite implements AsyncDisposable {
   }
 
   async remove(name: string, { dryRun = false } = {}): Promise<RemoveResult> {
-    const forgetImages = createForgetter(this.data, this.store);
     const { records, store } = this;
-    return await removePackage(idOf(name), { records, store, forgetImages, openHandover: () => undefined, dryRun });
+    return await removePackage(idOf(name), { records, store, openHandover: () => undefined, dryRun });
   }
 
   async rollBack(name: string): Promise<void> {

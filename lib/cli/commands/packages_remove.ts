@@ -14,7 +14,6 @@ import { formatTime, parseDuration } from "../console/quantity.ts";
 import { quoteForShell } from "../console/quote_for_shell.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { createForgetter } from "../wiring/create_forgetter.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
@@ -109,7 +108,6 @@ async function runRemovePackage(invocation: Invocation, io: Io): Promise<number>
       openHandover: (recorded) =>
         openHandover(given ?? recorded, invocation, { io, warn, waitForWatcher, deleteTimeLimit }),
       store,
-      forgetImages: createForgetter(data, store),
     });
   const { log, by } = await openAudit(data, warn);
   const result = dryRun ? await remove() : await log.run({ action: "removal", by, ...id, forget }, remove, {

@@ -10,7 +10,6 @@ import type { PackageChange, PageActions } from "../../page/page_options.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { createForgetter } from "../wiring/create_forgetter.ts";
 import { openCluster, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openHandover } from "../wiring/open_releases.ts";
@@ -63,7 +62,6 @@ export function createPageActions(
         dryRun,
         openHandover: openGiven,
         store,
-        forgetImages: createForgetter(data, store),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
       const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};

@@ -103,7 +103,6 @@ export class FolderSite implements AsyncDisposable {
       records: this.records,
       store: new MemoryStore(),
       openHandover: () => handover,
-      forgetImages: () => Promise.resolve([]),
       ...options,
     });
   }

@@ -50,7 +50,6 @@ async function createSite() {
     records,
     store,
     openHandover: () => handover,
-    forgetImages: () => Promise.resolve([]),
   };
   return {
     folder,

@@ -108,7 +108,6 @@ Deno.test("removePackage() of a package that was not handed over leaves the clus
     records: site.records,
     store: new MemoryStore(),
     openHandover: () => undefined,
-    forgetImages: () => Promise.resolve([]),
   });
   assertEquals([isRemoved, handedOver, manifests], [true, undefined, undefined]);
 });
@@ -118,10 +117,11 @@ Deno.test("removePackage() as a dry run removes no image, and says which it woul
   await site.records.write(RELEASE);
   const { isRemoved, untagged } = await removePackage(idOf("web"), {
     records: site.records,
-    store: new MemoryStore(),
+    store: Object.assign(new MemoryStore(), {
+      forgetImages: (_: unknown, { dryRun = false }) => Promise.resolve(dryRun ? ["registry.test/app:1"] : []),
+    }),
     dryRun: true,
     openHandover: () => undefined,
-    forgetImages: (_, { dryRun }) => Promise.resolve(dryRun ? ["registry.test/app:1"] : []),
   });
   assertEquals([isRemoved, untagged], [false, ["registry.test/app:1"]]);
 });

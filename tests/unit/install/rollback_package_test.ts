@@ -9,7 +9,6 @@ import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { forgetImages } from "../../../lib/store/forget_images.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
@@ -49,12 +48,12 @@ async function createSite() {
     ) => {
       return await rollBackPackage(idOf("line4"), { store, records, openHandover: () => other, ...options });
     },
-    remove: async (forget: typeof forgetImages = forgetImages) => {
+    remove: async (forget: DiskStore["forgetImages"] = (...given) => store.forgetImages(...given)) => {
+      const failing = Object.assign(new DiskStore(data), { forgetImages: forget });
       return await removePackage(idOf("line4"), {
         records,
-        store,
+        store: failing,
         openHandover: () => handover,
-        forgetImages: (images, { keep }) => forget(data, images, keep),
       });
     },
     // The recorded version, and the numbers of the tagged image and of the handed-over release (0 for none).
@@ -210,7 +209,7 @@ Deno.test("[26] removePackage() that was interrupted before it removed the recor
   await assertRejects(
     () =>
       site.remove(async (...args) => {
-        await forgetImages(...args);
+        await new DiskStore(site.data).forgetImages(...args);
         throw new Error("the power went");
       }),
     Error,
