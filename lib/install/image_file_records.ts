@@ -4,7 +4,8 @@ import type { PackageId } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { cannot, CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
+import { formatRecord, readRecordFile } from "./records/record_file.ts";
+import { RecordWriter } from "./records/record_writer.ts";
 
 /** An archive of images that crpe wrote. */
 export interface OwnedArchive {
@@ -37,9 +38,9 @@ export class ImageFileRecords {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
+  constructor(data: string) {
     this.#data = data;
-    this.#writer = writer;
+    this.#writer = new RecordWriter(data);
   }
 
   /** Returns the record of a package; `undefined` if it has no archive. @throws {RecordError} when it cannot be read */

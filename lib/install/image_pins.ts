@@ -10,7 +10,8 @@ import { markReachable } from "../store/reachable.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { collectPackageDigests } from "./package_digests.ts";
 import { PackageRecords } from "./package_records.ts";
-import { formatRecord, readRecordFile, RecordError, RecordWriter } from "./records/record_file.ts";
+import { formatRecord, readRecordFile, RecordError } from "./records/record_file.ts";
+import { RecordWriter } from "./records/record_writer.ts";
 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };
 

@@ -11,10 +11,11 @@ import { PendingPackages } from "./pending_packages.ts";
 import { Receipts } from "./receipts.ts";
 import { FirstUseKeys } from "./records/first_use_keys.ts";
 import { NodeKey } from "./records/node_key.ts";
-import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import { RECORD } from "./records/package_folders.ts";
 import type { SharedRecords } from "./records/shared_records.ts";
 import { TrustRecords } from "./records/trust_records.ts";
-import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
+import { formatRecord, readRecordFile, RecordError, setRecordAside } from "./records/record_file.ts";
+import { RecordWriter } from "./records/record_writer.ts";
 
 /** A package whose record cannot be read. */
 interface RecordProblem {
@@ -57,7 +58,6 @@ export class PackageRecords {
   /** The folder that has the records, as the folder `kubepkg`. */
   readonly folder: string;
   readonly #shared: SharedRecords | undefined;
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
 
@@ -70,16 +70,15 @@ export class PackageRecords {
     const folder = this.folder = shared?.folder ?? data;
     const writer = new RecordWriter(folder, shared);
     this.#shared = shared;
-    this.#folders = new PackageFolders(folder);
     this.#writer = writer;
     this.#ingest = `${folder}/${INGEST}`;
-    this.handovers = new HandoverRecords(folder, writer);
-    this.pending = new PendingPackages(folder, writer, data);
+    this.handovers = new HandoverRecords(writer);
+    this.pending = new PendingPackages(writer, data);
     this.images = new ImageFileRecords(data);
-    this.receipts = new Receipts(folder, writer);
+    this.receipts = new Receipts(writer);
     this.nodeKey = new NodeKey(data);
-    this.trust = new TrustRecords(folder, writer);
-    this.firstUse = new FirstUseKeys(folder, writer);
+    this.trust = new TrustRecords(writer);
+    this.firstUse = new FirstUseKeys(writer);
   }
 
   /** Reads what other machines have changed, where the records are shared. */
@@ -89,7 +88,7 @@ export class PackageRecords {
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
   async read(id: PackageId): Promise<KubePkg | undefined> {
-    for (const folder of await this.#folders.placesOf(id)) {
+    for (const folder of await this.#writer.folders.placesOf(id)) {
       const found = await readRelease(`${folder}/${RECORD.current}`);
       if (found !== undefined && isSamePackage(packageIdOf(found), id)) return found;
     }
@@ -98,7 +97,7 @@ export class PackageRecords {
 
   /** Returns when the installed release of a package was recorded. */
   async readDate(id: PackageId): Promise<Date | undefined> {
-    for (const folder of await this.#folders.placesOf(id)) {
+    for (const folder of await this.#writer.folders.placesOf(id)) {
       const date = await dateOf(`${folder}/${RECORD.current}`);
       if (date !== undefined) return date;
     }
@@ -107,7 +106,7 @@ export class PackageRecords {
 
   /** Lists the packages that have a folder, sorted by name and namespace; not every one is installed. */
   async listIds(): Promise<PackageId[]> {
-    return await this.#folders.list();
+    return await this.#writer.folders.list();
   }
 
   /** Lists all installed packages whose record can be read, sorted by name and namespace. */
@@ -145,8 +144,8 @@ export class PackageRecords {
     const dates = new Map<KubePkg, Date>();
     const problems: RecordProblem[] = [];
     // A folder that counts first has the later releases.
-    for (const folder of (await this.#folders.placesOf(id)).reverse()) {
-      for (const path of await this.#folders.listHistoryFiles(folder)) {
+    for (const folder of (await this.#writer.folders.placesOf(id)).reverse()) {
+      for (const path of await this.#writer.folders.listHistoryFiles(folder)) {
         try {
           const record = await readRelease(path);
           if (record === undefined) continue;
@@ -169,15 +168,15 @@ export class PackageRecords {
   async write(kubepkg: KubePkg): Promise<void> {
     const id = packageIdOf(kubepkg);
     const installed = await this.read(id);
-    await this.#folders.settle(id.name);
+    await this.#writer.folders.settle(id.name);
     if (installed !== undefined) await this.#addToHistory(installed);
-    await this.#writer.write(`${this.#folders.pathOf(id)}/${RECORD.current}`, formatRecord(kubepkg, INDENT));
+    await this.#writer.write(`${this.#writer.folders.pathOf(id)}/${RECORD.current}`, formatRecord(kubepkg, INDENT));
     await this.pending.remove(id);
   }
 
   /** Records a package as installed whose record was lost. The caller holds the installation lock. */
   async restore(kubepkg: KubePkg): Promise<void> {
-    const path = `${this.#folders.pathOf(packageIdOf(kubepkg))}/${RECORD.current}`;
+    const path = `${this.#writer.folders.pathOf(packageIdOf(kubepkg))}/${RECORD.current}`;
     await this.#writer.write(path, formatRecord(kubepkg, INDENT));
   }
 
@@ -188,8 +187,8 @@ export class PackageRecords {
   async remove(id: PackageId): Promise<void> {
     // An invalid name must not become part of a path.
     if (!isPackageId(id)) return;
-    await this.#folders.settle(id.name);
-    const folder = this.#folders.pathOf(id);
+    await this.#writer.folders.settle(id.name);
+    const folder = this.#writer.folders.pathOf(id);
     const last = [RECORD.receipt, RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
     for (const path of await this.#listHistoryFolder(folder)) await removeIfPresent(path);
     await removeIfPresent(`${folder}/${RECORD.history}`);
@@ -197,7 +196,7 @@ export class PackageRecords {
     for (const file of last) await removeIfPresent(`${folder}/${file}`);
     // The folder stays if it has other files of the package, or if one is written at this moment.
     await removeIfPresent(folder).catch(() => {});
-    await syncFolder(this.#folders.root);
+    await syncFolder(this.#writer.folders.root);
   }
 
   /** Lists every record of a package that cannot be read. */
@@ -247,11 +246,11 @@ export class PackageRecords {
 
   // An interrupted installation may have added the release to the history already; it is not added twice.
   async #addToHistory(installed: KubePkg): Promise<void> {
-    const folder = this.#folders.pathOf(packageIdOf(installed));
-    const last = (await this.#folders.listHistoryFiles(folder)).at(-1);
+    const folder = this.#writer.folders.pathOf(packageIdOf(installed));
+    const last = (await this.#writer.folders.listHistoryFiles(folder)).at(-1);
     const record = formatRecord(installed, INDENT);
     if (last !== undefined && await ifPresent(Deno.readTextFile(last)) === record) return;
-    const path = await this.#folders.nextHistoryFile(folder);
+    const path = await this.#writer.folders.nextHistoryFile(folder);
     const installedAt = await this.readDate(packageIdOf(installed));
     await this.#writer.write(path, record);
     // The file keeps the date of the installation. One of another user does not, which is no reason to fail.

@@ -18,15 +18,9 @@ import { byForce, cannot, CorruptError, RefusedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { sweepPartials, sweepPieces } from "../store/data_folder.ts";
 import { partialPath, piecesPath } from "../store/layout.ts";
-import { PackageFolders, RECORD } from "./records/package_folders.ts";
-import {
-  absentIfBroken,
-  formatRecord,
-  readRecordFile,
-  RecordError,
-  RecordWriter,
-  setRecordAside,
-} from "./records/record_file.ts";
+import { RECORD } from "./records/package_folders.ts";
+import { absentIfBroken, formatRecord, readRecordFile, RecordError, setRecordAside } from "./records/record_file.ts";
+import type { RecordWriter } from "./records/record_writer.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
@@ -46,15 +40,13 @@ interface PendingScan {
  */
 export class PendingPackages {
   readonly #received: string;
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   // The last write: the number of records is counted before each, one after the other.
   #writing: Promise<void> = Promise.resolve();
 
   /** @param received the data folder that has what was received of blobs */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data), received = data) {
+  constructor(writer: RecordWriter, received: string) {
     this.#received = received;
-    this.#folders = new PackageFolders(data);
     this.#writer = writer;
   }
 
@@ -95,8 +87,8 @@ export class PendingPackages {
 
   async #write(pending: PendingPackage): Promise<void> {
     const id = packageIdOf(pending.kubepkg);
-    const path = `${this.#folders.pathOf(id)}/${RECORD.pending}`;
-    await this.#folders.settlePending(id.name);
+    const path = `${this.#writer.folders.pathOf(id)}/${RECORD.pending}`;
+    await this.#writer.folders.settlePending(id.name);
     const others = (await this.#listFiles()).filter((other) => other !== path);
     if (others.length >= MAX_PENDING) {
       const advice = "end some with crpe packages remove NAME --pending (crpe packages --pending lists them)";
@@ -136,7 +128,7 @@ export class PendingPackages {
    */
   async remove(id: PackageId): Promise<void> {
     const found = await this.#find(id).catch(absentIfBroken);
-    const path = found?.path ?? `${this.#folders.pathOf(id)}/${RECORD.pending}`;
+    const path = found?.path ?? `${this.#writer.folders.pathOf(id)}/${RECORD.pending}`;
     await this.#writer.change(path, () => removeIfPresent(path));
     // The folder stays if it has other files of the package.
     await removeIfPresent(parentOf(path)).catch(() => {});
@@ -158,7 +150,7 @@ export class PendingPackages {
   }
 
   async #listFiles(): Promise<string[]> {
-    const { root } = this.#folders;
+    const { root } = this.#writer.folders;
     const folders = (await listFolder(root) ?? []).filter(({ isDirectory, name }) =>
       isDirectory && !name.startsWith(".")
     );
@@ -169,8 +161,8 @@ export class PendingPackages {
 
   // crpe 0.1.0 wrote the record of every namespace into the folder `<name>`, which is the one of the namespace `default`.
   async #find(id: PackageId): Promise<{ path: string; pending: PendingPackage } | undefined> {
-    const own = `${this.#folders.pathOf(id)}/${RECORD.pending}`;
-    const shared = `${this.#folders.pathOf({ ...id, namespace: DEFAULT_NAMESPACE })}/${RECORD.pending}`;
+    const own = `${this.#writer.folders.pathOf(id)}/${RECORD.pending}`;
+    const shared = `${this.#writer.folders.pathOf({ ...id, namespace: DEFAULT_NAMESPACE })}/${RECORD.pending}`;
     if (own !== shared) {
       const pending = await readPending(shared).catch(absentIfBroken);
       if (pending !== undefined && isSamePackage(packageIdOf(pending.kubepkg), id)) return { path: shared, pending };

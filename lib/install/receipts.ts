@@ -7,8 +7,9 @@ import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
 import { digestOfList } from "../store/inventory_code.ts";
-import { PackageFolders, RECORD } from "./records/package_folders.ts";
-import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
+import { RECORD } from "./records/package_folders.ts";
+import { formatRecord, readRecordFile } from "./records/record_file.ts";
+import type { RecordWriter } from "./records/record_writer.ts";
 
 /** What the last import of a package, or a rollback, has put where, and when. */
 export interface Receipt extends PackageId {
@@ -73,12 +74,9 @@ export function createReceipt(
 
 /** The receipts of the packages: for each, that of its last import or rollback. */
 export class Receipts {
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
 
-  /** @param data the data folder */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
-    this.#folders = new PackageFolders(data);
+  constructor(writer: RecordWriter) {
     this.#writer = writer;
   }
 
@@ -95,7 +93,7 @@ export class Receipts {
   }
 
   #pathOf(id: PackageId): string {
-    return `${this.#folders.pathOf(id)}/${RECORD.receipt}`;
+    return `${this.#writer.folders.pathOf(id)}/${RECORD.receipt}`;
   }
 }
 

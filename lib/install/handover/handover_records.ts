@@ -10,8 +10,9 @@ import { scopeOf } from "../../kubepkg/scope_of.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { cannot, CorruptError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
-import { PackageFolders, RECORD } from "../records/package_folders.ts";
-import { formatRecord, readRecordFile, RecordWriter, SET_ASIDE } from "../records/record_file.ts";
+import { RECORD } from "../records/package_folders.ts";
+import { formatRecord, readRecordFile, SET_ASIDE } from "../records/record_file.ts";
+import type { RecordWriter } from "../records/record_writer.ts";
 import { handoverFileName } from "./manifest_file.ts";
 
 /** A place that packages are handed over to, as it is recorded. */
@@ -69,18 +70,15 @@ const LIMITS = { maxBytes: 128 * 1024 * 1024, maxDepth: 128 };
 
 /** The records of hand-overs, one for each package, in the file `handover.json` of its folder. */
 export class HandoverRecords {
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
 
-  /** @param data the data folder */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
-    this.#folders = new PackageFolders(data);
+  constructor(writer: RecordWriter) {
     this.#writer = writer;
   }
 
   /** Returns the last hand-over of a package. @throws {RecordError} when the record cannot be read */
   async read(id: PackageId): Promise<HandedOver | undefined> {
-    for (const folder of await this.#folders.placesOf(id)) {
+    for (const folder of await this.#writer.folders.placesOf(id)) {
       const path = `${folder}/${RECORD.handover}`;
       const found = await readRecordFile(path, LIMITS, (document) => parseHandedOver(document, path));
       if (found !== undefined) return found;
@@ -92,13 +90,13 @@ export class HandoverRecords {
   async write(id: PackageId, handedOver: HandedOver): Promise<void> {
     const { kubepkg, attempted, ...rest } = handedOver;
     const document = { ...rest, kubepkg: withoutStatus(kubepkg), attempted: withoutStatus(attempted) };
-    await this.#folders.settle(id.name);
-    await this.#writer.write(`${this.#folders.pathOf(id)}/${RECORD.handover}`, formatRecord(document));
+    await this.#writer.folders.settle(id.name);
+    await this.#writer.write(`${this.#writer.folders.pathOf(id)}/${RECORD.handover}`, formatRecord(document));
   }
 
   /** Reports whether a record of a package was set aside because it could not be read. */
   async isSetAside(id: PackageId): Promise<boolean> {
-    const folders = await this.#folders.placesOf(id);
+    const folders = await this.#writer.folders.placesOf(id);
     for (const folder of folders) {
       const entries = await listFolder(folder) ?? [];
       if (entries.some(({ name }) => name === `${RECORD.handover}${SET_ASIDE}`)) return true;
@@ -108,7 +106,7 @@ export class HandoverRecords {
 
   /** Removes the record of a package: nothing of it is handed over any more. */
   async remove(id: PackageId): Promise<void> {
-    for (const folder of await this.#folders.placesOf(id)) await removeIfPresent(`${folder}/${RECORD.handover}`);
+    for (const folder of await this.#writer.folders.placesOf(id)) await removeIfPresent(`${folder}/${RECORD.handover}`);
   }
 }
 

@@ -2,8 +2,8 @@ import * as v from "valibot";
 import type { PackageId } from "../../kubepkg/package_id.ts";
 import { cannot, UntrustedError } from "../../oci/error.ts";
 import { parsePublicDer, type PublicKey } from "../../signature/keys.ts";
-import { PackageFolders } from "./package_folders.ts";
-import { formatRecord, readRecordFile, RecordError, RecordWriter } from "./record_file.ts";
+import { formatRecord, readRecordFile, RecordError } from "./record_file.ts";
+import type { RecordWriter } from "./record_writer.ts";
 
 const LIMITS = { maxBytes: 65_536, maxDepth: 8 };
 const Keys = v.object({ keys: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(32)) });
@@ -14,12 +14,9 @@ const Keys = v.object({ keys: v.pipe(v.array(v.string()), v.minLength(1), v.maxL
  * They stay when the package is removed.
  */
 export class FirstUseKeys {
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
 
-  /** @param data the data folder */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
-    this.#folders = new PackageFolders(data);
+  constructor(writer: RecordWriter) {
     this.#writer = writer;
   }
 
@@ -48,7 +45,7 @@ export class FirstUseKeys {
   }
 
   #pathOf(id: PackageId): string {
-    const folder = this.#folders.pathOf(id);
-    return `${this.#folders.root}/.trusted-keys/${folder.slice(folder.lastIndexOf("/") + 1)}.json`;
+    const folder = this.#writer.folders.pathOf(id);
+    return `${this.#writer.folders.root}/.trusted-keys/${folder.slice(folder.lastIndexOf("/") + 1)}.json`;
   }
 }

@@ -4,9 +4,6 @@ import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { cannot, CorruptError, CrpeError, type Failure } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
-import { writePrivateFile } from "../../store/private_file.ts";
-import { restrictFolder } from "./restrict_folder.ts";
-import type { SharedRecords } from "./shared_records.ts";
 import { describeSystemError } from "../../oci/system_error.ts";
 
 /** What is added to the name of a record that is set aside. */
@@ -132,38 +129,6 @@ export async function hasChecksum(path: string): Promise<boolean> {
 export function formatRecord(document: object, indent = 0): string {
   const body = `${JSON.stringify({ recordVersion: VERSION, ...document }, undefined, indent)}\n`;
   return `{"checksum":"${computeDigest(body)}",${body.slice(1)}`;
-}
-
-/** Writes the records of a data folder. */
-export class RecordWriter {
-  readonly #data: string;
-  readonly #shared: SharedRecords | undefined;
-
-  /**
-   * @param data the data folder
-   * @param shared what the folder is a copy of, if other machines have the records, too
-   */
-  constructor(data: string, shared?: SharedRecords) {
-    this.#data = data;
-    this.#shared = shared;
-  }
-
-  /**
-   * Writes a record durably. Manifests may hold Secrets, so only the owner can read the file, and only the owner can
-   * enter the folder of all records.
-   */
-  async write(path: string, text: string): Promise<void> {
-    await this.change(path, async () => {
-      await writePrivateFile(this.#data, path, text);
-      await restrictFolder(`${this.#data}/kubepkg`);
-    });
-  }
-
-  /** Changes the file of a record, also where other machines have it. */
-  async change(path: string, run: () => Promise<void>): Promise<void> {
-    if (this.#shared === undefined) await run();
-    else await this.#shared.change(path, run);
-  }
 }
 
 /** Renames a record that cannot be read to `<file>.broken`. @returns the new name */

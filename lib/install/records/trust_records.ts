@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { listFolder } from "../../files/if_present.ts";
-import { formatRecord, readRecordFile, RecordWriter } from "./record_file.ts";
-import { PackageFolders } from "./package_folders.ts";
+import { formatRecord, readRecordFile } from "./record_file.ts";
+import type { RecordWriter } from "./record_writer.ts";
 import { type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
@@ -34,12 +34,9 @@ const Record = v.object({
 
 /** The evidence of signed releases, a file for each in the folder of its package. */
 export class TrustRecords {
-  readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
 
-  /** @param data the data folder */
-  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
-    this.#folders = new PackageFolders(data);
+  constructor(writer: RecordWriter) {
     this.#writer = writer;
   }
 
@@ -55,13 +52,13 @@ export class TrustRecords {
 
   /** Removes the evidence of all releases of a package. */
   async remove(id: PackageId): Promise<void> {
-    const folder = `${this.#folders.pathOf(id)}/${FOLDER}`;
+    const folder = `${this.#writer.folders.pathOf(id)}/${FOLDER}`;
     for (const { name } of await listFolder(folder) ?? []) await removeIfPresent(`${folder}/${name}`);
     await removeIfPresent(folder);
   }
 
   #pathOf(kubepkg: KubePkg): string {
     const [, hex] = digestOfIdentity(kubepkg).split(":");
-    return `${this.#folders.pathOf(packageIdOf(kubepkg))}/${FOLDER}/${hex}.json`;
+    return `${this.#writer.folders.pathOf(packageIdOf(kubepkg))}/${FOLDER}/${hex}.json`;
   }
 }

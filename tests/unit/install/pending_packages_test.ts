@@ -1,7 +1,7 @@
 import { CacheLimit } from "../../../lib/cache/cache_limit.ts";
 import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
-import { type PendingPackage, PendingPackages } from "../../../lib/install/pending_packages.ts";
+import type { PendingPackage } from "../../../lib/install/pending_packages.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
@@ -26,7 +26,7 @@ function makePending(name = "line4", version = "1.0.0"): PendingPackage {
 
 Deno.test("PendingPackages lists the records that were written, sorted by name", async () => {
   await using folder = await TestFolder.create();
-  const pending = new PendingPackages(folder.path);
+  const pending = new PackageRecords(folder.path).pending;
   assertEquals([await pending.read(idOf("line4")), await listPending(pending)], [undefined, []]);
   const { kubepkg } = makePending("line4");
   await pending.write(makePending("web"));
@@ -52,7 +52,7 @@ Deno.test("PendingPackages names a record that is not valid", async () => {
   for (const text of broken) {
     await using folder = await TestFolder.create();
     await folder.write("kubepkg/line4/pending.json", text);
-    const { problems: [problem] } = await new PendingPackages(folder.path).scan();
+    const { problems: [problem] } = await new PackageRecords(folder.path).pending.scan();
     assert(problem instanceof CorruptError);
     assertStringIncludes(problem.message, "kubepkg/line4/pending.json");
     const named: string[] = [];
