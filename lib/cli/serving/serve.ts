@@ -9,6 +9,7 @@ import type { Server } from "../../server/server.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
 import { TlsRelay } from "../../server/tls_relay.ts";
 import { FileLimiter } from "./file_limiter.ts";
+import type { Log } from "./log.ts";
 
 /** Answers a request. */
 export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
@@ -35,21 +36,15 @@ export interface ServeOptions {
   /** Called for each response after it was sent. */
   readonly onSent: (answer: SentAnswer) => void;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
-  readonly onShed?: ((reason: ShedReason) => void) | undefined;
+  readonly onShed: (reason: ShedReason) => void;
   /** A folder that can be opened, to find out how many files may be open. */
   readonly folder: string;
-  /** Called with a message when there is room for few clients, or their number has no limit. */
-  readonly warn: (message: string) => void;
-  /** Limit of the memory for buffers and caches, in bytes. */
-  readonly maxMemory?: number;
+  /** Gets a line when there is room for few clients or their number has no limit, and for a renewed certificate. */
+  readonly log: Log;
+  /** Limit of the memory for buffers and caches, in bytes; `undefined`: the default. */
+  readonly maxMemory: number | undefined;
   /** Called when the server stops. @param patience how long responses in progress may take, in milliseconds */
   readonly onStop: (patience: number) => void;
-  /** Called when a renewed certificate is in use. */
-  readonly onRenew: () => void;
-  /** Called when a renewed certificate cannot be used; the current one stays in use. */
-  readonly onRenewProblem: (error: Error) => void;
-  /** Called before the process ends with responses still in progress. */
-  readonly onExit: () => void;
 }
 
 const STOP_MILLISECONDS = 10_000;
@@ -76,8 +71,9 @@ const TLS_CHECK_MILLISECONDS = 10_000;
 export async function serve(address: Address, handler: Handler, options: ServeOptions): Promise<void> {
   let shutdown = () => {};
   let isStopping = false;
+  const { log } = options;
   const exit = () => {
-    options.onExit();
+    log.flush();
     Deno.exit(0);
   };
   const stop = () => {
@@ -93,13 +89,13 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
   const serveConnection = findServeConnection();
-  if (serveConnection === undefined) options.warn(NO_LIMITS);
+  if (serveConnection === undefined) log.write("warning", NO_LIMITS);
   memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
   const limiter = new FileLimiter({
     max: { server: LIMITS.max, secure: SECURE_MAX },
     isTls: identity !== undefined,
     open: () => Deno.openSync(options.folder),
-    onFewFiles: options.warn,
+    onFewFiles: (message) => log.write("warning", message),
   });
   const common: ServerSettings = {
     serveConnection,
@@ -122,7 +118,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     server.shutdown();
     secure?.server.shutdown();
   };
-  using watch = options.tls && identity && relay && watchTls(relay, { files: options.tls, identity }, options);
+  using watch = options.tls && identity && relay && watchTls(relay, { files: options.tls, identity }, log);
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = hostOf(address, server);
@@ -178,14 +174,15 @@ function hostOf({ hostname }: Address, { addr }: Server): string {
 function watchTls(
   relay: TlsRelay,
   { files, identity }: { files: TlsFiles; identity: TlsIdentity },
-  options: ServeOptions,
+  log: Log,
 ): TlsFilesWatch {
   return new TlsFilesWatch(files, identity, {
     interval: TLS_CHECK_MILLISECONDS,
     onChange(renewed) {
       relay.replaceIdentity(renewed);
-      options.onRenew();
+      log.write("info", "the renewed certificate is in use");
     },
-    onProblem: options.onRenewProblem,
+    onProblem: ({ message }) =>
+      log.write("warning", `keeping the current certificate, as the renewed one cannot be used: ${message}`),
   });
 }

@@ -199,9 +199,6 @@ export async function serveRegistry(
     },
     tls,
     secure: tls === undefined ? await secure?.(address, { settings, log, isReadOnly }) : undefined,
-    onRenew: () => log.write("info", "the renewed certificate is in use"),
-    onRenewProblem: (error) =>
-      warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
     onSent(answer) {
       metrics.observe("crpe_request_duration_seconds", answer.duration / 1000, { kind: answer.kind ?? "other" });
       if (!invocation.isSet("quiet")) log.access(answer);
@@ -209,7 +206,7 @@ export async function serveRegistry(
     onAbort,
     onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
     folder: settings.data,
-    warn,
+    log,
     maxMemory: settings.maxMemory,
     onStop(patience) {
       // The cursor is behind the ^C.
@@ -218,7 +215,6 @@ export async function serveRegistry(
       log.flush();
       discovery?.[Symbol.asyncDispose]();
     },
-    onExit: () => log.flush(),
   });
   await content.close();
   log.flush();
