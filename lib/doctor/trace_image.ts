@@ -1,3 +1,4 @@
+import { runBounded } from "../content/bounded_tasks.ts";
 import type { ContentSource } from "../content/source.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
@@ -217,16 +218,11 @@ class Trace {
   async #statAll(blobs: readonly NamedBlob[]): Promise<void> {
     const failures: string[] = [];
     const traced: TracedContent[] = [];
-    const queue = [...blobs.entries()];
-    const work = async () => {
-      for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
-        const [i, blob] = entry;
-        const { failure, ...content } = await this.#statBlob(blob);
-        traced[i] = content;
-        if (failure !== undefined) failures.push(failure);
-      }
-    };
-    await Promise.all(Array.from({ length: BLOBS_AT_A_TIME }, work));
+    await runBounded(blobs.entries(), BLOBS_AT_A_TIME, async ([i, blob]) => {
+      const { failure, ...content } = await this.#statBlob(blob);
+      traced[i] = content;
+      if (failure !== undefined) failures.push(failure);
+    });
     this.#content.push(...traced);
     const here = traced.filter(({ isHere }) => isHere).length;
     const there = traced.filter(({ isHere, isThere }) => !isHere && isThere).length;

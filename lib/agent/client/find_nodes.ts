@@ -1,4 +1,5 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { runBounded } from "../../content/bounded_tasks.ts";
 import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
 import { DEFAULT_NAMESPACE, isNamespace } from "../../kubepkg/package_id.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
@@ -15,6 +16,9 @@ export interface FoundNode {
   /** The installed packages; `undefined` if the agent did not list them. */
   readonly packages: readonly FoundPackage[] | undefined;
 }
+
+/** What an agent says of itself. */
+type FoundHead = Omit<FoundNode, "packages">;
 
 /** An installed package of an agent. */
 interface FoundPackage {
@@ -48,11 +52,15 @@ const MAX_PACKAGES = 1000;
  * @returns the agents, in the order of the addresses
  */
 export async function findNodes(addresses: readonly string[], options: FindNodesOptions): Promise<FoundNode[]> {
-  const heads = await mapBounded(addresses, MAX_AT_ONCE, (address) => askHead(address, options));
-  const found = heads.filter((head) => head !== undefined);
-  return await mapBounded(found, MAX_BODIES_AT_ONCE, async (node) => {
-    return { ...node, packages: await askPackages(node.address, options) };
+  const heads: (FoundHead | undefined)[] = [];
+  await runBounded(addresses.entries(), MAX_AT_ONCE, async ([i, address]) => {
+    heads[i] = await askHead(address, options);
   });
+  const nodes: FoundNode[] = [];
+  await runBounded(heads.filter((head) => head !== undefined).entries(), MAX_BODIES_AT_ONCE, async ([i, head]) => {
+    nodes[i] = { ...head, packages: await askPackages(head.address, options) };
+  });
+  return nodes;
 }
 
 /**
@@ -71,10 +79,7 @@ export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms
   return { id, platforms, secure: isSecure ? { port, fingerprint } : undefined };
 }
 
-async function askHead(
-  address: string,
-  options: FindNodesOptions,
-): Promise<Omit<FoundNode, "packages"> | undefined> {
+async function askHead(address: string, options: FindNodesOptions): Promise<FoundHead | undefined> {
   try {
     const response = await ask("HEAD", address, options);
     await response.body?.cancel();
@@ -119,14 +124,4 @@ function readPackage(value: unknown): FoundPackage[] {
   if (!isText(name) || !isText(version) || !isPackageName(name) || !isVersion(version)) return [];
   const isOther = isText(namespace) && namespace !== DEFAULT_NAMESPACE && isNamespace(namespace);
   return [{ name, namespace: isOther ? namespace : undefined, version }];
-}
-
-async function mapBounded<T, R>(items: readonly T[], most: number, work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async () => {
-    for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i]!);
-  };
-  await Promise.all(Array.from({ length: Math.min(most, items.length) }, worker));
-  return results;
 }
