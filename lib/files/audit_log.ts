@@ -2,6 +2,7 @@ import { createFolder, removeIfPresent } from "./durable.ts";
 import { isFileAt, waitForLock } from "./file_lock.ts";
 import { ifPresent } from "./if_present.ts";
 import { openOwned } from "./inherit_owner.ts";
+import { writeAll } from "./write_all.ts";
 import { cannot, CrpeError, RefusedError } from "../oci/error.ts";
 import { describeSystemError } from "../oci/system_error.ts";
 
@@ -152,7 +153,7 @@ export class AuditLog {
 async function write(file: Deno.FsFile, size: number, line: Uint8Array): Promise<void> {
   try {
     if (size > 0 && await lastByte(file, size) !== NEWLINE) await file.write(Uint8Array.of(NEWLINE));
-    for (let at = 0; at < line.length;) at += await file.write(line.subarray(at));
+    await writeAll(file, line);
     await file.syncData();
   } catch (error) {
     await file.truncate(size).catch(() => {});

@@ -5,6 +5,7 @@ import { commitFile, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
+import { writeAll } from "../files/write_all.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../kubepkg/version.ts";
@@ -253,10 +254,6 @@ async function writeArchive(path: string, archive: ImageArchive): Promise<void> 
     await removeIfPresent(temporary);
     throw error;
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
 /** Reports whether a file is the recorded one: its size, and the documents at its start. */

@@ -1,3 +1,4 @@
+import { writeAll } from "../../files/write_all.ts";
 import { createKeyPair, parsePublicKey } from "../../signature/keys.ts";
 import type { CommandDefinition, Invocation } from "../command_line/command.ts";
 import { FLAG } from "../command_line/flags.ts";
@@ -46,8 +47,7 @@ async function runKeygen(invocation: Invocation, io: Io): Promise<number> {
 async function create(path: string, text: string, mode: number): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true, createNew: true, mode });
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await writeAll(file, new TextEncoder().encode(text));
     await file.sync();
   } catch (cause) {
     if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;

@@ -9,6 +9,7 @@ import { isFileAt, tryLockFile } from "../../files/file_lock.ts";
 import { ifPresent } from "../../files/if_present.ts";
 import { isNoSpace } from "../../files/no_space.ts";
 import { isNotWritable } from "../../files/not_writable.ts";
+import { writeAll } from "../../files/write_all.ts";
 import { cannot, CorruptError, CrpeError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import type { ReleaseFile } from "../wiring/release_files.ts";
 
@@ -169,8 +170,4 @@ async function commitNew(unpacked: string, path: string, old: string): Promise<v
     if (await ifPresent(Deno.lstat(path)) === undefined) await Deno.rename(old, path);
     throw error;
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
