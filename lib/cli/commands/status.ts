@@ -9,6 +9,7 @@ import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { quoteOperand } from "../console/quote_operand.ts";
 import { readSystemCertificates } from "../wiring/certificates.ts";
 import { pinByFlags } from "../wiring/connect_agent.ts";
 
@@ -98,8 +99,7 @@ async function runStatus(invocation: Invocation, io: Io): Promise<number> {
 
 function parseUrl(text: string): string {
   const url = URL.parse(text.includes("://") ? text : `http://${text}`);
-  // What stands before an @ may be a password.
-  const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+  const shown = quoteOperand(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new UsageError(cannot(`ask ${shown}`, `write a URL, such as ${DEFAULT_URL}`));
   }

@@ -2,6 +2,7 @@ import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { cannot, RefusedError, UsageError } from "../../oci/error.ts";
 import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
+import { quoteOperand } from "../console/quote_operand.ts";
 
 /** The address of an agent as a user has written it. */
 export interface AgentAddress {
@@ -40,9 +41,7 @@ export function parseAgentAddress(text: string): AgentAddress {
   const { hostname = "" } = URL.parse(address?.url ?? "") ?? {};
   const isRewritten = /^[0-9.]+$/.test(hostname) && !text.includes(hostname);
   if (address !== undefined && !isRewritten) return address;
-  // The part before an @ may be a password.
-  const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-  throw new UsageError(cannot(`use --to ${shown}`, ADDRESS_ADVICE));
+  throw new UsageError(cannot(`use --to ${quoteOperand(text)}`, ADDRESS_ADVICE));
 }
 
 /** Reads the address of an agent: an http(s) URL, or `HOST[:PORT]`; `undefined` if it is not valid. */

@@ -4,6 +4,7 @@ import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { VERSION } from "../console/version.ts";
+import { quoteOperand } from "../console/quote_operand.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
 import type { UpstreamSettings } from "./open_upstream.ts";
@@ -49,7 +50,6 @@ function parsePeer(text: string, what = "--peer"): URL {
   const url = URL.parse(text);
   const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.pathname === "/" && url.search === "";
   if (isPlain && url.username === "" && url.password === "") return url;
-  // What stands before an @ may be a password.
-  const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+  const shown = quoteOperand(text);
   throw new UsageError(cannot(`use ${what} ${shown}`, "write the URL of a crpe, such as http://10.0.0.5:6060"));
 }

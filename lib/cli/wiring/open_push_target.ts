@@ -8,6 +8,7 @@ import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { VERSION } from "../console/version.ts";
+import { quoteOperand } from "../console/quote_operand.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
 import { resolveHost } from "./open_upstream.ts";
@@ -51,8 +52,7 @@ export function parsePushTarget(text: string | undefined): PushTarget {
   const prefix = segments.join("/");
   const isHost = isHostSegment(given) && isRegistryHost(given);
   if (!isHost || prefix !== "" && !isRepositoryPath(prefix)) {
-    // The part before an @ may be a password.
-    const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+    const shown = quoteOperand(text);
     const advice = isHost || given.includes("@") || /[^\w.-]/.test(given)
       ? ""
       : `; if ${given} is its name, write ${given}:443`;
