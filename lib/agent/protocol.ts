@@ -1,5 +1,8 @@
 import type { Digest } from "../oci/digest.ts";
 
+/** The port of an agent. */
+export const AGENT_PORT = 36060;
+
 /** The media type of a response that is a JSON document a line. */
 export const NDJSON = "application/x-ndjson";
 

@@ -1,3 +1,4 @@
+import { AGENT_PORT } from "../../agent/protocol.ts";
 import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { ApiTokens } from "../../agent/check_token.ts";
 import { NamedTokens } from "../../agent/named_tokens.ts";
@@ -65,11 +66,9 @@ export const COMMAND: CommandDefinition = {
   run: runAgent,
 };
 
-const DEFAULT_PORT = 36060;
-
 async function runAgent(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pair")) {
-    return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
+    return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, AGENT_PORT);
   }
   const id = readNodeId(invocation.flag("node-id") ?? io.env("DEVICE_ID"));
   const limit = invocation.flag("max-bundle");
@@ -88,7 +87,7 @@ async function runAgent(invocation: Invocation, io: Io): Promise<number> {
   let secure: SecureAddress | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
-    defaultPort: DEFAULT_PORT,
+    defaultPort: AGENT_PORT,
     // A site without a network must not wait for well-known registries.
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {

@@ -1,5 +1,4 @@
 import { NotHeldError, readHeldImage, readSourceImage } from "../../bundle/held_images.ts";
-import { openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
 import { ImageFile } from "../../bundle/image_file.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
 import { type AttachedImages, findAttachedImages } from "../../bundle/referrer_graphs.ts";
@@ -12,7 +11,7 @@ import { readReference } from "../command_line/read_reference.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { openBundle } from "../wiring/open_bundle.ts";
+import { openEntries } from "../wiring/open_entries.ts";
 import { openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
 
@@ -145,9 +144,4 @@ function openFiledImage(
     openBlob: (digest, start) => file.openBlob(digest, start),
     orderOf: (digest) => file.orderOf(digest),
   };
-}
-
-async function openEntries(where: string, io: Io) {
-  if ((await Deno.stat(where)).isDirectory) return await openLayoutFolder(where);
-  return await openImageEntries(await openBundle(where, io), where);
 }

@@ -1,9 +1,4 @@
-import {
-  type ImageEntries,
-  openImageEntries,
-  openLayoutFolder,
-  type ReadProgress,
-} from "../../bundle/image_entries.ts";
+import type { ReadProgress } from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -18,7 +13,8 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { runSeveral, type SeveralItem } from "../console/several.ts";
 import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
-import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { checkInputs, nameOfBundle } from "../wiring/open_bundle.ts";
+import { openEntries } from "../wiring/open_entries.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
 import { formatImage } from "../console/image_text.ts";
 import { cannot, UsageError } from "../../oci/error.ts";
@@ -94,9 +90,4 @@ function listInputs(invocation: Invocation, io: Io): readonly string[] {
     throw new UsageError(cannot("load nothing", "name an archive, or pipe one into standard input"));
   }
   return ["-"];
-}
-
-async function openEntries(where: string, io: Io): Promise<ImageEntries> {
-  if (where !== "-" && (await Deno.stat(where)).isDirectory) return await openLayoutFolder(where);
-  return await openImageEntries(await openBundle(where, io), nameOfBundle(where));
 }

@@ -1,3 +1,4 @@
+import { AGENT_PORT } from "../../agent/protocol.ts";
 import { findNodes, type FoundNode } from "../../agent/client/find_nodes.ts";
 import { KnownAgents } from "../../agent/client/known_agents.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
@@ -35,7 +36,6 @@ export const COMMAND: CommandDefinition = {
   run: runNodes,
 };
 
-const DEFAULT_PORT = 36_060;
 const MAX_PORT = 65_535;
 
 async function runNodes(invocation: Invocation, io: Io): Promise<number> {
@@ -101,7 +101,7 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
 }
 
 function readPort(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_PORT;
+  if (text === undefined) return AGENT_PORT;
   const port = Number(text);
   if (/^[0-9]+$/.test(text) && port > 0 && port <= MAX_PORT) return port;
   throw new UsageError(cannot(`use --port ${JSON.stringify(text)}`, `write a number from 1 to ${MAX_PORT}`));

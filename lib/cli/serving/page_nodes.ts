@@ -1,3 +1,4 @@
+import { AGENT_PORT } from "../../agent/protocol.ts";
 import { AgentClient } from "../../agent/client/agent_client.ts";
 import { CHANGE_MILLISECONDS } from "../../agent/client/agent_packages.ts";
 import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
@@ -32,7 +33,6 @@ import { readNodeAddress } from "../wiring/read_node_address.ts";
 import type { ServerContext } from "./serve_registry.ts";
 import { withInput } from "./with_input.ts";
 
-const AGENT_PORT = 36060;
 const UNAUTHORIZED = 401;
 
 /** Creates what the page of a registry does with agents. */

@@ -1,3 +1,4 @@
+import { AGENT_PORT } from "../../agent/protocol.ts";
 import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { cannot, RefusedError, UsageError } from "../../oci/error.ts";
@@ -22,7 +23,6 @@ interface ChooseAgentUrlOptions {
 }
 
 // The default port of an agent.
-const AGENT_PORT = 36060;
 /** How an address is written, for the error about one that is not valid. */
 export const ADDRESS_ADVICE = `write https://HOST:PORT, such as https://192.168.1.20:${AGENT_PORT}`;
 const PROBE_MILLISECONDS = 5000;

@@ -1,3 +1,4 @@
+import { AGENT_PORT } from "../../agent/protocol.ts";
 import type { AgentAnswer, AgentRequest } from "../../agent/client/request_agent.ts";
 import type { KnownAgents } from "../../agent/client/known_agents.ts";
 import { fetchCertificate, openPinnedRelay, type Pin } from "../../agent/client/pinned_relay.ts";
@@ -28,8 +29,6 @@ interface PinAgentOptions {
 }
 
 const adviseFlag = (fingerprint: string) => `add --fingerprint ${fingerprint}, which is remembered`;
-
-const [PLAIN_PORT, SECURE_PORT] = ["36060", "36061"];
 
 /**
  * Reaches an agent by its own certificate: one whose fingerprint was given, or is known from before, as ssh does it.
@@ -98,9 +97,9 @@ function refuseChanged(
 function candidatesOf({ url, hasScheme }: AgentAddress): URL[] {
   const at = new URL(url);
   if (at.protocol !== "https:") return [];
-  if (hasScheme || at.port !== PLAIN_PORT) return [at];
+  if (hasScheme || at.port !== `${AGENT_PORT}`) return [at];
   const secure = new URL(at);
-  secure.port = SECURE_PORT!;
+  secure.port = `${AGENT_PORT + 1}`;
   return [secure, at];
 }
 
