@@ -4,7 +4,7 @@ import type { PackageRecords, PackageScan } from "../install/package_records.ts"
 import type { Receipt } from "../install/receipts.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { formatFullPackageId, packageIdOf, type PackageSelector } from "../kubepkg/package_id.ts";
+import { formatFullPackageId, isSelected, packageIdOf, type PackageSelector } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
@@ -53,11 +53,10 @@ export function describePackage(kubepkg: KubePkg): unknown {
  *   its record cannot be read
  */
 export async function findPackage(records: PackageRecords, selector: PackageSelector): Promise<KubePkg> {
-  const { namespace, name } = selector;
   const found: KubePkg[] = [];
   let isUnreadable = false;
   for (const id of await records.listIds()) {
-    if (id.name !== name || (namespace !== undefined && id.namespace !== namespace)) continue;
+    if (!isSelected(id, selector)) continue;
     const installed = await records.read(id).catch((error) => {
       isUnreadable = true;
       return absentIfBroken(error);
@@ -75,7 +74,7 @@ export async function findPackage(records: PackageRecords, selector: PackageSele
   }
   if (first !== undefined) return first;
   if (isUnreadable) throw new RegistryError("INTERNAL", UNREADABLE);
-  throw new RegistryError("NOT_FOUND", cannot(`find ${JSON.stringify(name)}`, "no such package is installed"));
+  throw new RegistryError("NOT_FOUND", cannot(`find ${JSON.stringify(selector.name)}`, "no such package is installed"));
 }
 
 /** Reads the receipt of a package. @throws {RegistryError} `NOT_FOUND` when there is none that can be read */

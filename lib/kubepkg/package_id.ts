@@ -51,6 +51,11 @@ export function parsePackageId(text: string): PackageSelector | undefined {
   return isPackageName(name) && (namespace === undefined || isNamespace(namespace)) ? { namespace, name } : undefined;
 }
 
+/** Reports whether a selector means a package; none means no package. */
+export function isSelected({ namespace, name }: PackageId, selector: PackageSelector | undefined): boolean {
+  return name === selector?.name && (selector.namespace ?? namespace) === namespace;
+}
+
 /** Reports whether a text can be the namespace of a package. */
 export function isNamespace(text: string): boolean {
   return text.length <= MAX_NAMESPACE && DNS_NAME.test(text);

@@ -3,6 +3,7 @@ import {
   comparePackageIds,
   formatFullPackageId,
   formatPackageId,
+  isSelected,
   type PackageId,
   packageIdOf,
   parsePackageId,
@@ -29,9 +30,7 @@ export async function findInstalledPackage(records: PackageRecords, text: string
  */
 export function selectPackage<T extends PackageId>(ids: readonly T[], text: string): T {
   const selector = parsePackageId(text);
-  const found = ids.filter(({ namespace, name }) => {
-    return name === selector?.name && (selector.namespace ?? namespace) === namespace;
-  });
+  const found = ids.filter((id) => isSelected(id, selector));
   const [first, second] = found;
   if (second !== undefined) {
     throw new CrpeError(

@@ -7,6 +7,7 @@ import {
   formatFullPackageId,
   formatPackageId,
   formatRelease,
+  isSelected,
   type PackageId,
   packageIdOf,
   parsePackageId,
@@ -68,7 +69,7 @@ export async function findPendingPackage(records: PackageRecords, text: string):
   const selector = parsePackageId(text);
   const found: PackageId[] = [];
   for (const id of await records.listIds()) {
-    if (id.name !== selector?.name || (selector.namespace ?? id.namespace) !== id.namespace) continue;
+    if (!isSelected(id, selector)) continue;
     const isPending = await records.pending.read(id).then((it) => it !== undefined, (error) => {
       absentIfBroken(error);
       return true;

@@ -1,7 +1,7 @@
 import type { HandoverResult } from "../../install/handover/handover.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
-import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
+import { formatPackageId, isSelected, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
 import { textOf, textsOf } from "../../oci/json.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Command, Invocation } from "../command_line/command.ts";
@@ -151,11 +151,8 @@ async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> 
 
 // A package of which only a record is left that cannot be read, such as that of a pending release, is dropped too.
 async function findPackageToForget(records: PackageRecords, named: string): Promise<PackageId> {
-  const ids = await records.listIds();
   const selector = parsePackageId(named);
-  const [first, second] = ids.filter(({ namespace, name }) => {
-    return name === selector?.name && (selector.namespace ?? namespace) === namespace;
-  });
+  const [first, second] = (await records.listIds()).filter((id) => isSelected(id, selector));
   const isBroken = first !== undefined && second === undefined && (await records.listProblems(first)).length > 0;
   return isBroken ? first : await findInstalledPackage(records, named);
 }
