@@ -40,12 +40,7 @@ const MAX_TAR_BYTES = 32_768;
 export async function postPlan(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
   const { force, dryRun, pruneData } = readInstallSwitches(new URL(request.url).searchParams);
   const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await body.readAll(PACKED_LIMITS.maxBytes + MAX_TAR_BYTES);
-  } finally {
-    await body.close();
-  }
+  const bytes = await body.readAll(PACKED_LIMITS.maxBytes + MAX_TAR_BYTES).finally(() => body.close());
   // JSON never begins with the name of an entry.
   const isTar = bytes[0] === ENTRY_NAME.kubepkg.charCodeAt(0);
   const bundle = isTar ? await readBundle(new Blob([bytes]).stream(), { what: WHAT }) : new BundleDocument(bytes, WHAT);

@@ -160,6 +160,15 @@ export class RequestBody {
   }
 }
 
+/** Reads the whole body of a request. @throws as `RequestBody` does */
+export async function readBody(
+  request: Request,
+  options: RequestBodyOptions & { readonly limit: number },
+): Promise<Uint8Array<ArrayBuffer>> {
+  const body = new RequestBody(request, options);
+  return await body.readAll(options.limit).finally(() => body.close());
+}
+
 /**
  * Reads a Boolean parameter of a query. A missing parameter is false, and a parameter without a value is true.
  *

@@ -1,5 +1,5 @@
 import { answerJson } from "../agent/answer.ts";
-import { RequestBody } from "../agent/request_body.ts";
+import { readBody } from "../agent/request_body.ts";
 import { checkKubePkgs } from "../kubepkg/check_kubepkgs.ts";
 import { cannot, CorruptError, RegistryError } from "../oci/error.ts";
 import { parsePlatforms } from "../oci/platform.ts";
@@ -7,8 +7,7 @@ import type { PageJobs } from "./page_jobs.ts";
 import type { PageDesk, PageRelease } from "./page_options.ts";
 
 // A release with thousands of objects has a few megabytes.
-const MAX_RELEASE_BYTES = 16 * 1024 * 1024;
-const BODY_MILLISECONDS = 30_000;
+const BODY_LIMITS = { limit: 16 * 1024 * 1024, stallTimeout: 30_000 };
 
 /** `POST /api/releases/check`: what a text holds, or every error in it. */
 export async function checkRelease(request: Request, desk: PageDesk): Promise<Response> {
@@ -52,8 +51,7 @@ export async function startPacks(
 }
 
 async function readText(request: Request): Promise<Uint8Array> {
-  const body = new RequestBody(request, { limit: MAX_RELEASE_BYTES, stallTimeout: BODY_MILLISECONDS });
-  const bytes = await body.readAll(MAX_RELEASE_BYTES).finally(() => body.close());
+  const bytes = await readBody(request, BODY_LIMITS);
   if (bytes.length === 0) throw new RegistryError("INVALID", cannot("read the release", "the request has no body"));
   return bytes;
 }

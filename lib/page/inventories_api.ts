@@ -1,15 +1,13 @@
 import { answerJson } from "../agent/answer.ts";
-import { RequestBody } from "../agent/request_body.ts";
+import { readBody } from "../agent/request_body.ts";
 import type { PageInventories } from "./page_options.ts";
 
 // As much as an inventory may have.
-const MAX_INVENTORY_BYTES = 64 * 1024 * 1024;
-const BODY_MILLISECONDS = 30_000;
+const BODY_LIMITS = { limit: 64 * 1024 * 1024, stallTimeout: 30_000 };
 
 /** `PUT /api/inventories/NAME`: keeps the inventory of a site. */
 export async function saveInventory(request: Request, name: string, inventories: PageInventories): Promise<Response> {
-  const body = new RequestBody(request, { limit: MAX_INVENTORY_BYTES, stallTimeout: BODY_MILLISECONDS });
-  const bytes = await body.readAll(MAX_INVENTORY_BYTES).finally(() => body.close());
+  const bytes = await readBody(request, BODY_LIMITS);
   await inventories.save(name, bytes);
   return answerJson({ name, size: bytes.length }, {}, 201);
 }

@@ -1,7 +1,7 @@
 import { answerJson } from "../agent/answer.ts";
 import { questionOfImport } from "../agent/check_token.ts";
 import type { Scope } from "../agent/named_tokens.ts";
-import { checkParameters, readSwitch, RequestBody } from "../agent/request_body.ts";
+import { checkParameters, readBody, readSwitch } from "../agent/request_body.ts";
 import { isDigest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -10,8 +10,7 @@ import type { NodeAddition, PageNodes } from "./page_options.ts";
 import { API, type NodeRoute } from "./page_route.ts";
 
 // A CA file may have several certificates.
-const MAX_BODY_BYTES = 256 * 1024;
-const BODY_MILLISECONDS = 10_000;
+const BODY_LIMITS = { limit: 256 * 1024, stallTimeout: 10_000 };
 
 /** What a token must allow for a request about the agents: sending is importing. */
 export function scopeOfNode({ kind }: NodeRoute, url: URL): Scope {
@@ -63,8 +62,7 @@ function isAnswer(status: number): boolean {
 }
 
 async function readAddition(request: Request): Promise<NodeAddition> {
-  const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
-  const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
+  const document = parseJson(await readBody(request, BODY_LIMITS), "the request");
   const { address, token, ca, fingerprint, insecure } = isJsonObject(document) ? document : {};
   const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
   if (typeof address !== "string" || !isText(token) || !isText(ca) || !isText(fingerprint)) {

@@ -2,7 +2,7 @@ import { answerJson } from "../agent/answer.ts";
 import type { Caller } from "../agent/check_token.ts";
 import { CoalescedResponses } from "../agent/coalesced_responses.ts";
 import type { Scope } from "../agent/named_tokens.ts";
-import { checkParameters, readSwitch, RequestBody } from "../agent/request_body.ts";
+import { checkParameters, readBody, readSwitch } from "../agent/request_body.ts";
 import type { Digest } from "../oci/digest.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -17,8 +17,7 @@ import type { PackageChange, PageActions, PageConnection, PageOptions, PageSourc
 import { matchApiRoute } from "./page_route.ts";
 import { answerRegistry } from "./registries_api.ts";
 
-const MAX_BODY_BYTES = 4096;
-const BODY_MILLISECONDS = 10_000;
+const BODY_LIMITS = { limit: 4096, stallTimeout: 10_000 };
 
 // What a server cannot do, and which one can.
 const MISSING = {
@@ -255,8 +254,7 @@ export class PageApi {
         cannot("sign in", "the data folder is not writable, so there is no token"),
       );
     }
-    const body = new RequestBody(asked.request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
-    const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
+    const document = parseJson(await readBody(asked.request, BODY_LIMITS), "the request");
     const code = isJsonObject(document) ? document.code : undefined;
     if (typeof code !== "string") throw new RegistryError("INVALID", cannot("sign in", 'send {"code":"CODE"}'));
     const outcome = await codes.redeem(code);

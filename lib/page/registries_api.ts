@@ -1,12 +1,11 @@
 import { answerJson } from "../agent/answer.ts";
-import { RequestBody } from "../agent/request_body.ts";
+import { readBody } from "../agent/request_body.ts";
 import { cannot, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import type { PageRegistries } from "./page_options.ts";
 
 // A CA file may have several certificates.
-const MAX_BODY_BYTES = 256 * 1024;
-const BODY_MILLISECONDS = 10_000;
+const BODY_LIMITS = { limit: 256 * 1024, stallTimeout: 10_000 };
 
 /** Answers a change or a test of a registry. */
 export async function answerRegistry(
@@ -27,8 +26,7 @@ export async function answerRegistry(
 
 /** `undefined` for an empty body. */
 async function readSettings(request: Request): Promise<Record<string, unknown> | undefined> {
-  const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
-  const bytes = await body.readAll(MAX_BODY_BYTES).finally(() => body.close());
+  const bytes = await readBody(request, BODY_LIMITS);
   if (bytes.length === 0) return undefined;
   const document = parseJson(bytes, "the request");
   if (isJsonObject(document)) return document;
