@@ -12,7 +12,6 @@ import type { AgentConnection, AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
-import { cannot, CrpeError } from "../oci/error.ts";
 
 /**
  * Creates the agent's API (docs/api.md), with the requests of `crpe push`: `POST /kubepkgs/plan`,
@@ -35,9 +34,9 @@ export function createAgentHandler(
       const isRead = request.method === "GET" || request.method === "HEAD";
       const question = questionOf(route, isRead, url);
       const caller = question && await options.tokens.check(request.headers, question);
-      const response = await (isRead || caller === undefined
-        ? answerRead(route, request, { options, uploads, shared }).finally(options.checkPlace)
-        : answerWrite(route, request, { options, uploads, by: { token: caller.token, address: remoteAddress } }));
+      const by = { token: caller?.token, address: remoteAddress };
+      const answering = answer(route, request, { options, uploads, shared, isRead, by });
+      const response = await (isRead ? answering.finally(options.checkPlace) : answering);
       if (request.method !== "HEAD") {
         return response;
       }
@@ -57,18 +56,29 @@ function questionOf({ kind }: AgentRoute, isRead: boolean, url: URL): TokenQuest
   return kind === "manifests" ? { scope: "read", action: "show manifests" } : undefined;
 }
 
-async function answerRead(
+interface AnswerContext {
+  readonly options: AgentOptions;
+  readonly uploads: BlobUploads;
+  readonly shared: CoalescedResponses;
+  /** False for a request that changes something. */
+  readonly isRead: boolean;
+  /** Who sent the request, for the audit log. */
+  readonly by: AuditActor;
+}
+
+async function answer(
   route: AgentRoute,
-  { method, headers: asked }: Request,
-  { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: CoalescedResponses },
+  request: Request,
+  { options, uploads, shared, isRead, by }: AnswerContext,
 ): Promise<Response> {
   const { node, records } = options;
   await records.refresh();
   switch (route.kind) {
     case "packages": {
+      if (!isRead) return await putPackage(request, options, by);
       const headers = { "x-node-agent": describeNode(node) };
       // A search for agents needs only the header, and must also find an agent that cannot read one of its records.
-      return method === "HEAD"
+      return request.method === "HEAD"
         ? answerJson([], headers)
         : await shared.answer("packages", async () => describePackages(await records.scan()), headers);
     }
@@ -77,11 +87,11 @@ async function answerRead(
         return describePackage(await findPackage(records, route));
       });
     case "manifests":
-      return answerManifests(await findPackage(records, route), asked);
+      return answerManifests(await findPackage(records, route), request.headers);
     case "receipt":
       return answerJson(await readReceipt(await findPackage(records, route), records));
     case "blob":
-      return await uploads.getState(route.digest);
+      return await (isRead ? uploads.getState(route.digest) : uploads.put(route.digest, request));
     case "inventory":
       return await shared.answer(
         "inventory",
@@ -92,25 +102,7 @@ async function answerRead(
         }),
       );
     case "plan":
-      throw new CrpeError(cannot("happen", "a plan is only sent with POST"));
-  }
-}
-
-async function answerWrite(
-  route: AgentRoute,
-  request: Request,
-  { options, uploads, by }: { options: AgentOptions; uploads: BlobUploads; by: AuditActor },
-): Promise<Response> {
-  await options.records.refresh();
-  switch (route.kind) {
-    case "packages":
-      return await putPackage(request, options, by);
-    case "plan":
       return await postPlan(request, options, by);
-    case "blob":
-      return await uploads.put(route.digest, request);
-    default:
-      throw new CrpeError(cannot("happen", `${route.kind} is read-only`));
   }
 }
 
