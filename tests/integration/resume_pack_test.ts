@@ -1,5 +1,5 @@
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
-import { partialPath } from "../../lib/store/layout.ts";
+import { blobPath, partialPath } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
 import { until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
@@ -57,7 +57,10 @@ async function createFixture() {
 
 type ResumeFixture = Awaited<ReturnType<typeof createFixture>>;
 
-/** Kills a pack when `at` bytes of a layer are in the store and, except for the last `IN_FLIGHT`, in the bundle. */
+/**
+ * Kills a pack when the layers before, and `at` bytes of a layer, are in the store and, except for the last `IN_FLIGHT`, in
+ * the bundle.
+ */
 async function killAt(
   fixture: ResumeFixture,
   { layer, at, data, flags = [] }: { layer: number; at: number; data: string; flags?: readonly string[] },
@@ -73,6 +76,10 @@ async function killAt(
   await until(`byte ${at} of layer ${layer} is in the bundle`, async () => {
     return await fixture.written() >= sizeBefore(layer) + at - IN_FLIGHT;
   });
+  // The pack requests a layer when it has received the one before, of which the last bytes may not be written yet.
+  for (const { digest } of fixture.layers.slice(0, layer)) {
+    await until(`${digest} is stored`, async () => await fixture.sizeOf(`${data}/${blobPath(digest)}`) > 0);
+  }
   crpe.kill("SIGKILL");
   await crpe.finished;
   fixture.upstream.heal();
